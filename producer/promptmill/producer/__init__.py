@@ -1,0 +1,1 @@
+"""Submit prompts, dispatch hints for due jobs, read the results back."""

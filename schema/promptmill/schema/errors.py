@@ -1,0 +1,45 @@
+"""Every exception that promptmill raises on purpose.
+
+PromptmillError
+├── UsageError           what was typed or configured is wrong; costs nothing; exit code 2
+│   ├── InputError       a line of an input file, with file, line and value
+│   └── SettingsError    a setting or key
+├── ServiceError         Redis, SQL or a bundled server is not there; exit code 1
+└── ContractError        SQL does not look as this release expects
+
+The message says what is wrong and what to do next.
+"""
+
+
+class PromptmillError(Exception):
+    """Base of all errors that promptmill raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(PromptmillError):
+    """What was typed or configured is wrong. Nothing was spent and nothing was stored."""
+
+    exit_code = 2
+
+
+class InputError(UsageError):
+    """A line of an input that cannot become a prompt."""
+
+    def __init__(self, problem: str, *, file: str, line: int, value: str, fix: str) -> None:
+        self.problem, self.file, self.line, self.value, self.fix = problem, file, line, value, fix
+        shown = value if len(value) <= 120 else value[:117] + "..."
+        where = f"{file}, line {line}" if line else file
+        super().__init__(f"{where}: {problem}\n  value: {shown!r}\n  fix:   {fix}")
+
+
+class SettingsError(UsageError):
+    """A setting, key or file of settings that cannot be used."""
+
+
+class ServiceError(PromptmillError):
+    """A service that is needed cannot be reached or started."""
+
+
+class ContractError(PromptmillError):
+    """The database does not look as this release expects."""

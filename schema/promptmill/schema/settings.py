@@ -1,0 +1,275 @@
+"""All settings, and the only place that reads the environment.
+
+Order, first wins: arguments, environment, secret files (`NAME_FILE` names a file that holds
+`NAME`), `.env`, `promptmill.toml`, defaults. Every setting has its line in docs/settings.md.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from promptmill.schema.errors import SettingsError
+from promptmill.schema.secret import Secret
+
+PREFIX = "PROMPTMILL_"
+_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+def parse_amount(value: object) -> object:
+    """Read human units: `500`, `200k`, `1.5M`, `30,000`. Anything else is left for pydantic."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([\d.]+)\s*([kmg]?)\s*", value.replace(",", ""), re.IGNORECASE)
+    return float(match[1]) * _SCALE[match[2].lower()] if match else value
+
+
+Amount = Annotated[float, BeforeValidator(parse_amount), Field(gt=0)]
+
+
+class ProviderKind(StrEnum):
+    """Whose wire format a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LimitSettings(_Strict):
+    """Published ceilings; a dimension left out is not enforced until a header tells it."""
+
+    rpm: Amount | None = None
+    """requests a minute"""
+    tpm: Amount | None = None
+    """tokens a minute, input and output"""
+    itpm: Amount | None = None
+    """input tokens a minute"""
+    otpm: Amount | None = None
+    """output tokens a minute"""
+    rpd: Amount | None = None
+    """requests a day"""
+    tpd: Amount | None = None
+    """tokens a day"""
+
+
+class ProviderSettings(_Strict):
+    """One provider: a queue, a set of limits, a key."""
+
+    kind: ProviderKind
+    base_url: str | None = None
+    api_key: Secret | None = None
+    sdk: Literal["google-genai", "google-generativeai"] = "google-genai"
+    """which SDK a provider of kind gemini uses"""
+    concurrency: int = Field(default=100, gt=0, le=100_000)
+    """calls in flight over all workers"""
+    limits: LimitSettings = LimitSettings()
+    models: dict[str, LimitSettings] = {}
+    """limits of single models, over those of the provider"""
+
+
+class RetrySettings(_Strict):
+    """When a job is tried again, and when it is given up."""
+
+    max_attempts: int = Field(default=5, gt=0)
+    """attempts that count: refusals by a rate limit do not"""
+    max_refusals: int = Field(default=1000, gt=0)
+    """refusals (429, 503) before the job fails"""
+    max_crashes: int = Field(default=3, gt=0)
+    """workers lost with this job in hand before it is quarantined"""
+    max_age_s: float = Field(default=7 * 86400, gt=0)
+    base_s: float = Field(default=1.0, gt=0)
+    cap_s: float = Field(default=60.0, gt=0)
+    on_unknown: Literal["retry", "hold"] = "retry"
+    """what to do when a request was sent and no complete answer came"""
+
+
+class WorkerSettings(_Strict):
+    """How a worker process works."""
+
+    concurrency: int = Field(default=100, gt=0)
+    """calls open at once in one process"""
+    call_timeout_s: float = Field(default=600.0, gt=0)
+    """total deadline round one call"""
+    grace_s: float = Field(default=30.0, ge=0)
+    """after the first SIGTERM, how long open calls may go on"""
+    beat_s: float = Field(default=2.0, gt=0)
+    group_ms: float = Field(default=5.0, ge=0)
+    """how long a commit may wait for company"""
+    group_rows: int = Field(default=50, gt=0)
+
+
+class DispatchSettings(_Strict):
+    """How the dispatcher and the sweeper work."""
+
+    interval_s: float = Field(default=0.25, gt=0)
+    depth_s: float = Field(default=10.0, gt=0)
+    """a queue holds about this many seconds of work"""
+    depth_min: int = Field(default=50, gt=0)
+    depth_max: int = Field(default=10_000, gt=0)
+    lease_s: float = Field(default=60.0, gt=0)
+    """a worker whose beat stands still for this long is dead"""
+    sweep_s: float = Field(default=5.0, gt=0)
+    hint_age_s: float = Field(default=10.0, gt=0)
+    """a queued job that nobody holds for this long is hinted again"""
+    leader_s: float = Field(default=10.0, gt=0)
+    """a dispatcher whose beat stands still for this long has lost the lead"""
+
+
+_DEFAULT_PROVIDERS = {kind.value: {"kind": kind.value} for kind in ProviderKind}
+
+
+class Settings(BaseSettings):
+    """The one settings object."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        toml_file="promptmill.toml",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    state_dir: Path = Path(".promptmill")
+    """where the embedded services keep their files"""
+    database_url: str | None = None
+    """SQLAlchemy URL; default: SQLite in the state folder"""
+    database_password: Secret | None = None
+    """put into the URL of a PostgreSQL that names none"""
+    redis_url: str | None = None
+    """default: the bundled Valkey, started when needed"""
+    redis_password: Secret | None = None
+    key_prefix: str = "promptmill:"
+    """before every key in Redis"""
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    retry: RetrySettings = RetrySettings()
+    worker: WorkerSettings = WorkerSettings()
+    dispatch: DispatchSettings = DispatchSettings()
+    flower_basic_auth: Secret | None = None
+    """`user:password`; Flower does not start without it unless it listens on loopback"""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    parent_fd: int | None = None
+    """a pipe held open by the process that started this one; end of file means: stop"""
+
+    @property
+    def sql_url(self) -> str:
+        """The SQLAlchemy URL, with its password (never log it)."""
+        if self.database_url is None:
+            return f"sqlite:///{(self.state_dir / 'promptmill.db').absolute()}"
+        return self.database_url
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put our sources in order; pydantic's own .env and secrets sources are replaced by ours."""
+        del env_settings, dotenv_settings, file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls)
+        return (init_settings, _Environment(settings_cls), toml, _Defaults(settings_cls))
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """Environment, then secret files, then `.env`, as one nested mapping."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        merged = dict(_with_files({k: v for k, v in dotenv_values(".env").items() if v}))
+        merged.update(_with_files(os.environ))  # noqa: TID251  the one place
+        return _nested(merged)
+
+
+class _Defaults(_Environment):
+    """The three providers that everybody has."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {"providers": _DEFAULT_PROVIDERS}
+
+
+def _with_files(env: Mapping[str, str]) -> dict[str, str]:
+    """Add NAME for every NAME_FILE that is ours or a provider's."""
+    found = dict(env)
+    for name, path in env.items():
+        plain = name.removesuffix("_FILE")
+        if plain == name or plain in env or not _is_ours(plain):
+            continue
+        try:
+            found[plain] = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            msg = f"{name} names {path!r}, which cannot be read: {error.strerror}"
+            raise SettingsError(msg) from error
+    return found
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(PREFIX) or name.endswith("_API_KEY")
+
+
+def _nested(env: Mapping[str, str]) -> dict[str, Any]:
+    """Turn PROMPTMILL_A__B=x, OPENAI_API_KEY=x and the like into {"a": {"b": "x"}, ...}."""
+    tree: dict[str, Any] = {}
+    for name, value in env.items():
+        if name.startswith(PREFIX) and value and not name.endswith("_FILE"):
+            _put(tree, name.removeprefix(PREFIX).lower().split("__"), value)
+    providers = {path[1] for path in _paths(tree) if path[0] == "providers" and len(path) > 1}
+    for provider in sorted(providers | set(_DEFAULT_PROVIDERS)):
+        for suffix, field in (("_API_KEY", "api_key"), ("_BASE_URL", "base_url")):
+            value = env.get(provider.upper().replace("-", "_") + suffix, "")
+            if provider == "gemini" and not value:
+                value = env.get("GOOGLE" + suffix, "") if field == "api_key" else ""
+            if value:
+                _put(tree, ["providers", provider, field], value, keep=True)
+    for standard, path in (("REDIS_URL", "redis_url"), ("DATABASE_URL", "database_url")):
+        if env.get(standard):
+            tree.setdefault(path, env[standard])
+    return tree
+
+
+def _put(tree: dict[str, Any], path: list[str], value: str, *, keep: bool = False) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+    if not (keep and path[-1] in tree):
+        tree[path[-1]] = value
+
+
+def _paths(tree: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (key, *rest)
+        for key, value in tree.items()
+        for rest in (_paths(value) if isinstance(value, dict) else [()])
+    ]
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read all settings once. Raises SettingsError that names each wrong setting."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+        msg = "these settings cannot be used:\n" + "\n".join(lines) + "\n  see docs/settings.md"
+        raise SettingsError(msg) from None

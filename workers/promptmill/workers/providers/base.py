@@ -1,0 +1,72 @@
+"""What every provider adapter takes and gives.
+
+An adapter sends one request, once, and turns whatever comes back into a value. No exception of an
+SDK leaves it: their `str` and `pickle` carry the key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from promptmill.schema.outcomes import ErrorKind, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a provider."""
+
+    model: str
+    body: Mapping[str, Any]
+    """An OpenAI chat-completions body: our one request shape. Adapters translate it."""
+    request_id: str
+    """Sent as `X-Client-Request-Id`; names job and fence."""
+    timeout_s: float
+    """Total deadline, from the first byte sent to the last byte read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete, usable answer."""
+
+    text: str | None
+    finish_reason: str
+    usage: Usage | None
+    """None where the provider told none; never guessed."""
+    response_model: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    """The provider's own id of the request, from its headers."""
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Limits told by headers, by our names: rpm, tpm, itpm, otpm, rpd, tpd."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No usable answer, and what that means."""
+
+    kind: ErrorKind
+    message: str
+    """At most 500 characters, with no key, no prompt and no answer in it."""
+    http_status: int | None = None
+    code: str | None = None
+    """The provider's own word for the error."""
+    retry_after_s: float | None = None
+    request_id: str | None = None
+    usage: Usage | None = None
+    """Where a refusal was billed (bad_response)."""
+    raw: bytes | None = None
+    """What came, for bad_response and unknown; at most 64 KiB."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+class Provider(Protocol):
+    """One provider's adapter; one instance a process and an event loop."""
+
+    async def complete(self, call: Call) -> Answer | Refusal:
+        """Send *call* exactly once, within its deadline."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections."""
+        ...
