@@ -1,1 +1,1 @@
-"""One file for each provider: its wire format, its SDK, its errors. Nothing of it leaves the file."""
+"""One file for each provider: its wire format, its SDK, its errors. Nothing of it leaves it."""

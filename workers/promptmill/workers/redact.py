@@ -1,0 +1,87 @@
+"""Make text that others wrote fit to be stored and logged: no key, no prompt, not long.
+
+Providers quote in their error messages: the key that was refused, the value that was wrong, at
+times the prompt itself. What a message tells beyond that is worth keeping.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+MAX_CHARS = 500
+_HIDDEN = "[redacted]"
+_SHAPES = re.compile(
+    r"(?i:bearer|basic)\s+[^\s\"',;]+"  # Authorization headers
+    r"|\b(?:sk|rk|pk|gsk|xai|hf|r8|tgp|fw|nvapi|pplx|csk)[-_][\w*.-]{6,}"  # OpenAI and its like
+    r"|\bAIza[\w*-]{10,}|\bAQ\.[\w*-]{10,}|\bya29\.[\w.-]+"  # Google
+    r"|\beyJ[\w-]{8,}\.[\w.-]+"  # JSON web tokens
+    r"|(?i:\b(?:api[-_]?key|token|secret|password)\b\s*[=:]\s*)[^\s\"',;&]+"
+    r"|(?<=://)[^/\s@]+@"  # user:password@ in a URL
+)
+_QUOTED = re.compile(
+    r"\"([^\"]*)\"|`([^`]*)`|(?<!\w)'([^']*)'(?!\w)|[\u201c\u2018]([^\u201d\u2019]*)[\u201d\u2019]"
+)
+_FIELD_NAME = re.compile(r"[a-z][a-z0-9]*(?:[_.\[\]-]+[a-z0-9]+)+\]?", re.IGNORECASE)
+_NOT_LETTERS = re.compile(r"[\W_]+|\\[nrtu]")
+_RUN = 12
+_STRIDE = 4
+
+
+def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
+    """Return *text* without *secrets* and without anything shaped like a key, 500 characters."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, _HIDDEN)
+    return _cut(_SHAPES.sub(_HIDDEN, text))
+
+
+def safe_message(text: str, *, secrets: Iterable[str], prompt: Iterable[str]) -> str:
+    """Return what a provider's error message may say without key and without *prompt*.
+
+    Quoted values are cut out unless they look like a name of a field (`max_tokens`) that the
+    prompt has not in it. A message that still shares a run of about 15 letters with the prompt, or
+    has all of a short prompt in it, is dropped whole and "" is returned. Comparing letters and
+    digits only sees through escapes, case and line breaks.
+    """
+    texts = tuple(prompt)
+    unquoted = _QUOTED.sub(
+        lambda match: _keep_field_name(match, texts), redact(text, secrets=secrets)
+    )
+    return "" if _quotes(unquoted, texts) else unquoted
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """Yield each string value in a JSON-like *value*, at any depth; keys are not yielded."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from strings_in(item)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes):
+        for item in value:
+            yield from strings_in(item)
+
+
+def _keep_field_name(match: re.Match[str], prompt: tuple[str, ...]) -> str:
+    quoted = next((group for group in match.groups() if group is not None), "")
+    is_name = _FIELD_NAME.fullmatch(quoted) and not any(quoted in text for text in prompt)
+    return match[0] if is_name else "[...]"
+
+
+def _quotes(message: str, prompt: tuple[str, ...]) -> bool:
+    said = _letters(message)
+    runs = [said[at : at + _RUN] for at in range(0, max(len(said) - _RUN, 0) + 1, _STRIDE)]
+    for text in map(_letters, prompt):
+        if len(text) < _RUN:
+            if len(text) > 3 and text in said:
+                return True
+        elif any(run in text for run in runs if len(run) == _RUN):
+            return True
+    return False
+
+
+def _letters(text: str) -> str:
+    return _NOT_LETTERS.sub("", text).casefold()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
