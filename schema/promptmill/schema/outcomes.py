@@ -55,7 +55,8 @@ class AttemptOutcome(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call. Totals are inclusive: `input_tokens` has cache reads and writes in it,
-    `output_tokens` has reasoning in it."""
+    `output_tokens` has reasoning in it.
+    """
 
     input_tokens: int
     output_tokens: int

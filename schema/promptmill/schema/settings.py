@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put our sources in order; pydantic's own .env and secrets sources are replaced by ours."""
+        """Put our sources in order; ours replace pydantic's .env and secrets."""
         del env_settings, dotenv_settings, file_secret_settings
         toml = TomlConfigSettingsSource(settings_cls)
         return (init_settings, _Environment(settings_cls), toml, _Defaults(settings_cls))
@@ -192,7 +192,7 @@ class Settings(BaseSettings):
 class _Environment(PydanticBaseSettingsSource):
     """Environment, then secret files, then `.env`, as one nested mapping."""
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, _field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:

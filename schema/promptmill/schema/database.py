@@ -1,0 +1,145 @@
+"""Engines and transactions for SQLite and PostgreSQL.
+
+SQLite: WAL with synchronous=FULL (a result that is lost at a power failure is money), writers
+begin IMMEDIATE (a read that turns into a write cannot wait for a lock), readers read only.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.settings import Settings
+
+DatabaseError = DBAPIError
+"""What a statement raises when SQL refuses it or cannot be reached."""
+
+_PRAGMAS = (
+    "pragma journal_mode = wal",
+    "pragma synchronous = full",
+    "pragma busy_timeout = 30000",
+    "pragma foreign_keys = on",
+    "pragma temp_store = memory",
+    "pragma cache_size = -65536",
+    "pragma journal_size_limit = 67108864",
+    "pragma trusted_schema = off",
+)
+
+
+class Database:
+    """One database, with its pools of connections. Safe to share between threads, not over fork."""
+
+    def __init__(self, url: str, *, password: str | None = None, pool_size: int = 5) -> None:
+        self.url = _checked(url, password)
+        self.dialect = self.url.get_backend_name()
+        self._injected_now: Callable[[], Any] | None = None
+        if self.dialect == "sqlite":
+            self._writer = self._sqlite_engine("begin immediate", pool_size)
+            self._reader = self._sqlite_engine("begin", pool_size)
+        else:
+            self._writer = self._reader = _postgresql_engine(self.url, pool_size)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, pool_size: int = 5) -> "Database":
+        """Open the database that *settings* name; nothing is connected yet."""
+        password = settings.database_password.reveal() if settings.database_password else None
+        return cls(settings.sql_url, password=password, pool_size=pool_size)
+
+    def inject_clock(self, now: Callable[[], Any]) -> None:
+        """Take the time from *now* in place of the server's clock, in every later transaction."""
+        self._injected_now = now
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Begin a transaction that writes; commit at the end, roll back on an error."""
+        with self._transaction(self._writer) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Begin a transaction that only reads."""
+        with self._transaction(self._reader) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            connection = engine.connect()
+        except OperationalError as error:
+            msg = f"cannot open the database {self.url!r}: {_first_line(error)}"
+            raise ServiceError(msg) from None
+        with connection:
+            if self._injected_now is not None:
+                connection = connection.execution_options(now=self._injected_now)
+            with connection.begin():
+                yield connection
+
+    def _sqlite_engine(self, begin: str, pool_size: int) -> Engine:
+        if self.url.database and self.url.database != ":memory:":
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = create_engine(
+            self.url,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=50,
+            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": 30},
+        )
+
+        @event.listens_for(engine, "connect")
+        def set_pragmas(dbapi_connection: Any, _record: object) -> None:
+            for pragma in _PRAGMAS:
+                dbapi_connection.execute(pragma)
+            if begin == "begin":
+                dbapi_connection.execute("pragma query_only = on")
+
+        @event.listens_for(engine, "begin")
+        def begin_transaction(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+
+def _postgresql_engine(url: Any, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=50,
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "promptmill",
+            "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
+        },
+    )
+
+
+def _checked(url: str, password: str | None) -> Any:
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        msg = (
+            "DATABASE_URL is not a database URL; write sqlite:///path or postgresql://user@host/db"
+        )
+        raise SettingsError(msg) from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        msg = f"{parsed.get_backend_name()!r} is not supported: use sqlite:/// or postgresql://"
+        raise SettingsError(msg)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        if password and not parsed.password:
+            parsed = parsed.set(password=password)
+    return parsed
+
+
+def _first_line(error: OperationalError) -> str:
+    return str(error.orig).strip().splitlines()[0]

@@ -1,0 +1,58 @@
+"""Take due jobs: queued (or waiting) to running, with the intent of the call in the same commit."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from promptmill.schema.hint import Hint
+from promptmill.schema.statement import Column, RowSet, Statement
+
+_CLAIMS = RowSet(
+    "claims",
+    (Column("job_id", "bigint"), Column("dispatch_no", "integer"), Column("fingerprint", "text")),
+)
+_CLAIMED = RowSet("claimed", (Column("job_id", "bigint"), Column("fence", "bigint")))
+
+_TAKE = """
+update jobs set state = 2, fence = fence + 1, lease_owner = :worker_id, queued_at = null,
+  run_at = null
+from {claims}, batches b
+where jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no and jobs.state in (1, 3)
+  and b.id = jobs.batch_id and b.state = 'open'
+  and not exists (select 1 from pauses p where p.provider = jobs.provider
+    and p.model in ('', jobs.model) and p.fingerprint in ('', claims.fingerprint)
+    and (p.until_at is null or p.until_at > {now}))
+"""
+_INTEND = """
+insert into attempts (job_id, fence, batch_id, provider, model, worker_id, started_at, outcome)
+select j.id, j.fence, j.batch_id, j.provider, j.model, :worker_id, {now}, 0
+"""
+
+_take_sqlite = Statement(_TAKE + "returning jobs.id, jobs.fence", _CLAIMS)
+_intend_sqlite = Statement(
+    _INTEND + "from {claimed} join jobs j on j.id = claimed.job_id and j.fence = claimed.fence",
+    _CLAIMED,
+)
+_take_and_intend_postgresql = Statement(
+    f"with j as ({_TAKE} returning jobs.id, jobs.fence, jobs.batch_id, jobs.provider, jobs.model)"
+    f"{_INTEND} from j returning job_id, fence",
+    _CLAIMS,
+)
+
+
+def claim(
+    connection: Connection, claims: Sequence[tuple[Hint, str]], *, worker_id: str
+) -> dict[int, int]:
+    """Claim jobs by their hints, each with the fingerprint of the key that will be used.
+
+    Returns the new fence of each job that was claimed. One that is missing was stale, paused or
+    cancelled; whoever holds it now is somebody else.
+    """
+    rows = [(hint.job_id, hint.dispatch_no, fingerprint) for hint, fingerprint in claims]
+    if connection.dialect.name != "sqlite":
+        taken = _take_and_intend_postgresql.fetch(connection, {"claims": rows}, worker_id=worker_id)
+        return dict(map(tuple, taken))
+    taken = _take_sqlite.fetch(connection, {"claims": rows}, worker_id=worker_id)
+    if taken:
+        _intend_sqlite.run(connection, {"claimed": taken}, worker_id=worker_id)
+    return dict(map(tuple, taken))

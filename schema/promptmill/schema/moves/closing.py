@@ -1,0 +1,257 @@
+"""End attempts: store the answer, or put the job off, or give it up.
+
+All writes match the fence. A writer whose fence is old changes nothing of the job; what its call
+cost is still booked on its attempt, as `late`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
+from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.states import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What one call came to."""
+
+    outcome: AttemptOutcome
+    http_status: int | None = None
+    error_kind: ErrorKind | None = None
+    error_code: str | None = None
+    error_text: str | None = None
+    request_id: str | None = None
+    latency_ms: int | None = None
+    usage: Usage | None = None
+    cost_micros: int | None = None
+    body_base64: str | None = None
+    """What came, where it could not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """An answer, as `results` keeps it."""
+
+    text: str | None
+    finish_reason: str
+    tool_calls: str | None = None
+    """JSON array"""
+    response_model: str | None = None
+    response_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The end of one attempt, and where its job goes. Make one with the functions below."""
+
+    job_id: int
+    fence: int
+    attempted: Attempted
+    state: JobState
+    delay_s: float | None = None
+    """for waiting: when it is due again"""
+    attempts: int = 0
+    refusals: int = 0
+    result: StoredResult | None = None
+
+
+def finish(job_id: int, fence: int, attempted: Attempted, result: StoredResult) -> Closing:
+    """Store the answer: running to succeeded."""
+    return Closing(job_id, fence, attempted, JobState.SUCCEEDED, attempts=1, result=result)
+
+
+def retry(job_id: int, fence: int, attempted: Attempted, delay_s: float) -> Closing:
+    """Try again in *delay_s* seconds: running to waiting. Uses up an attempt."""
+    return Closing(job_id, fence, attempted, JobState.WAITING, delay_s=delay_s, attempts=1)
+
+
+def snooze(job_id: int, fence: int, attempted: Attempted, delay_s: float) -> Closing:
+    """Wait *delay_s* seconds because the provider refused: a refusal, not an attempt."""
+    return Closing(job_id, fence, attempted, JobState.WAITING, delay_s=delay_s, refusals=1)
+
+
+def keep(job_id: int, fence: int, attempted: Attempted) -> Closing:
+    """Put the job back to be done, at no cost to it: running to pending."""
+    return Closing(job_id, fence, attempted, JobState.PENDING)
+
+
+def fail(job_id: int, fence: int, attempted: Attempted) -> Closing:
+    """Give the job up: running to failed."""
+    return Closing(job_id, fence, attempted, JobState.FAILED, attempts=1)
+
+
+def hold(job_id: int, fence: int, attempted: Attempted) -> Closing:
+    """Hold the job for a person: running to quarantined."""
+    return Closing(job_id, fence, attempted, JobState.QUARANTINED, attempts=1)
+
+
+_MOVES = RowSet(
+    "moves",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("state", "smallint"),
+        Column("delay_s", "double precision"),
+        Column("attempts", "smallint"),
+        Column("refusals", "integer"),
+    ),
+)
+_STORED = RowSet(
+    "stored",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("text", "text"),
+        Column("tool_calls", "text"),
+        Column("finish_reason", "text"),
+        Column("response_model", "text"),
+        Column("response_id", "text"),
+    ),
+)
+_ENDED = RowSet(
+    "ended",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("outcome", "smallint"),
+        Column("http_status", "smallint"),
+        Column("error_kind", "text"),
+        Column("error_code", "text"),
+        Column("error_text", "text"),
+        Column("request_id", "text"),
+        Column("latency_ms", "integer"),
+        Column("input_tokens", "bigint"),
+        Column("output_tokens", "bigint"),
+        Column("cache_read_tokens", "bigint"),
+        Column("cache_write_tokens", "bigint"),
+        Column("reasoning_tokens", "bigint"),
+        Column("cost_micros", "bigint"),
+    ),
+)
+_BODIES = RowSet(
+    "bodies",
+    (Column("job_id", "bigint"), Column("fence", "bigint"), Column("body_base64", "text")),
+)
+
+# An answer that was rescued from us, and that nobody has claimed since, is still ours to store.
+_adopt = Statement(
+    """
+update jobs set state = 2, lease_owner = :worker_id, queued_at = null, run_at = null
+from {moves}
+where jobs.id = moves.job_id and jobs.fence = moves.fence and jobs.state in (0, 1, 3)
+  and moves.state = 4""",
+    _MOVES,
+)
+_move = Statement(
+    """
+update jobs set state = moves.state, attempts = jobs.attempts + moves.attempts,
+  refusals = jobs.refusals + moves.refusals, lease_owner = null,
+  run_at = case when moves.state = 3 then {after:moves.delay_s} end,
+  finished_at = case when moves.state >= 4 then {now} end
+from {moves}
+where jobs.id = moves.job_id and jobs.fence = moves.fence and jobs.state = 2
+returning jobs.id""",
+    _MOVES,
+)
+_store = Statement(
+    """
+insert into results (job_id, batch_id, fence, text, tool_calls, finish_reason, response_model,
+  response_id, created_at)
+select j.id, j.batch_id, j.fence, stored.text, {json:stored.tool_calls}, stored.finish_reason,
+  stored.response_model, stored.response_id, {now}
+from {stored} join jobs j on j.id = stored.job_id and j.fence = stored.fence and j.state = 4
+where true on conflict (job_id) do nothing""",
+    _STORED,
+)
+# Outcome 3 (unknown) may still be told better: the rescuer wrote it while the call went on.
+_end = Statement(
+    """
+update attempts set
+  outcome = case when ended.outcome = 1 and not exists (select 1 from jobs j
+    where j.id = ended.job_id and j.fence = ended.fence and j.state = 4)
+    then 5 else ended.outcome end,
+  ended_at = {now}, http_status = ended.http_status, error_kind = ended.error_kind,
+  error_code = ended.error_code, error_text = ended.error_text, request_id = ended.request_id,
+  latency_ms = ended.latency_ms, input_tokens = ended.input_tokens,
+  output_tokens = ended.output_tokens, cache_read_tokens = ended.cache_read_tokens,
+  cache_write_tokens = ended.cache_write_tokens, reasoning_tokens = ended.reasoning_tokens,
+  cost_micros = ended.cost_micros
+from {ended}
+where attempts.job_id = ended.job_id and attempts.fence = ended.fence
+  and attempts.outcome in (0, 3)""",
+    _ENDED,
+)
+_keep_bodies = Statement(
+    """
+insert into attempt_bodies (job_id, fence, body_base64)
+select bodies.job_id, bodies.fence, bodies.body_base64 from {bodies}
+where true on conflict (job_id, fence) do nothing""",
+    _BODIES,
+)
+
+
+def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str) -> set[int]:
+    """Close attempts and move their jobs. May be repeated: a commit whose answer was lost.
+
+    Returns the ids of the jobs that moved now. One that is missing had been taken from us (or this
+    is a repetition); its attempt is closed all the same.
+    """
+    moves = [(c.job_id, c.fence, int(c.state), c.delay_s, c.attempts, c.refusals) for c in closings]
+    moved = {row[0] for row in _move.fetch(connection, {"moves": moves})}
+    missed = [move for move in moves if move[0] not in moved and move[2] == JobState.SUCCEEDED]
+    if missed:
+        _adopt.run(connection, {"moves": missed}, worker_id=worker_id)
+        moved |= {row[0] for row in _move.fetch(connection, {"moves": missed})}
+    stored = [_stored_row(c, c.result) for c in closings if c.result]
+    if stored:
+        _store.run(connection, {"stored": stored})
+    _end.run(connection, {"ended": [_ended_row(c) for c in closings]})
+    bodies = [
+        (c.job_id, c.fence, c.attempted.body_base64) for c in closings if c.attempted.body_base64
+    ]
+    if bodies:
+        _keep_bodies.run(connection, {"bodies": bodies})
+    return moved
+
+
+def _stored_row(closing: Closing, result: StoredResult) -> tuple[object, ...]:
+    return (
+        closing.job_id,
+        closing.fence,
+        result.text,
+        result.tool_calls,
+        result.finish_reason,
+        result.response_model,
+        result.response_id,
+    )
+
+
+def _ended_row(closing: Closing) -> tuple[object, ...]:
+    a = closing.attempted
+    usage = (
+        (
+            a.usage.input_tokens,
+            a.usage.output_tokens,
+            a.usage.cache_read_tokens,
+            a.usage.cache_write_tokens,
+            a.usage.reasoning_tokens,
+        )
+        if a.usage
+        else (None,) * 5
+    )
+    return (
+        closing.job_id,
+        closing.fence,
+        int(a.outcome),
+        a.http_status,
+        a.error_kind,
+        a.error_code,
+        a.error_text,
+        a.request_id,
+        a.latency_ms,
+        *usage,
+        a.cost_micros,
+    )

@@ -1,0 +1,194 @@
+"""Make a batch: its row first, then jobs in chunks, then open it. Nothing is dispatched before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from promptmill.schema.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """What a batch is made of, apart from its jobs."""
+
+    name: str
+    identity: str
+    """hash over input, template, model and sampling options: the same is the same batch"""
+    input_name: str
+    options: str
+    """JSON: what was asked for, for people to read"""
+    total: int
+    priority: int = 0
+    on_unknown: str = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """One prompt to be stored."""
+
+    position: int
+    """line number in the input, from 1"""
+    custom_id: str
+    provider: str
+    model: str
+    body: str
+    """JSON of the request"""
+    request_hash: str
+    """hex SHA-256 over body and model"""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFound:
+    """A batch with the identity that was asked for."""
+
+    id: int
+    identity_no: int
+    state: str
+    total: int
+    loaded: int
+    """the highest position that is stored, 0 for none"""
+
+
+_find = Statement(
+    """
+select b.id, b.identity_no, b.state, b.total,
+  coalesce((select max(j.position) from jobs j where j.batch_id = b.id), 0)
+from batches b where b.identity = :identity order by b.identity_no desc limit 1"""
+)
+_create = Statement(
+    """
+insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
+  total, created_at)
+values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
+  :on_unknown, :total, {now})
+returning id"""
+)
+_open = Statement(
+    "update batches set state = 'open', opened_at = {now} where id = :batch_id"
+    " and state = 'loading'"
+)
+_count = Statement(
+    """
+insert into batch_counts (batch_id, provider, model, state, jobs)
+select batch_id, provider, model, state, count(*) from jobs where batch_id = :batch_id
+group by batch_id, provider, model, state"""
+)
+_discard_payloads = Statement(
+    """
+delete from job_payloads where job_id in
+  (select id from jobs where batch_id = :batch_id order by id limit :most)"""
+)
+_discard_jobs = Statement(
+    """
+delete from jobs where id in
+  (select id from jobs where batch_id = :batch_id order by id limit :most)"""
+)
+_discard_batch = Statement("delete from batches where id = :batch_id and state = 'loading'")
+_position_of = Statement(
+    "select position from jobs where batch_id = :batch_id and custom_id = :custom_id"
+)
+
+_JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model")
+_PAYLOAD_COLUMNS = ("job_id", "body", "request_hash")
+
+
+def find_batch(connection: Connection, identity: str) -> BatchFound | None:
+    """Find the newest batch of this identity."""
+    rows = _find.fetch(connection, identity=identity)
+    return BatchFound(*rows[0]) if rows else None
+
+
+def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 0) -> int:
+    """Insert a batch in state loading and return its id."""
+    rows = _create.fetch(
+        connection,
+        name=batch.name,
+        priority=batch.priority,
+        identity=batch.identity,
+        identity_no=identity_no,
+        input_name=batch.input_name,
+        options=batch.options,
+        on_unknown=batch.on_unknown,
+        total=batch.total,
+    )
+    return int(rows[0][0])
+
+
+def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -> None:
+    """Insert a chunk of jobs and payloads: COPY on PostgreSQL, executemany on SQLite.
+
+    Raises DatabaseError where a custom_id is in the batch already.
+    """
+    first = _reserve_ids(connection, len(jobs))
+    job_rows = [
+        (first + n, batch_id, job.position, job.custom_id, job.provider, job.model)
+        for n, job in enumerate(jobs)
+    ]
+    payload_rows = [(first + n, job.body, job.request_hash) for n, job in enumerate(jobs)]
+    _bulk_insert(connection, "jobs", _JOB_COLUMNS, job_rows)
+    _bulk_insert(connection, "job_payloads", _PAYLOAD_COLUMNS, payload_rows)
+
+
+def open_batch(connection: Connection, batch_id: int) -> bool:
+    """Count the jobs and let them be dispatched. False: it was open already."""
+    opened = bool(_open.run(connection, batch_id=batch_id))
+    if opened:
+        _count.run(connection, batch_id=batch_id)
+    return opened
+
+
+def analyze(connection: Connection) -> None:
+    """Refresh the planner's statistics: without, updates after a large load run at a third."""
+    connection.exec_driver_sql("analyze jobs")
+    connection.exec_driver_sql("analyze job_payloads")
+
+
+def discard_loading(connection: Connection, batch_id: int, *, most: int = 10_000) -> bool:
+    """Delete a chunk of a batch that was never opened. True when nothing of it is left."""
+    _discard_payloads.run(connection, batch_id=batch_id, most=most)
+    if _discard_jobs.run(connection, batch_id=batch_id, most=most):
+        return False
+    _discard_batch.run(connection, batch_id=batch_id)
+    return True
+
+
+def position_of(connection: Connection, batch_id: int, custom_id: str) -> int | None:
+    """Tell on which line of the input *custom_id* was first."""
+    rows = _position_of.fetch(connection, batch_id=batch_id, custom_id=custom_id)
+    return int(rows[0][0]) if rows else None
+
+
+def _reserve_ids(connection: Connection, count: int) -> int:
+    """Take *count* consecutive ids; the transaction holds the only writer's lock on SQLite."""
+    if connection.dialect.name == "sqlite":
+        last = connection.exec_driver_sql("select coalesce(max(id), 0) from jobs").scalar_one()
+        return int(last) + 1
+    # One at a time, or two submits would share a block.
+    connection.exec_driver_sql("select pg_advisory_xact_lock(7305114412)")
+    first = connection.exec_driver_sql(
+        "select nextval(pg_get_serial_sequence('jobs', 'id'))"
+    ).scalar_one()
+    connection.exec_driver_sql(
+        "select setval(pg_get_serial_sequence('jobs', 'id'), %(last)s)",
+        {"last": first + count - 1},
+    )
+    return int(first)
+
+
+def _bulk_insert(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    names = ", ".join(columns)
+    driver: Any = connection.connection.cursor()
+    try:
+        if connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * len(columns))
+            driver.executemany(f"insert into {table} ({names}) values ({marks})", rows)
+            return
+        with driver.copy(f"copy {table} ({names}) from stdin") as copy:
+            for row in rows:
+                copy.write_row(row)
+    finally:
+        driver.close()

@@ -1,0 +1,101 @@
+"""Choose due jobs to be hinted, and take back hints that did not come to anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from promptmill.schema.hint import Hint
+from promptmill.schema.statement import Column, RowSet, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A job that was moved to queued, with what its hint shows to people."""
+
+    job_id: int
+    dispatch_no: int
+    batch_id: int
+    position: int
+    provider: str
+    model: str
+    attempts: int
+
+    @property
+    def hint(self) -> Hint:
+        """The message to publish."""
+        return Hint(self.job_id, self.dispatch_no)
+
+
+_HINTS = RowSet("hints", (Column("job_id", "bigint"), Column("dispatch_no", "integer")))
+
+_QUEUED = """
+update jobs set state = 1, dispatch_no = dispatch_no + 1, queued_at = {now}, run_at = null
+where state = %s and id in (%s)
+returning id, dispatch_no, batch_id, position, provider, model, attempts
+"""
+_queue_pending = Statement(
+    _QUEUED.replace("%s", "0", 1).replace(
+        "%s",
+        """select id from jobs where batch_id = :batch_id and provider = :provider
+  and model = :model and state = 0 order by id limit :most""",
+    )
+)
+_queue_waiting = Statement(
+    _QUEUED.replace("%s", "3", 1).replace(
+        "%s",
+        """select w.id from jobs w join batches b on b.id = w.batch_id and b.state = 'open'
+  where w.state = 3 and w.run_at <= {now} and w.provider = :provider and w.model = :model
+  order by w.run_at limit :most""",
+    )
+)
+_unqueue = Statement(
+    """
+update jobs set state = 0, queued_at = null from {hints}
+where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and jobs.state = 1
+returning jobs.id""",
+    _HINTS,
+)
+_postpone = Statement(
+    """
+update jobs set state = 3, queued_at = null, run_at = {after:postponed.delay_s} from {postponed}
+where jobs.id = postponed.job_id and jobs.dispatch_no = postponed.dispatch_no
+  and jobs.state in (1, 3)
+returning jobs.id""",
+    RowSet(
+        "postponed",
+        (
+            Column("job_id", "bigint"),
+            Column("dispatch_no", "integer"),
+            Column("delay_s", "double precision"),
+        ),
+    ),
+)
+
+
+def queue_pending(
+    connection: Connection, *, batch_id: int, provider: str, model: str, most: int
+) -> list[Queued]:
+    """Move the oldest pending jobs of one batch and scope to queued."""
+    rows = _queue_pending.fetch(
+        connection, batch_id=batch_id, provider=provider, model=model, most=most
+    )
+    return [Queued(*row) for row in rows]
+
+
+def queue_waiting(connection: Connection, *, provider: str, model: str, most: int) -> list[Queued]:
+    """Move waiting jobs whose time has come to queued."""
+    rows = _queue_waiting.fetch(connection, provider=provider, model=model, most=most)
+    return [Queued(*row) for row in rows]
+
+
+def unqueue(connection: Connection, hints: Sequence[Hint]) -> set[int]:
+    """Put queued jobs back to pending; a hint that is stale changes nothing."""
+    rows = [(hint.job_id, hint.dispatch_no) for hint in hints]
+    return {row[0] for row in _unqueue.fetch(connection, {"hints": rows})}
+
+
+def postpone(connection: Connection, postponed: Sequence[tuple[Hint, float]]) -> set[int]:
+    """Snooze jobs that were hinted and not claimed: due again in so many seconds."""
+    rows = [(hint.job_id, hint.dispatch_no, delay_s) for hint, delay_s in postponed]
+    return {row[0] for row in _postpone.fetch(connection, {"postponed": rows})}

@@ -1,0 +1,60 @@
+"""Take back the jobs of a worker that is gone. What it had open is `unknown`."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from promptmill.schema.statement import Column, RowSet, Statement
+
+_LOST = RowSet("lost", (Column("job_id", "bigint"), Column("fence", "bigint")))
+
+_running = Statement(
+    "select id, fence from jobs where lease_owner = :worker_id and state = 2 order by id"
+    " limit :most"
+)
+_release = Statement(
+    """
+update jobs set crashes = crashes + 1, lease_owner = null,
+  state = case when b.on_unknown = 'hold' or crashes + 1 >= :max_crashes then 7 else 0 end,
+  finished_at = case when b.on_unknown = 'hold' or crashes + 1 >= :max_crashes then {now} end
+from {lost}, batches b
+where jobs.id = lost.job_id and jobs.fence = lost.fence and jobs.state = 2
+  and jobs.lease_owner = :worker_id and b.id = jobs.batch_id
+returning jobs.id""",
+    _LOST,
+)
+_end = Statement(
+    """
+update attempts set outcome = 3, ended_at = {now}, error_kind = 'unknown',
+  error_code = 'worker_lost', error_text = :reason
+from {lost}
+where attempts.job_id = lost.job_id and attempts.fence = lost.fence and attempts.outcome = 0""",
+    _LOST,
+)
+
+
+def running_of(connection: Connection, worker_id: str, *, most: int) -> list[tuple[int, int]]:
+    """List (job id, fence) of what *worker_id* has claimed and not closed."""
+    return [(row[0], row[1]) for row in _running.fetch(connection, worker_id=worker_id, most=most)]
+
+
+def rescue(
+    connection: Connection,
+    lost: Sequence[tuple[int, int]],
+    *,
+    worker_id: str,
+    max_crashes: int,
+    reason: str,
+) -> set[int]:
+    """Take (job id, fence) pairs from *worker_id*: to pending, or quarantined by policy.
+
+    A job that its worker closed meanwhile, or that was claimed again, is left alone.
+    """
+    if not lost:
+        return set()
+    rows = _release.fetch(connection, {"lost": lost}, worker_id=worker_id, max_crashes=max_crashes)
+    moved = {row[0] for row in rows}
+    gone = [pair for pair in lost if pair[0] in moved]
+    if gone:
+        _end.run(connection, {"lost": gone}, reason=reason)
+    return moved

@@ -1,0 +1,81 @@
+"""Stop a provider, a model or a key for all workers, with the reason, for a time or until told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from promptmill.schema.statement import Statement
+from promptmill.schema.types import known_instant, parse_instant
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause that holds now."""
+
+    provider: str
+    model: str
+    """'' for all models"""
+    fingerprint: str
+    """of the key; '' for all keys, '-' for workers that have none"""
+    kind: str
+    """an ErrorKind, or `user`"""
+    reason: str
+    since_at: datetime
+    until_at: datetime | None
+    """None: until `promptmill resume`"""
+
+
+_set = Statement(
+    """
+insert into pauses (provider, model, fingerprint, kind, reason, since_at, until_at)
+values (:provider, :model, :fingerprint, :kind, :reason, {now},
+  case when :forever = 0 then {after::seconds} end)
+on conflict (provider, model, fingerprint) do update set kind = excluded.kind,
+  reason = excluded.reason, until_at = excluded.until_at"""
+)
+_lift = Statement(
+    "delete from pauses where provider = :provider"
+    " and (:fingerprint = '' or fingerprint = :fingerprint)"
+)
+_holding = Statement(
+    """
+select provider, model, fingerprint, kind, reason, since_at, until_at from pauses
+where until_at is null or until_at > {now} order by provider, model, fingerprint"""
+)
+
+
+def pause_provider(
+    connection: Connection,
+    *,
+    provider: str,
+    kind: str,
+    reason: str,
+    model: str = "",
+    fingerprint: str = "",
+    seconds: float | None = None,
+) -> None:
+    """Pause for *seconds*, or until told."""
+    _set.run(
+        connection,
+        provider=provider,
+        model=model,
+        fingerprint=fingerprint,
+        kind=kind,
+        reason=reason,
+        forever=int(seconds is None),
+        seconds=float(seconds or 0),
+    )
+
+
+def lift_pauses(connection: Connection, *, provider: str, fingerprint: str = "") -> int:
+    """End the pauses of a provider, or only those of one key; returns how many."""
+    return _lift.run(connection, provider=provider, fingerprint=fingerprint)
+
+
+def pauses_now(connection: Connection) -> list[Pause]:
+    """List the pauses that hold now."""
+    return [
+        Pause(*row[:5], known_instant(row[5]), parse_instant(row[6]))
+        for row in _holding.fetch(connection)
+    ]

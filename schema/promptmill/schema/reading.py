@@ -1,0 +1,155 @@
+"""Read jobs for a worker, and progress for people. No statement here writes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from promptmill.schema.database import Database
+from promptmill.schema.hint import Hint
+from promptmill.schema.statement import Column, RowSet, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """What a worker needs to know of a job before it books permits for it."""
+
+    job_id: int
+    dispatch_no: int
+    batch_id: int
+    position: int
+    provider: str
+    model: str
+    attempts: int
+    refusals: int
+    on_unknown: str
+    age_s: float
+    """since its batch was opened"""
+    body: str
+    """JSON of the request"""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch and how far it is."""
+
+    id: int
+    name: str
+    state: str
+    paused_reason: str | None
+    input_name: str
+    total: int
+    created_at: Any
+    opened_at: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeCount:
+    """How many jobs of one batch, provider and model are in one state."""
+
+    batch_id: int
+    provider: str
+    model: str
+    state: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeUsage:
+    """What the attempts of one batch, provider and model came to."""
+
+    provider: str
+    model: str
+    outcome: int
+    error_kind: str
+    calls: int
+    unpriced_calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+
+
+_HINTS = RowSet("hints", (Column("job_id", "bigint"), Column("dispatch_no", "integer")))
+_AGE = {
+    "sqlite": "(julianday({now}) - julianday(b.opened_at)) * 86400.0",
+    "postgresql": "extract(epoch from {now} - b.opened_at)::double precision",
+}
+
+
+def _due_statement(dialect: str) -> Statement:
+    body = "p.body" if dialect == "sqlite" else "p.body::text"
+    return Statement(
+        f"""
+select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
+  b.on_unknown, {_AGE[dialect]}, {body}
+from {{hints}}
+join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no and j.state in (1, 3)
+join batches b on b.id = j.batch_id and b.state = 'open'
+join job_payloads p on p.job_id = j.id""",
+        _HINTS,
+    )
+
+
+_due = {dialect: _due_statement(dialect) for dialect in _AGE}
+_batch = Statement(
+    "select id, name, state, paused_reason, input_name, total, created_at, opened_at from batches"
+    " where id = :batch_id"
+)
+_latest = Statement(
+    "select id, name, state, paused_reason, input_name, total, created_at, opened_at from batches"
+    " order by id desc limit :most"
+)
+_counts = Statement(
+    "select batch_id, provider, model, state, jobs from batch_counts where jobs > 0"
+    " and batch_id = :batch_id"
+)
+_usage = Statement(
+    """
+select provider, model, outcome, error_kind, sum(calls), sum(unpriced_calls), sum(input_tokens),
+  sum(output_tokens), sum(cost_micros)
+from usage_hourly where batch_id = :batch_id
+group by provider, model, outcome, error_kind having sum(calls) > 0
+order by provider, model, outcome, error_kind"""
+)
+
+
+def due_jobs(connection: Connection, hints: Sequence[Hint]) -> list[DueJob]:
+    """Read the jobs that these hints are still good for; stale and paused ones are left out."""
+    rows = [(hint.job_id, hint.dispatch_no) for hint in hints]
+    found = _due[connection.dialect.name].fetch(connection, {"hints": rows})
+    return [DueJob(*row) for row in found]
+
+
+def batch_row(connection: Connection, batch_id: int) -> BatchRow | None:
+    """Read one batch."""
+    rows = _batch.fetch(connection, batch_id=batch_id)
+    return BatchRow(*rows[0]) if rows else None
+
+
+def latest_batches(connection: Connection, *, most: int = 20) -> list[BatchRow]:
+    """List batches, the newest first."""
+    return [BatchRow(*row) for row in _latest.fetch(connection, most=most)]
+
+
+def batch_counts(connection: Connection, batch_id: int) -> list[ScopeCount]:
+    """Read the counters of a batch; empty until it is open."""
+    return [ScopeCount(*row) for row in _counts.fetch(connection, batch_id=batch_id)]
+
+
+def batch_usage(connection: Connection, batch_id: int) -> list[ScopeUsage]:
+    """Read the rollup of a batch's attempts."""
+    return [
+        ScopeUsage(*row[:4], *map(int, row[4:]))
+        for row in _usage.fetch(connection, batch_id=batch_id)
+    ]
+
+
+def query(database: Database, sql: str) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
+    """Run a person's read-only SQL; yield once the column names and the rows, streamed."""
+    with database.read() as connection:
+        if database.dialect == "postgresql":
+            connection.exec_driver_sql("set transaction read only")
+        options = {"stream_results": True, "no_parameters": True}
+        found = connection.execution_options(**options).exec_driver_sql(sql)
+        yield list(found.keys()), iter(found)

@@ -1,0 +1,262 @@
+"""The tables, the same on SQLite and PostgreSQL.
+
+Cost is in integer micro-dollars, NULL for unknown. Indexes are partial and say which query they
+serve. Moves, counters and rollups are kept by the triggers in `triggers`.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from promptmill.schema.types import BigKey, Instant, JsonText
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("paused_reason", Text),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    # Of two batches with the same input, template, model and options, the newer has the higher
+    # number (`--new`).
+    Column("identity", Text, nullable=False),
+    Column("identity_no", Integer, nullable=False, server_default="0"),
+    Column("input_name", Text, nullable=False),
+    Column("options", JsonText, nullable=False),
+    Column("on_unknown", Text, nullable=False, server_default="retry"),
+    Column("total", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", Instant, nullable=False),
+    Column("opened_at", Instant),
+    UniqueConstraint("identity", "identity_no"),
+    CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
+    CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
+    CheckConstraint("on_unknown in ('retry', 'hold')", name="on_unknown"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("custom_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", SmallInteger, nullable=False, server_default="0"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("refusals", Integer, nullable=False, server_default="0"),
+    Column("crashes", SmallInteger, nullable=False, server_default="0"),
+    Column("dispatch_no", Integer, nullable=False, server_default="0"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("generation", SmallInteger, nullable=False, server_default="0"),
+    Column("lease_owner", Text),
+    Column("queued_at", Instant),
+    Column("run_at", Instant),
+    Column("finished_at", Instant),
+    CheckConstraint("state between 0 and 7", name="state"),
+    CheckConstraint("(state = 1) = (queued_at is not null)", name="queued_at_iff_queued"),
+    CheckConstraint("(state = 2) = (lease_owner is not null)", name="lease_iff_running"),
+    CheckConstraint("(state = 3) = (run_at is not null)", name="run_at_iff_waiting"),
+    CheckConstraint("(state >= 4) = (finished_at is not null)", name="finished_at_iff_final"),
+)
+# dispatch: the next jobs of one batch and scope
+Index(
+    "jobs_due",
+    jobs.c.batch_id,
+    jobs.c.provider,
+    jobs.c.model,
+    jobs.c.id,
+    postgresql_where=text("state = 0"),
+    sqlite_where=text("state = 0"),
+)
+# dispatch: retries whose time has come
+Index(
+    "jobs_waiting",
+    jobs.c.run_at,
+    postgresql_where=text("state = 3"),
+    sqlite_where=text("state = 3"),
+)
+# dispatch: how deep a queue is; sweep: hints that nobody holds
+Index(
+    "jobs_queued",
+    jobs.c.provider,
+    jobs.c.model,
+    jobs.c.queued_at,
+    postgresql_where=text("state = 1"),
+    sqlite_where=text("state = 1"),
+)
+# rescue, and each beat: what a worker has in hand
+Index(
+    "jobs_running",
+    jobs.c.lease_owner,
+    postgresql_where=text("state = 2"),
+    sqlite_where=text("state = 2"),
+)
+# status, retry: what failed in a batch
+Index(
+    "jobs_dead",
+    jobs.c.batch_id,
+    jobs.c.id,
+    postgresql_where=text("state in (5, 7)"),
+    sqlite_where=text("state in (5, 7)"),
+)
+# submit: one job a custom_id; results by custom_id
+Index("jobs_custom_id", jobs.c.batch_id, jobs.c.custom_id, unique=True)
+
+job_payloads = Table(
+    "job_payloads",
+    metadata,
+    Column("job_id", BigKey, primary_key=True, autoincrement=False),
+    Column("body", JsonText, nullable=False),
+    Column("request_hash", Text, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("worker_id", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", SmallInteger, nullable=False, server_default="0"),
+    Column("http_status", SmallInteger),
+    Column("error_kind", Text),
+    Column("error_code", Text),
+    Column("error_text", Text),
+    Column("request_id", Text),
+    Column("latency_ms", Integer),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cache_read_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("cost_micros", BigInteger),
+    PrimaryKeyConstraint("job_id", "fence"),
+    CheckConstraint("outcome between 0 and 5", name="outcome"),
+    CheckConstraint("(outcome = 0) = (ended_at is null)", name="ended_at_iff_closed"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("job_id", BigKey, primary_key=True, autoincrement=False),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("text", Text),
+    Column("tool_calls", JsonText),
+    Column("finish_reason", Text, nullable=False),
+    Column("response_model", Text),
+    Column("response_id", Text),
+    Column("created_at", Instant, nullable=False),
+)
+
+# What came with an attempt that gave no usable answer, kept as bytes for a person to look at.
+attempt_bodies = Table(
+    "attempt_bodies",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("body_base64", Text, nullable=False),
+    PrimaryKeyConstraint("job_id", "fence"),
+)
+
+batch_counts = Table(
+    "batch_counts",
+    metadata,
+    Column("batch_id", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("jobs", BigInteger, nullable=False),
+    PrimaryKeyConstraint("batch_id", "provider", "model", "state"),
+)
+
+usage_hourly = Table(
+    "usage_hourly",
+    metadata,
+    Column("hour_at", Instant, nullable=False),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("error_kind", Text, nullable=False),  # '' where there was no error
+    Column("calls", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hour_at", "batch_id", "provider", "model", "outcome", "error_kind"),
+)
+
+latency_daily = Table(
+    "latency_daily",
+    metadata,
+    Column("day_at", Instant, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("latency_ms", Integer, nullable=False),  # rounded down to two significant digits
+    Column("calls", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day_at", "provider", "model", "latency_ms"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),  # a UUID for each start of a process
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("keys", JsonText, nullable=False),  # {"openai": fingerprint of its key, or ""}
+    Column("concurrency", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("beat", BigInteger, nullable=False, server_default="0"),
+    Column("beat_at", Instant, nullable=False),
+    Column("in_hand", JsonText, nullable=False),  # [job_id, …]: hints taken and not yet claimed
+    Column("stopped_at", Instant),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),  # '' for all models
+    Column("fingerprint", Text, nullable=False),  # of the key; '' for all keys, or for none
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since_at", Instant, nullable=False),
+    Column("until_at", Instant),  # NULL: until told
+    PrimaryKeyConstraint("provider", "model", "fingerprint"),
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("role", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("beat", BigInteger, nullable=False, server_default="0"),
+    Column("taken_at", Instant, nullable=False),
+)

@@ -1,0 +1,49 @@
+"""Column types that read well on both engines."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit key; SQLite makes it the rowid only when it is called INTEGER."""
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant in UTC: timestamptz on PostgreSQL, `2026-11-22T10:37:22.123Z` on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else self.impl_instance)
+
+
+class JsonText(TypeDecorator[str]):
+    """JSON kept as the text that came: json on PostgreSQL (jsonb would rewrite numbers)."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSON())
+
+
+def iso(instant: datetime) -> str:
+    """Write *instant* as SQLite stores it."""
+    return (
+        instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        + f"{instant.microsecond // 1000:03d}Z"
+    )
+
+
+def parse_instant(value: str | datetime | None) -> datetime | None:
+    """Read an instant as either engine returns it."""
+    return None if value is None else known_instant(value)
+
+
+def known_instant(value: str | datetime) -> datetime:
+    """Read an instant that is never NULL."""
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -1,0 +1,66 @@
+"""The views that people query. Every column is a word of the glossary; states are text.
+
+Written once for both engines; documented in docs/results.md.
+"""
+
+from promptmill.schema.outcomes import AttemptOutcome
+from promptmill.schema.states import JobState
+
+
+def _words(column: str, members: type[JobState] | type[AttemptOutcome]) -> str:
+    whens = " ".join(f"when {member.value} then '{member.word}'" for member in members)
+    return f"case {column} {whens} end"
+
+
+def _jobs_in(*states: JobState) -> str:
+    numbers = ", ".join(str(state.value) for state in states)
+    return f"coalesce(sum(case when c.state in ({numbers}) then c.jobs end), 0)"
+
+
+VIEWS: dict[str, str] = {
+    "promptmill_results": f"""
+select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
+  j.provider, j.model, r.text, r.tool_calls, r.finish_reason, r.response_model,
+  a.input_tokens, a.output_tokens, a.cache_read_tokens, a.cache_write_tokens, a.reasoning_tokens,
+  a.cost_micros / 1000000.0 as cost_usd, a.latency_ms, j.attempts, j.finished_at, j.id as job_id
+from jobs j
+join results r on r.job_id = j.id
+join attempts a on a.job_id = r.job_id and a.fence = r.fence""",
+    "promptmill_failures": f"""
+select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
+  j.provider, j.model, a.error_kind, a.error_code, a.http_status, a.error_text, a.request_id,
+  j.attempts, j.refusals, j.crashes, j.finished_at, j.id as job_id
+from jobs j
+left join attempts a on a.job_id = j.id and a.fence = j.fence
+where j.state in (5, 7)""",
+    "promptmill_attempts": f"""
+select a.batch_id, j.custom_id, a.job_id, a.fence, {_words("a.outcome", AttemptOutcome)} as outcome,
+  a.provider, a.model, a.http_status, a.error_kind, a.error_code, a.error_text, a.request_id,
+  a.started_at, a.ended_at, a.latency_ms, a.input_tokens, a.output_tokens, a.cache_read_tokens,
+  a.cache_write_tokens, a.reasoning_tokens, a.cost_micros / 1000000.0 as cost_usd, a.worker_id
+from attempts a
+join jobs j on j.id = a.job_id""",
+    "promptmill_batches": f"""
+select b.id as batch_id, b.name, b.state, b.paused_reason, b.total,
+  {_jobs_in(JobState.PENDING, JobState.QUEUED)} as pending, {_jobs_in(JobState.RUNNING)} as running,
+  {_jobs_in(JobState.WAITING)} as waiting, {_jobs_in(JobState.SUCCEEDED)} as succeeded,
+  {_jobs_in(JobState.FAILED)} as failed, {_jobs_in(JobState.CANCELLED)} as cancelled,
+  {_jobs_in(JobState.QUARANTINED)} as quarantined, b.priority, b.input_name, b.created_at
+from batches b
+left join batch_counts c on c.batch_id = b.id
+group by b.id, b.name, b.state, b.paused_reason, b.total, b.priority, b.input_name, b.created_at""",
+    "promptmill_usage_by_model": """
+select u.batch_id, u.provider, u.model, sum(u.calls) as calls,
+  sum(case when u.outcome = 1 then u.calls else 0 end) as succeeded_calls,
+  sum(u.input_tokens) as input_tokens, sum(u.output_tokens) as output_tokens,
+  sum(u.cost_micros) / 1000000.0 as cost_usd,
+  sum(case when u.outcome in (1, 5) then u.unpriced_calls else 0 end) as unpriced_calls
+from usage_hourly u
+group by u.batch_id, u.provider, u.model""",
+}
+
+
+def view_statements() -> list[str]:
+    """All statements that (re)create the views; the same on both engines."""
+    drops = [f"drop view if exists {name}" for name in VIEWS]
+    return drops + [f"create view {name} as {query.strip()}" for name, query in VIEWS.items()]
