@@ -1,0 +1,42 @@
+"""Who uses a server: a lock shared by all its users, which the kernel gives back even on kill -9."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock file *path* alone: nobody else starts or stops the server meanwhile."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+class UserShare:
+    """One user's share in the lock file *path*. Take and leave it only while `alone`.
+
+    A flock belongs to the open file, so a child process that inherits `fd` holds the share too: a
+    worker that outlives its killed parent by its grace time keeps its server.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self.fd, fcntl.LOCK_SH)
+
+    def leave(self) -> bool:
+        """Give the share back; say whether nobody else holds one."""
+        try:
+            # Releases our share first, then tries: two users who leave at once need `alone`.
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(self.fd)
