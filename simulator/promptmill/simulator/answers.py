@@ -1,0 +1,71 @@
+"""What the stand-in model says: a function of the prompt, so that runs can be compared."""
+
+import hashlib
+import re
+from typing import NamedTuple
+
+_SAYING = (
+    "the mill turns while grain falls slowly between two stones and flour gathers below "
+    "a river keeps its wheel in motion so every prompt becomes an answer in good time"
+)
+_WORDS = _SAYING.split()
+_MARKER = re.compile(r"\[\[([^\[\]]{1,120})\]\]")
+
+
+class Answer(NamedTuple):
+    """A produced text and what it weighs."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    thinking_tokens: int
+    """reasoning, apart from `output_tokens`"""
+    is_cut: bool
+    """the request's maximum was reached"""
+
+
+def count_tokens(text: str) -> int:
+    """Estimate tokens as UTF-8 bytes / 4, rounded up, at least 1."""
+    return max(1, (len(text.encode("utf-8", "surrogatepass")) + 3) // 4)
+
+
+def digest(text: str) -> bytes:
+    """Return the SHA-256 of *text*."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def find_marker(text: str) -> str:
+    """Return what stands between the first [[ and ]], or ""."""
+    if "[[" not in text:
+        return ""
+    found = _MARKER.search(text)
+    return found[1] if found else ""
+
+
+def answer_to(
+    text: str, sha256: bytes, *, tokens: int | None, max_tokens: int | None, thinks: bool
+) -> Answer:
+    """Answer *text* with its digest and some words, *tokens* long or as its digest chooses.
+
+    A model that *thinks* does so for two prompts of three.
+    """
+    wanted = tokens if tokens is not None else 12 + sha256[0] % 32
+    allowed = wanted if max_tokens is None else max(1, min(wanted, max_tokens))
+    thinking = 8 + sha256[1] % 64 if thinks and sha256[2] % 3 else 0
+    return Answer(
+        _speak(sha256, allowed), count_tokens(text), allowed, thinking, is_cut=allowed < wanted
+    )
+
+
+def _speak(sha256: bytes, tokens: int) -> str:
+    """Return a sentence of exactly *tokens* x 4 ASCII characters."""
+    length = tokens * 4
+    parts = [f"[{sha256[:4].hex()}]"]
+    size = len(parts[0])
+    at = sha256[3]
+    while size < length:
+        word = _WORDS[at % len(_WORDS)]
+        parts.append(word)
+        size += 1 + len(word)
+        at += 1
+    return " ".join(parts)[: length - 1].ljust(length - 1) + "."

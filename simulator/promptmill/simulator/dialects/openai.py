@@ -1,0 +1,283 @@
+"""OpenAI: chat completions and models.
+
+Facts from the API reference, the rate limits guide and error bodies seen in public issues.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+
+from promptmill.simulator.answers import Answer
+from promptmill.simulator.config import Dimension, Provider
+from promptmill.simulator.dialects.base import (
+    Context,
+    Prompt,
+    Unreadable,
+    decode_as,
+    encode,
+    text_of,
+)
+from promptmill.simulator.faults import Trouble
+from promptmill.simulator.limits import Cost, Excess, Standings
+from promptmill.simulator.wire import Headers, Reply, Request
+
+_ORGANIZATION = "org-promptmillsimulator"
+_MODELS = ("gpt-5", "gpt-5-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "o4-mini")
+
+
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | None = None
+
+
+class _Body(msgspec.Struct):
+    model: str
+    messages: list[_Message]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stream: bool | None = None
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+# trouble: status, type, code, param, message
+_ERRORS: dict[Trouble, tuple[int, str, str | None, str | None, str]] = {
+    Trouble.INVALID_REQUEST: (
+        400, "invalid_request_error", None, None,
+        "We could not parse the JSON body of your request.",
+    ),
+    Trouble.CONTEXT_LENGTH: (
+        400, "invalid_request_error", "context_length_exceeded", "messages",
+        ("This model's maximum context length is 128000 tokens. However, your messages resulted "
+        "in 130001 tokens. Please reduce the length of the messages."),
+    ),
+    Trouble.CONTENT_POLICY: (
+        400, "invalid_request_error", "content_policy_violation", None,
+        "Your request was rejected as a result of our safety system.",
+    ),
+    Trouble.BAD_KEY: (
+        401, "invalid_request_error", "invalid_api_key", None,
+        ("Incorrect API key provided. You can find your API key at "
+        "https://platform.openai.com/account/api-keys."),
+    ),
+    Trouble.UNAUTHORIZED: (
+        401, "invalid_request_error", None, None,
+        ("You didn't provide an API key. You need to provide your API key in an Authorization "
+        "header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."),
+    ),
+    Trouble.PAYMENT_REQUIRED: (
+        402, "unknown_error", "invalid_request_error", None, "Insufficient Balance",
+    ),
+    Trouble.FORBIDDEN: (
+        403, "invalid_request_error", "unsupported_country_region_territory", None,
+        "Country, region, or territory not supported",
+    ),
+    Trouble.MODEL_NOT_FOUND: (
+        404, "invalid_request_error", "model_not_found", None,
+        "The model `{model}` does not exist or you do not have access to it.",
+    ),
+    Trouble.REQUEST_TIMEOUT: (408, "timeout", None, None, "Request timed out."),
+    Trouble.CONFLICT: (
+        409, "invalid_request_error", None, None,
+        "The resource was updated by another request. Please try again.",
+    ),
+    Trouble.TOO_LARGE: (
+        413, "invalid_request_error", None, None,
+        "Maximum content size limit (26214400) exceeded.",
+    ),
+    Trouble.UNPROCESSABLE: (
+        422, "invalid_request_error", None, None, "The request could not be processed.",
+    ),
+    Trouble.RAMP: (
+        429, "requests", "slow_down", None,
+        ("Your requests have increased too fast. Please reduce your request rate to its original "
+        "level, keep it there for at least 15 minutes, and then gradually raise it."),
+    ),
+    Trouble.MONEY: (
+        429, "insufficient_quota", "insufficient_quota", None,
+        ("You exceeded your current quota, please check your plan and billing details. For more "
+        "information on this error, read the docs: "
+        "https://platform.openai.com/docs/guides/error-codes/api-errors."),
+    ),
+    Trouble.SERVER_ERROR: (
+        500, "server_error", None, None,
+        "The server had an error while processing your request. Sorry about that!",
+    ),
+    Trouble.UNAVAILABLE: (
+        503, "server_error", None, None,
+        "The server is temporarily unable to handle your request. Please try again later.",
+    ),
+    Trouble.GATEWAY_TIMEOUT: (504, "server_error", None, None, "The gateway timed out."),
+    Trouble.OVERLOADED: (
+        503, "service_unavailable_error", "server_is_overloaded", None,
+        "Our servers are currently overloaded. Please try again later.",
+    ),
+}  # fmt: skip
+_BAD_GATEWAY = (
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad "
+    b"Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"
+)
+_WORDS = {
+    Dimension.RPM: ("requests", "requests per min (RPM)"),
+    Dimension.RPD: ("requests", "requests per day (RPD)"),
+    Dimension.TPM: ("tokens", "tokens per min (TPM)"),
+    Dimension.ITPM: ("tokens", "input tokens per min (ITPM)"),
+    Dimension.OTPM: ("tokens", "output tokens per min (OTPM)"),
+}
+
+
+class OpenAI:
+    """See `Dialect`."""
+
+    provider = Provider.OPENAI
+
+    def key(self, request: Request) -> str:
+        return request.head.header(b"authorization").removeprefix("Bearer ").strip()
+
+    def parse(self, request: Request) -> Prompt:
+        body = decode_as(_decoder, request.body)
+        if not body.messages:
+            msg = "Invalid 'messages': empty array. Expected an array with minimum length 1."
+            raise Unreadable(msg)
+        if body.stream:
+            msg = "Unsupported value: 'stream' does not support true with this simulator."
+            raise Unreadable(msg)
+        texts = [text for message in body.messages for text in text_of(message.content)]
+        maximum = body.max_completion_tokens or body.max_tokens
+        return Prompt(body.model, "\n".join(texts), maximum)
+
+    def thinks(self, model: str) -> bool:
+        return model.startswith(("gpt-5", "o1", "o3", "o4"))
+
+    def cost_at_start(self, prompt: Prompt, input_tokens: int) -> Cost:
+        # "the maximum of max_tokens and the estimated number of tokens based on the character
+        # count of your request": the rate limits guide.
+        tokens = max(prompt.max_tokens or 0, input_tokens)
+        return Cost(rpm=1, tpm=tokens, itpm=input_tokens, rpd=1)
+
+    def cost_at_end(self, output_tokens: int) -> Cost:
+        return Cost(otpm=output_tokens)
+
+    def succeed(self, context: Context, answer: Answer) -> Reply:
+        output = answer.output_tokens + answer.thinking_tokens
+        body = {
+            "id": f"chatcmpl-{context.request_id}",
+            "object": "chat.completion",
+            "created": int(context.wall_time),
+            "model": context.model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {
+                        "role": "assistant",
+                        "content": answer.text,
+                        "refusal": None,
+                        "annotations": [],
+                    },
+                    "logprobs": None,
+                    "finish_reason": "length" if answer.is_cut else "stop",
+                }
+            ],
+            "usage": {
+                "prompt_tokens": answer.input_tokens,
+                "completion_tokens": output,
+                "total_tokens": answer.input_tokens + output,
+                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+                "completion_tokens_details": {
+                    "reasoning_tokens": answer.thinking_tokens,
+                    "audio_tokens": 0,
+                    "accepted_prediction_tokens": 0,
+                    "rejected_prediction_tokens": 0,
+                },
+            },
+            "service_tier": "default",
+            "system_fingerprint": "fp_promptmill",
+        }
+        return Reply(200, encode(body), _headers(context))
+
+    def refuse(self, context: Context, trouble: Trouble, *, message: str | None = None) -> Reply:
+        if trouble is Trouble.BAD_GATEWAY:
+            return Reply(502, _BAD_GATEWAY, _headers(context), "text/html")
+        status, kind, code, param, usual = _ERRORS[trouble]
+        said = message or usual.format(model=context.model)
+        return Reply(status, _error(said, kind, param, code), _headers(context))
+
+    def limit(self, context: Context, excess: Excess, *, retry_after: str | None) -> Reply:
+        kind, words = _WORDS[excess.dimension]
+        headers = _headers(context)
+        where = f"for {context.model} in organization {_ORGANIZATION} on {words}"
+        more = "Visit https://platform.openai.com/account/rate-limits to learn more."
+        if math.isinf(excess.wait_s):
+            said = (
+                f"Request too large {where}: Limit {excess.limit:.0f}, Requested "
+                f"{excess.requested:.0f}. The input or output tokens must be reduced in order to "
+                f"run successfully. {more}"
+            )
+        else:
+            said = (
+                f"Rate limit reached {where}: Limit {excess.limit:.0f}, Used {excess.used:.0f}, "
+                f"Requested {excess.requested:.0f}. Please try again in "
+                f"{duration(excess.wait_s)}. {more}"
+            )
+            milliseconds = max(1, math.ceil(excess.wait_s * 1000))
+            headers.append(("retry-after", retry_after or str(math.ceil(milliseconds / 1000))))
+            if retry_after is None:
+                headers.append(("retry-after-ms", str(milliseconds)))
+        return Reply(429, _error(said, kind, None, "rate_limit_exceeded"), headers)
+
+    def models(self, context: Context, path: str) -> Reply:
+        name = path.removeprefix("/v1/models").strip("/")
+        if not name:
+            body: Any = {"object": "list", "data": [_model(model) for model in _MODELS]}
+        elif name in _MODELS:
+            body = _model(name)
+        else:
+            return self.refuse(context._replace(model=name), Trouble.MODEL_NOT_FOUND)
+        return Reply(200, encode(body), _headers(context))
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as OpenAI does: `12ms`, `1.5s`, `6m0s`."""
+    if seconds < 1:
+        return f"{max(0, math.ceil(seconds * 1000))}ms"
+    minutes, rest = divmod(round(seconds, 3), 60)
+    shown = f"{rest:.3f}".rstrip("0").rstrip(".")
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{f'{hours}h' if hours else ''}{f'{minutes}m' if hours or minutes else ''}{shown}s"
+
+
+def _error(message: str, kind: str, param: str | None, code: str | None) -> bytes:
+    return encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 1_750_000_000, "owned_by": "system"}
+
+
+def _headers(context: Context) -> Headers:
+    headers = [
+        ("x-request-id", f"req_{context.request_id}"),
+        ("openai-organization", _ORGANIZATION),
+        ("openai-version", "2020-10-01"),
+    ]
+    if context.standings:
+        _add_standings(headers, context.standings)
+    return headers
+
+
+def _add_standings(headers: Headers, standings: Standings) -> None:
+    for name, dimensions in (
+        ("requests", (Dimension.RPM, Dimension.RPD)),
+        ("tokens", (Dimension.TPM, Dimension.ITPM)),
+    ):
+        shown = [standings[dimension] for dimension in dimensions if dimension in standings]
+        if shown:
+            standing = shown[0]
+            headers.append((f"x-ratelimit-limit-{name}", f"{standing.limit:.0f}"))
+            headers.append((f"x-ratelimit-remaining-{name}", f"{int(standing.remaining)}"))
+            headers.append((f"x-ratelimit-reset-{name}", duration(standing.reset_s)))

@@ -1,0 +1,216 @@
+"""What the stand-in does with a request: key, limits, faults, answer, bill. Knows no socket."""
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from random import Random
+
+from promptmill.simulator import answers
+from promptmill.simulator.bill import Bill, Entry
+from promptmill.simulator.config import Dimension, Provider, SimulatorConfig
+from promptmill.simulator.dialects import DIALECTS
+from promptmill.simulator.dialects.base import Context, Dialect, Prompt, Unreadable
+from promptmill.simulator.faults import Accident, Fault, FaultBook, Trouble
+from promptmill.simulator.limits import Excess, Limiter, Scope
+from promptmill.simulator.spoiled import spoil, unsettle
+from promptmill.simulator.wire import Reply, Request
+
+_NO_PROMPT = Prompt("", "", None)
+
+
+class Call:
+    """One request to a model, from its arrival to the end of its answer."""
+
+    __slots__ = ("delay_s", "dialect", "entry", "fault", "prompt", "refusal", "scope", "sha256")
+
+    def __init__(
+        self, dialect: Dialect, prompt: Prompt, digest: bytes, entry: Entry, scope: Scope
+    ) -> None:
+        self.dialect = dialect
+        self.prompt = prompt
+        self.sha256 = digest
+        self.entry = entry
+        self.scope = scope
+        self.refusal: Reply | None = None
+        self.fault: Fault | None = None
+        self.delay_s = 0.0
+
+
+class Engine:
+    """The state of one simulator. Not thread-safe: one event loop."""
+
+    def __init__(self, config: SimulatorConfig, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._serial = 0
+        self._boot = secrets.token_hex(8)
+        self._rng = Random(config.seed)
+        self._faults = FaultBook(config.seed)
+        self.bill = Bill(config.bill_rows, clock)
+        self.configure(config)
+
+    def configure(self, config: SimulatorConfig) -> None:
+        """Go by *config* from the next request on. All limits begin unused."""
+        self.config = config
+        self._limiter = Limiter(config, self._clock)
+        self._log_median = math.log(config.latency_s) if config.latency_s else 0.0
+
+    def add_faults(self, faults: Iterable[Fault]) -> None:
+        """Add rules after those in force."""
+        self._faults.add(faults)
+
+    def clear_faults(self) -> None:
+        """Drop all rules."""
+        self._faults.clear()
+
+    def begin(self, dialect: Dialect, request: Request) -> Call:
+        """Take a request in: it is on the bill from here. `finish` follows after `delay_s`."""
+        problem = None
+        try:
+            prompt = dialect.parse(request)
+        except Unreadable as error:
+            prompt, problem = _NO_PROMPT, str(error)
+        call = self._open(dialect, request, prompt)
+        if (trouble := self._key_trouble(dialect.key(request))) is not None:
+            call.refusal = dialect.refuse(self._context(call), trouble)
+        elif problem is not None:
+            context = self._context(call)
+            call.refusal = dialect.refuse(context, Trouble.INVALID_REQUEST, message=problem)
+        else:
+            self._decide(call)
+        return call
+
+    def finish(self, call: Call) -> Reply:
+        """Return the reply, and charge the call if it is one that costs."""
+        fault = call.fault
+        if call.refusal is not None:
+            if fault is not None and fault.is_billed:
+                self._charge(call)
+            return call.refusal
+        if fault is None:
+            return call.dialect.succeed(self._context(call), self._charge(call))
+        answer = self._charge(call) if fault.is_billed else self._answer(call)
+        reply = call.dialect.succeed(self._context(call), unsettle(fault, answer))
+        return spoil(fault, reply)
+
+    def models(self, dialect: Dialect, request: Request) -> Reply:
+        """Answer a request for the list of models. It is not on the bill."""
+        context = Context(self._next_id(), "", {}, time.time())
+        if (trouble := self._key_trouble(dialect.key(request))) is not None:
+            return dialect.refuse(context, trouble)
+        return dialect.models(context, request.head.path)
+
+    def _open(self, dialect: Dialect, request: Request, prompt: Prompt) -> Call:
+        key = _fingerprint(dialect.key(request))
+        digest = answers.digest(prompt.text) if prompt is not _NO_PROMPT else b""
+        entry = self.bill.open(
+            dialect.provider,
+            key=key,
+            client_request_id=request.head.header(b"x-client-request-id"),
+            model=prompt.model,
+            prompt=digest,
+            marker=answers.find_marker(prompt.text),
+        )
+        scope = self._limiter.scope(dialect.provider, key, prompt.model)
+        return Call(dialect, prompt, digest, entry, scope)
+
+    def _decide(self, call: Call) -> None:
+        """Let the limits, then the faults, have their say."""
+        dialect, prompt = call.dialect, call.prompt
+        cost = dialect.cost_at_start(prompt, answers.count_tokens(prompt.text))
+        excess = self._limiter.admit(call.scope, cost)
+        if excess is not None:
+            call.refusal = dialect.limit(self._context(call), excess, retry_after=None)
+            return
+        call.fault = self._faults.pick(dialect.provider, prompt.model, prompt.text)
+        if call.fault is not None:
+            call.entry.fault = call.fault.kind
+            if isinstance(call.fault.what, Trouble):
+                call.refusal = self._refuse(call, call.fault, call.fault.what)
+                return
+        call.delay_s = self._latency()
+
+    def _refuse(self, call: Call, fault: Fault, trouble: Trouble) -> Reply:
+        context = self._context(call)
+        invented = _INVENTED.get(trouble)
+        if invented is not None:
+            return call.dialect.limit(context, invented, retry_after=fault.retry_after)
+        reply = call.dialect.refuse(context, trouble)
+        if fault.retry_after is not None:
+            kept = [(name, value) for name, value in reply.headers if name != "retry-after"]
+            reply = reply._replace(headers=[*kept, ("retry-after", fault.retry_after)])
+        return reply
+
+    def _answer(self, call: Call) -> answers.Answer:
+        return answers.answer_to(
+            call.prompt.text,
+            call.sha256,
+            tokens=self.config.answer_tokens,
+            max_tokens=call.prompt.max_tokens,
+            thinks=call.dialect.thinks(call.prompt.model),
+        )
+
+    def _charge(self, call: Call) -> answers.Answer:
+        answer = self._answer(call)
+        output = answer.output_tokens + answer.thinking_tokens
+        self._limiter.add(call.scope, call.dialect.cost_at_end(output))
+        self.bill.charge(call.entry, input_tokens=answer.input_tokens, output_tokens=output)
+        return answer
+
+    def _key_trouble(self, key: str) -> Trouble | None:
+        if not self.config.keys or key in self.config.keys:
+            return None
+        return Trouble.BAD_KEY if key else Trouble.UNAUTHORIZED
+
+    def _context(self, call: Call) -> Context:
+        standings = self._limiter.standings(call.scope)
+        return Context(self._next_id(), call.prompt.model, standings, time.time())
+
+    def _next_id(self) -> str:
+        self._serial += 1
+        return f"{self._boot}{self._serial:016x}"
+
+    def _latency(self) -> float:
+        if not self.config.latency_sigma or not self.config.latency_s:
+            return self.config.latency_s
+        return self._rng.lognormvariate(self._log_median, self.config.latency_sigma)
+
+
+# What a fault of this kind says where no limit is configured.
+_INVENTED = {
+    Trouble.RATE: Excess(Dimension.RPM, limit=500, used=500, requested=1, wait_s=1.0),
+    Trouble.DAILY: Excess(Dimension.RPD, limit=10_000, used=10_000, requested=1, wait_s=8640.0),
+}
+
+
+def find_dialect(request: Request) -> tuple[Dialect | None, bool]:
+    """Return whose request it is, and whether it is a call (else a list of models)."""
+    method, path = request.head.method, request.head.path
+    if method == "POST":
+        if path == "/v1/chat/completions":
+            return DIALECTS[Provider.OPENAI], True
+        if path == "/v1/messages":
+            return DIALECTS[Provider.ANTHROPIC], True
+        if path.endswith(":generateContent") and path.startswith(
+            ("/v1beta/models/", "/v1/models/")
+        ):
+            return DIALECTS[Provider.GEMINI], True
+    elif method == "GET" and path.startswith(("/v1beta/models", "/v1/models")):
+        return DIALECTS[_lister(request)], False
+    return None, False
+
+
+def _lister(request: Request) -> Provider:
+    headers = request.head.headers
+    if request.head.path.startswith("/v1beta/") or b"x-goog-api-key" in headers:
+        return Provider.GEMINI
+    return Provider.ANTHROPIC if b"anthropic-version" in headers else Provider.OPENAI
+
+
+def _fingerprint(key: str) -> str:
+    """Name a key without telling it."""
+    return sha256(key.encode()).hexdigest()[:8] if key else ""
+
+
+__all__ = ["Accident", "Call", "Engine", "find_dialect"]
