@@ -11,8 +11,8 @@ EXIT_ORPHANED = 70
 def watch_parent(fd: int, on_gone: Callable[[], None], *, then_exit_after_s: float) -> None:
     """Call *on_gone* once the other end of the pipe *fd* is closed, from a thread of its own.
 
-    The kernel closes that end when the parent dies, however it dies. *on_gone* asks for a warm stop;
-    whatever is still running *then_exit_after_s* seconds later is ended at once. Takes over *fd*.
+    The kernel closes that end when the parent dies, however it dies. *on_gone* asks for a warm
+    stop; a process that still runs *then_exit_after_s* seconds later is ended. Takes over *fd*.
     """
     threading.Thread(
         target=_watch, args=(fd, on_gone, then_exit_after_s), name="parent-watch", daemon=True

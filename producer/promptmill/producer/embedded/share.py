@@ -1,4 +1,4 @@
-"""Who uses a server: a lock shared by all its users, which the kernel gives back even on kill -9."""
+"""Who uses a server: a lock shared by its users, which the kernel gives back even on kill -9."""
 
 import fcntl
 import os

@@ -1,0 +1,92 @@
+"""The test services themselves keep what they promise."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
+from tests.services import network
+from tests.services.valkey import Valkey
+from tests.services.waiting import wait_until
+
+
+def test_a_database_is_empty_and_can_be_written(database_url: str) -> None:
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("create table t (i integer)"))
+        connection.execute(text("insert into t values (7)"))
+        assert connection.execute(text("select i from t")).scalars().all() == [7]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_valkey_is_empty_for_each_test(valkey: Valkey, turn: int) -> None:
+    assert valkey.client.dbsize() == 0
+    valkey.client.set("k", turn)
+
+
+def test_a_killed_valkey_starts_again_with_its_data(short_folder: Path) -> None:
+    with Valkey(short_folder) as server:
+        server.client.set("k", "v")
+        server.kill()
+        assert not server.is_up()
+        server.start()
+        assert server.client.get("k") == b"v"
+
+
+def test_a_valkey_ends_when_its_test_process_is_killed(short_folder: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path; from tests.services.valkey import Valkey\n"
+        "Valkey(Path(sys.argv[1])).start(); print('up', flush=True); sys.stdin.read()"
+    )
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(short_folder), root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGKILL)
+    server = Valkey(short_folder)
+    wait_until(lambda: not server.is_up(), "the server to end with its user")
+    server.client.close()
+
+
+def test_a_connection_to_the_outside_is_refused() -> None:
+    with socket.socket() as outside, pytest.raises(PermissionError, match="stay on this machine"):
+        outside.connect(("192.0.2.1", 80))
+    with pytest.raises(PermissionError, match=r"look-up of example\.com"):
+        socket.getaddrinfo("example.com", 443)
+    assert len(network.attempts) == 2
+    network.attempts.clear()
+
+
+def test_a_child_process_is_refused_the_outside_too() -> None:
+    script = "import socket; socket.create_connection(('192.0.2.1', 80))"
+    said = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert "PermissionError: tests stay on this machine" in said.stderr
+
+
+def test_keys_of_the_developer_are_not_seen() -> None:
+    assert not [name for name in os.environ if name.endswith("_API_KEY")]
+    assert "REDIS_URL" not in os.environ
+
+
+@given(st.integers())
+def test_properties_run_with_the_common_fixtures(number: int) -> None:
+    assert isinstance(number, int)
+
+
+def test_waiting_in_vain_says_for_what() -> None:
+    with pytest.raises(AssertionError, match=r"waited 0\.05 s for rain"):
+        wait_until(lambda: None, "rain", timeout=0.05)
