@@ -1,0 +1,30 @@
+"""An input made into checked prompts, as a stream, in bounded memory.
+
+Open in this order: `reader` (the two passes), `source` and `lines` (bytes to numbered lines),
+`formats` (which kind of file), `openai_batch` and `rows` (a line to a prompt), `chat` and
+`strict_json` (what is refused). docs/input.md tells users the same.
+"""
+
+from promptmill.producer.reading.options import ReadOptions, parse_parameter
+from promptmill.producer.reading.prompt import Prompt
+from promptmill.producer.reading.reader import (
+    Checked,
+    check_input,
+    read_prompts,
+    refuse_duplicate,
+)
+from promptmill.producer.reading.source import Input, open_input
+from promptmill.producer.reading.template import read_template
+
+__all__ = [
+    "Checked",
+    "Input",
+    "Prompt",
+    "ReadOptions",
+    "check_input",
+    "open_input",
+    "parse_parameter",
+    "read_prompts",
+    "read_template",
+    "refuse_duplicate",
+]

@@ -1,0 +1,119 @@
+"""What a chat-completions body must be, before anything is spent on it."""
+
+from typing import Any
+
+from promptmill.producer.reading.lines import Line
+from promptmill.producer.reading.options import ReadOptions
+from promptmill.producer.reading.prompt import Prompt, make_prompt
+
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
+_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+_CHECKED = frozenset({"stream", "stream_options", "n", "model", *_TOKEN_LIMITS})
+MAX_MODEL_CHARACTERS = 256
+
+
+def chat_prompt(
+    line: Line, custom_id: str, body: dict[str, Any], *, system: str | None, options: ReadOptions
+) -> Prompt:
+    """Check *body* (and change it), put *system* and the options into it, and freeze it.
+
+    Raises InputError for a body that no provider would answer, or that would be paid in vain.
+    """
+    _check_messages(line, body.get("messages"))
+    if not _CHECKED.isdisjoint(body):
+        _check_parameters(line, body)
+    model = _checked_model(line, body.pop("model", None))
+    if system is not None:
+        body["messages"] = [_system_message(line, body["messages"], system), *body["messages"]]
+    if options.parameters:
+        body.update(options.parameters)
+        _check_parameters(line, body)
+    return make_prompt(line, custom_id, body, options.model or model)
+
+
+def _check_messages(line: Line, messages: Any) -> None:
+    if type(messages) is not list or not messages:
+        raise line.refused(
+            problem="messages is missing, empty or not a list",
+            fix='write "messages": [{"role": "user", "content": "..."}]',
+        )
+    for number, message in enumerate(messages):
+        if type(message) is dict and type(message.get("content")) is str:
+            role = message.get("role")
+            if type(role) is str and role in _ROLES:
+                continue
+        _check_message(line, f"messages[{number}]", message)
+
+
+def _check_message(line: Line, where: str, message: Any) -> None:
+    if not isinstance(message, dict):
+        raise line.refused(
+            problem=f"{where} is not an object", fix='write {"role": "user", "content": "..."}'
+        )
+    role = message.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise line.refused(
+            problem=f"{where} has no role that is known",
+            fix="use one of " + ", ".join(sorted(_ROLES)),
+            value=str(role),
+        )
+    content = message.get("content")
+    if isinstance(content, str):
+        return
+    if isinstance(content, list) and content:
+        if all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content):
+            return
+    elif content is None and role == "assistant" and any(map(message.get, _WITHOUT_CONTENT)):
+        return
+    raise line.refused(
+        problem=f"{where} has no content that can be sent",
+        fix='give it a string, or a list of parts such as {"type": "text", "text": "..."}',
+    )
+
+
+def _check_parameters(line: Line, body: dict[str, Any]) -> None:
+    if body.pop("stream", None) not in (None, False):
+        raise line.refused(
+            problem="stream is asked for",
+            fix="leave it out: answers are stored whole, not streamed",
+        )
+    body.pop("stream_options", None)
+    if body.pop("n", None) not in (None, 1):
+        raise line.refused(
+            problem="n asks for several answers",
+            fix="repeat the line instead: one prompt, one answer",
+        )
+    for name in _TOKEN_LIMITS:
+        limit = body.get(name)
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise line.refused(
+                problem=f"{name} is not a positive integer",
+                fix="give the most tokens an answer may have, such as 200",
+                value=str(limit),
+            )
+
+
+def _checked_model(line: Line, model: Any) -> str | None:
+    if model is None:
+        return None
+    if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_CHARACTERS:
+        raise line.refused(
+            problem=f"model is not a name of 1 to {MAX_MODEL_CHARACTERS} characters",
+            fix="name a model, or leave it out and give -m",
+            value=str(model),
+        )
+    if not model.isprintable():
+        raise line.refused(
+            problem="model has a control character in it", fix="remove it", value=model
+        )
+    return model
+
+
+def _system_message(line: Line, messages: list[dict[str, Any]], system: str) -> dict[str, str]:
+    if messages[0].get("role") in ("system", "developer"):
+        raise line.refused(
+            problem="the line has a system message of its own, and -s gives another",
+            fix="leave out -s, or take the system messages out of the input",
+        )
+    return {"role": "system", "content": system}

@@ -1,0 +1,111 @@
+"""The two passes over an input: check all of it, then read it."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from promptmill.producer.reading.formats import recognise
+from promptmill.producer.reading.options import ReadOptions
+from promptmill.producer.reading.prompt import Prompt
+from promptmill.producer.reading.sample import Sample
+from promptmill.producer.reading.source import Input
+from promptmill.schema.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the first pass found: every prompt is good."""
+
+    rows: int
+    sha256: bytes
+    """of the raw bytes, packed as they are"""
+    size_bytes: int
+    """of the raw input"""
+    body_bytes: int
+    """of all canonical bodies"""
+    models: Mapping[str | None, int]
+    """prompts by model"""
+    sample: tuple[Prompt, ...]
+    """every k-th prompt, at most 1,000 and 8 MiB, for an estimate"""
+
+
+def check_input(source: Input, options: ReadOptions) -> Checked:
+    """Read and check all of *source*, in bounded memory.
+
+    Raises InputError: the first bad line, and in its text those after it, up to `max_errors`.
+    """
+    models = Counter[str | None]()
+    sample, body_bytes = Sample(), 0
+    for prompt in islice(_good_prompts(source, options), options.limit):
+        models[prompt.model] += 1
+        body_bytes += len(prompt.body)
+        sample.offer(prompt)
+    return Checked(
+        rows=models.total(),
+        sha256=source.sha256,
+        size_bytes=source.size_bytes,
+        body_bytes=body_bytes,
+        models=models,
+        sample=sample.taken,
+    )
+
+
+def _good_prompts(source: Input, options: ReadOptions) -> Iterator[Prompt]:
+    """Yield prompts up to the first bad line; then look for more bad lines, and raise."""
+    errors: list[InputError] = []
+    try:
+        for item in recognise(source, options).prompts(source):
+            if isinstance(item, InputError):
+                errors.append(item)
+                if len(errors) >= options.max_errors:
+                    break
+            elif not errors:
+                yield item
+    except InputError as error:
+        errors.append(error)
+    if errors:
+        raise _joined(errors)
+
+
+def read_prompts(source: Input, options: ReadOptions) -> Iterator[Prompt]:
+    """Yield the prompts of *source* in its order. Raises InputError at the first bad line."""
+    return islice(_prompts(source, options), options.limit)
+
+
+def _prompts(source: Input, options: ReadOptions) -> Iterator[Prompt]:
+    for item in recognise(source, options).prompts(source):
+        if isinstance(item, InputError):
+            raise item
+        yield item
+
+
+def refuse_duplicate(source: Input, options: ReadOptions, custom_id: str) -> InputError:
+    """Make the error for a *custom_id* that SQL's unique index refused: find its two lines.
+
+    Reads the input again up to the second one.
+    """
+    found = (p.position for p in read_prompts(source, options) if p.custom_id == custom_id)
+    first, second = next(found, 0), next(found, 0)
+    return InputError(
+        problem=f"the custom_id is that of line {first}, and each must be given once",
+        file=source.name,
+        line=second,
+        value=custom_id,
+        fix="give each line a custom_id of its own, or name another column with --id-column",
+    )
+
+
+def _joined(errors: list[InputError]) -> InputError:
+    """Put the other bad lines below the first."""
+    first, *others = errors
+    if not others:
+        return first
+    also = "\n         ".join(f"line {error.line}: {error.problem}" for error in others)
+    return InputError(
+        problem=first.problem,
+        file=first.file,
+        line=first.line,
+        value=first.value,
+        fix=f"{first.fix}\n  also:  {also}",
+    )
