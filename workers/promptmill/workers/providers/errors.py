@@ -12,6 +12,7 @@ from math import isnan
 
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.workers.providers.base import Call, Refusal
+from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.http import Lost
 from promptmill.workers.providers.reply import Reply
 from promptmill.workers.redact import redact, safe_message, strings_in
@@ -19,6 +20,7 @@ from promptmill.workers.redact import redact, safe_message, strings_in
 MAX_RETRY_AFTER_S = 24 * 3600.0
 MAX_RAW = 64 * 1024
 _CODE = re.compile(r"[\w.\[\]/ -]{1,80}")
+_PER_DAY = re.compile(r"\bper day\b|\((?:RPD|TPD)\)")
 _BY_STATUS = {
     401: ErrorKind.KEY,
     402: ErrorKind.MONEY,
@@ -43,19 +45,16 @@ class Fault:
     """From the body; the headers come first."""
 
 
-class UnsendableError(Exception):
-    """A request that cannot be said in a provider's words. Nothing was sent."""
-
-    def __init__(self, *, field: str, problem: str) -> None:
-        self.field, self.problem = field, problem
-        super().__init__(f"{field}: {problem}")
-
-
 def kind_of(status: int) -> ErrorKind:
     """Name what an HTTP status means where the body tells nothing more."""
     if known := _BY_STATUS.get(status):
         return known
     return ErrorKind.TRANSIENT if status >= 500 else ErrorKind.REQUEST
+
+
+def is_daily(message: str) -> bool:
+    """Tell a daily quota from a rate limit where only the words of a 429 do."""
+    return _PER_DAY.search(message) is not None
 
 
 def refused(

@@ -21,14 +21,19 @@ KEEPALIVE_S = 4.0
 TIMEOUT = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S)
 """Only connecting has a limit of its own; all else is under the total deadline of `exchange`."""
 
+
+class NotConnectedError(OSError):
+    """Another transport's word for: no connection was made. Nothing was sent."""
+
+
 _NOT_CONNECTED = (
+    NotConnectedError,
     aiohttp.ClientConnectorError,
     aiohttp.ClientConnectorDNSError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientHttpProxyError,
     aiohttp.InvalidURL,
     httpx2.UnsupportedProtocol,
-    ConnectionRefusedError,
 )
 
 
@@ -63,10 +68,16 @@ async def exchange(
     The deadline is ours, since a time-out of the transport starts anew with each byte: an answer
     that drips outran 2 s by 10.
     """
+    foreseen: tuple[type[Exception], ...] = (
+        *sdk_errors,
+        httpx2.HTTPError,
+        aiohttp.ClientError,
+        OSError,
+    )
     try:
         async with asyncio.timeout(timeout_s) as deadline:
             return await sending
-    except (*sdk_errors, httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
+    except foreseen as error:
         if deadline.expired():
             return Lost(sent=True, why=f"no complete answer within {timeout_s:g} s")
         names = list(dict.fromkeys(type(cause).__name__ for cause in _chain(error)))

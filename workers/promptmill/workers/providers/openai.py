@@ -6,7 +6,6 @@ The request shape is our own, so a body goes out as it came: only `model` is set
 gets the name that the endpoint knows, and what would change the transport (`stream`) is left out.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +19,8 @@ from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
-from promptmill.workers.providers.errors import Fault, UnsendableError
+from promptmill.workers.providers.chat import UnsendableError, encode
+from promptmill.workers.providers.errors import Fault
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.reply import Reply, decode, limits_told
 
@@ -35,7 +35,8 @@ _MONEY: Final = frozenset(
         "billing_not_active",
     }
 )
-_PER_DAY = re.compile(r"\bper day\b|\((?:RPD|TPD)\)")
+# Answered as a rate limit, without Retry-After: the request is larger than the limit itself.
+_NEVER_FITS: Final = "Request too large"
 _HEADERS: Final = {"x-ratelimit-limit-requests": "rpm", "x-ratelimit-limit-tokens": "tpm"}
 _OURS: Final = frozenset({"model", "stream", "stream_options"})
 
@@ -161,12 +162,7 @@ class OpenAIProvider:
                 if known != self._endpoint.output_limit:
                     del body[known]
         body["model"] = call.model
-        try:
-            return msgspec.json.encode(body)
-        except (TypeError, UnicodeEncodeError):
-            raise UnsendableError(
-                field="body", problem="holds text that is not valid Unicode"
-            ) from None
+        return encode(body)
 
     async def _post(self, body: bytes, request_id: str) -> Reply:
         try:
@@ -253,7 +249,9 @@ def _kind(status: int, codes: set[str | None], message: str) -> ErrorKind:
         return ErrorKind.MONEY
     if status in (429, 503) and "slow_down" in codes:
         return ErrorKind.RATE
-    if status == 429 and _PER_DAY.search(message):
+    if status == 429 and message.startswith(_NEVER_FITS):
+        return ErrorKind.REQUEST
+    if status == 429 and errors.is_daily(message):
         return ErrorKind.DAILY
     return errors.kind_of(status)
 
