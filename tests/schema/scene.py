@@ -1,4 +1,5 @@
 """A database with a clock of its own, and short words for what the tests of the moves do."""
+# ruff: noqa: S608  SQL made of our own names and numbers
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class Clock:
 
 
 def new_batch(name: str = "test", **changes: Any) -> NewBatch:
-    fields = {
+    fields: dict[str, Any] = {
         "identity": f"identity of {name}",
         "input_name": "prompts.jsonl",
         "options": "{}",

@@ -4,15 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-
-from promptmill.schema.database import DatabaseError
-from promptmill.schema.hint import Hint
-from promptmill.schema.moves.closing import Closing, fail, finish, hold, keep, retry, snooze
-from promptmill.schema.moves.queueing import postpone, unqueue
-from promptmill.schema.moves.rescuing import running_of
-from promptmill.schema.outcomes import AttemptOutcome
-from promptmill.schema.states import JobState
-from promptmill.schema.types import parse_instant
 from tests.schema.scene import (
     ANSWER,
     ANSWERED,
@@ -24,6 +15,15 @@ from tests.schema.scene import (
     UNSENT,
     Scene,
 )
+
+from promptmill.schema.database import DatabaseError
+from promptmill.schema.hint import Hint
+from promptmill.schema.moves.closing import Closing, fail, finish, hold, keep, retry, snooze
+from promptmill.schema.moves.queueing import postpone, unqueue
+from promptmill.schema.moves.rescuing import running_of
+from promptmill.schema.outcomes import AttemptOutcome
+from promptmill.schema.states import JobState
+from promptmill.schema.types import parse_instant
 
 
 @pytest.fixture(autouse=True)
@@ -170,7 +170,7 @@ def test_one_refused_claim_does_not_hinder_the_others_of_its_group(scene: Scene)
 def test_nothing_of_a_stopped_batch_is_claimed(scene: Scene, state: str) -> None:
     (hint,) = scene.queue(scene.load(1))
     reason = "'user'" if state == "paused" else "null"
-    scene.order(f"update batches set state = '{state}', paused_reason = {reason}")
+    scene.order(f"update batches set state = '{state}', paused_reason = {reason}")  # noqa: S608
     assert scene.claim(hint) == {}
     assert scene.job(hint.job_id).state == JobState.QUEUED
 
