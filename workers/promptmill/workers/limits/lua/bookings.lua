@@ -1,0 +1,42 @@
+-- Records of what is booked or in flight.
+--
+-- KEYS[1]  scope state    KEYS[2]  account state
+-- KEYS[3]  leases of the account: zset booking id -> expiry, us
+-- KEYS[4]  bookings of the account: hash booking id -> msgpack {start, plan, start before it, costs ...}
+--
+-- A lease counts against the in-flight cap; it dies with its worker, and its record with it.
+
+local function find(id)
+  local raw = redis.call('HGET', KEYS[4], id)
+  return raw and cmsgpack.unpack(raw)
+end
+
+-- -> true the first time only
+local function close(id)
+  redis.call('ZREM', KEYS[3], id)
+  return redis.call('HDEL', KEYS[4], id) == 1
+end
+
+-- Forget dead leases, and those that a clock gone back left an age ahead.
+local function purge()
+  local dead = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 500)
+  if #dead > 0 then
+    redis.call('ZREM', KEYS[3], unpack(dead))
+    redis.call('HDEL', KEYS[4], unpack(dead))
+  end
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], now + 3600000000, '+inf')
+end
+
+-- Give the permits of an unused booking back. Those of an older plan are void: its buckets were set anew.
+local function give_back(scope, account, dims, id, record)
+  if not close(id) then return false end
+  local start, plan, before = record[1], record[2], record[3]
+  local current = plan == plan_of(scope, account)
+  for i, dim in ipairs(dims) do
+    local cost = record[3 + i] or 0
+    if cost > 0 and (current or dim.kind == 'day') then recharge(dim, start, -cost) end
+  end
+  if current and scope.last == start then scope.last = before end
+  write(KEYS[1], scope)
+  return true
+end
