@@ -22,6 +22,7 @@ from promptmill.schema.moves.closing import Closing, fail, finish, hold, keep, r
 from promptmill.schema.moves.queueing import postpone, unqueue
 from promptmill.schema.moves.rescuing import running_of
 from promptmill.schema.outcomes import AttemptOutcome
+from promptmill.schema.reading import due_jobs
 from promptmill.schema.states import JobState
 from promptmill.schema.types import parse_instant
 
@@ -181,6 +182,17 @@ def test_a_waiting_job_is_claimed_by_the_hint_it_had_once_it_is_due(scene: Scene
     scene.close(retry(hint.job_id, fence, BROKEN, 5.0))
     scene.clock.advance(5)
     assert scene.claim(hint) == {hint.job_id: 2}
+
+
+def test_a_doubled_hint_does_not_cut_a_backoff_short(scene: Scene) -> None:
+    (hint,) = scene.queue(scene.load(1))
+    fence = scene.claim(hint)[hint.job_id]
+    scene.close(retry(hint.job_id, fence, BROKEN, 60.0))
+    scene.clock.advance(59)
+    assert scene.claim(hint) == {}
+    assert scene.job(hint.job_id).state == JobState.WAITING
+    with scene.database.read() as connection:
+        assert due_jobs(connection, [hint]) == [], "nor is it worth permits"
 
 
 # Closing

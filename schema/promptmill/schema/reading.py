@@ -84,7 +84,8 @@ def _due_statement(dialect: str) -> Statement:
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
   b.on_unknown, {_AGE[dialect]}, {body}
 from {{hints}}
-join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no and j.state in (1, 3)
+join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
+  and (j.state = 1 or j.state = 3 and j.run_at <= {{now}})
 join batches b on b.id = j.batch_id and b.state = 'open'
 join job_payloads p on p.job_id = j.id""",
         _HINTS,

@@ -1,4 +1,4 @@
-"""Take due jobs: queued (or waiting) to running, with the intent of the call in the same commit."""
+"""Take due jobs: queued (or waiting and due) to running, the intent of the call in the same commit."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,8 @@ _TAKE = """
 update jobs set state = 2, fence = fence + 1, lease_owner = :worker_id, queued_at = null,
   run_at = null
 from {claims}, batches b
-where jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no and jobs.state in (1, 3)
+where jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no
+  and (jobs.state = 1 or jobs.state = 3 and jobs.run_at <= {now})
   and b.id = jobs.batch_id and b.state = 'open'
   and not exists (select 1 from pauses p where p.provider = jobs.provider
     and p.model in ('', jobs.model) and p.fingerprint in ('', claims.fingerprint)
@@ -45,8 +46,8 @@ def claim(
 ) -> dict[int, int]:
     """Claim jobs by their hints, each with the fingerprint of the key that will be used.
 
-    Returns the new fence of each job that was claimed. One that is missing was stale, paused or
-    cancelled; whoever holds it now is somebody else.
+    Returns the new fence of each job that was claimed. One that is missing was stale, not due,
+    paused or cancelled; whoever holds it now is somebody else.
     """
     rows = [(hint.job_id, hint.dispatch_no, fingerprint) for hint, fingerprint in claims]
     if connection.dialect.name != "sqlite":
