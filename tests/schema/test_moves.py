@@ -238,6 +238,14 @@ def test_what_each_close_uses_up(
     assert (scene.result(job_id) is not None) == (state == JobState.SUCCEEDED)
 
 
+def test_delays_of_whole_and_broken_seconds_are_closed_in_one_group(scene: Scene) -> None:
+    fences = scene.claim(*scene.queue(scene.load(3)))
+    one, two, three = fences.items()
+    scene.close(retry(*one, BROKEN, 5), snooze(*two, BUSY, 2.25), keep(*three, UNSENT))
+    waits = [parse_instant(scene.job(job_id).run_at) for job_id in list(fences)[:2]]
+    assert [(at - START).total_seconds() for at in waits if at] == [5, 2.25]
+
+
 def test_what_came_and_could_not_be_used_is_kept(scene: Scene) -> None:
     job_id, fence = scene.running()
     scene.close(fail(job_id, fence, replace(REFUSED, body_base64="PGh0bWw+")))

@@ -26,6 +26,12 @@ class Column(NamedTuple):
     name: str
     type: str
 
+    def array(self, values: Iterable[Any]) -> list[Any]:
+        """List *values* for psycopg, which refuses an array of ints and floats together."""
+        if self.type != "double precision":
+            return list(values)
+        return [None if value is None else float(value) for value in values]
+
 
 @dataclass(frozen=True, slots=True)
 class RowSet:
@@ -54,7 +60,7 @@ class RowSet:
             return {self.name: json.dumps([list(row) for row in rows], ensure_ascii=False)}
         columns = list(zip(*rows, strict=True)) or [() for _ in self.columns]
         return {
-            f"{self.name}_{column.name}": list(values)
+            f"{self.name}_{column.name}": column.array(values)
             for column, values in zip(self.columns, columns, strict=True)
         }
 
