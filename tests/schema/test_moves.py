@@ -258,10 +258,11 @@ def test_what_came_and_could_not_be_used_is_kept(scene: Scene) -> None:
     [
         finish(1, 1, ANSWERED, ANSWER),
         retry(1, 1, BROKEN, 3.0),
+        retry(1, 1, CUT, 3.0),
         fail(1, 1, REFUSED),
         keep(1, 1, UNSENT),
     ],
-    ids=["finish", "retry", "fail", "keep"],
+    ids=["finish", "retry", "retry after unknown", "fail", "keep"],
 )
 def test_a_close_repeated_because_the_commits_answer_was_lost_changes_nothing(
     scene: Scene, closing: Closing

@@ -181,7 +181,8 @@ update attempts set
   cost_micros = ended.cost_micros
 from {ended}
 where attempts.job_id = ended.job_id and attempts.fence = ended.fence
-  and attempts.outcome in (0, 3)""",
+  and (attempts.outcome = 0 or attempts.outcome = 3
+    and (ended.outcome <> 3 or attempts.error_code = 'worker_lost'))""",
     _ENDED,
 )
 _keep_bodies = Statement(
