@@ -1,0 +1,92 @@
+"""What there is to dispatch and to sweep. No statement here writes."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from promptmill.schema.hint import Hint
+from promptmill.schema.statement import Statement
+
+
+class Scope(NamedTuple):
+    """What a limit holds for, and what is fed by itself."""
+
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBacklog:
+    """What is left to do of one open batch in one scope, in jobs."""
+
+    batch_id: int
+    priority: int
+    scope: Scope
+    pending: int
+    queued: int
+    running: int
+    waiting: int
+
+
+_backlog = Statement(
+    """
+select c.batch_id, b.priority, c.provider, c.model,
+  sum(case c.state when 0 then c.jobs else 0 end), sum(case c.state when 1 then c.jobs else 0 end),
+  sum(case c.state when 2 then c.jobs else 0 end), sum(case c.state when 3 then c.jobs else 0 end)
+from batch_counts c join batches b on b.id = c.batch_id and b.state = 'open'
+where c.state < 4 and c.jobs > 0
+group by c.batch_id, b.priority, c.provider, c.model
+order by c.batch_id, c.provider, c.model"""
+)
+_started = Statement(
+    """
+select provider, model, sum(jobs) from batch_counts where state in (2, 4, 5, 7)
+group by provider, model"""
+)
+_due_waiting = Statement(
+    """
+select count(*) from (select 1 from jobs w join batches b on b.id = w.batch_id and b.state = 'open'
+  where w.state = 3 and w.run_at <= {now} and w.provider = :provider and w.model = :model
+  order by w.run_at limit :most) as due"""
+)
+_aged_hints = Statement(
+    """
+select provider, id, dispatch_no from jobs where state = 1 and queued_at <= {after:-:age_s}
+order by queued_at limit :most"""
+)
+_cancelled = Statement(
+    """
+select distinct b.id from batches b join batch_counts c on c.batch_id = b.id
+where b.state = 'cancelled' and c.state in (0, 1, 3) and c.jobs > 0 order by b.id"""
+)
+
+
+def backlog(connection: Connection) -> list[BatchBacklog]:
+    """List what is left to do of the open batches."""
+    return [
+        BatchBacklog(row[0], row[1], Scope(row[2], row[3]), *map(int, row[4:]))
+        for row in _backlog.fetch(connection)
+    ]
+
+
+def started_jobs(connection: Connection) -> dict[Scope, int]:
+    """Count the jobs of each scope that run or have run; it grows as jobs are claimed."""
+    return {Scope(row[0], row[1]): int(row[2]) for row in _started.fetch(connection)}
+
+
+def due_waiting(connection: Connection, scope: Scope, *, most: int) -> int:
+    """Count the waiting jobs of a scope whose time has come, up to *most*."""
+    rows = _due_waiting.fetch(connection, provider=scope.provider, model=scope.model, most=most)
+    return int(rows[0][0])
+
+
+def aged_hints(connection: Connection, *, age_s: float, most: int) -> list[tuple[str, Hint]]:
+    """List (provider, hint) of jobs that have been queued for longer than *age_s*, oldest first."""
+    rows = _aged_hints.fetch(connection, age_s=age_s, most=most)
+    return [(row[0], Hint(row[1], row[2])) for row in rows]
+
+
+def cancelled_batches(connection: Connection) -> list[int]:
+    """List the cancelled batches that still have jobs to be moved to cancelled."""
+    return [row[0] for row in _cancelled.fetch(connection)]
