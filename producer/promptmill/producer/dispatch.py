@@ -1,0 +1,105 @@
+"""The dispatcher: one leader that feeds the queues and sweeps; others stand by.
+
+sender = make_sender(settings)
+Dispatcher(settings, database, sender, owner=new_owner()).run(stop)
+"""
+
+import time
+from collections.abc import Callable
+from threading import Event
+
+import structlog
+
+from promptmill.producer.broker import HintSender
+from promptmill.producer.feed import Fed, Feeder
+from promptmill.producer.leader import Lead
+from promptmill.producer.outage import Outage
+from promptmill.producer.sweep import Sweeper, Swept
+from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.errors import ServiceError
+from promptmill.schema.settings import Settings
+
+_log = structlog.get_logger(__name__)
+ROLE = "dispatch"
+
+
+class Dispatcher:
+    """Keeps the queues fed and swept while it leads. For one thread.
+
+    *owner* names this start of this process (`new_owner`); *clock* is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        sender: HintSender,
+        *,
+        owner: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._clock = settings, clock
+        patience_s = settings.dispatch.leader_s
+        self._lead = Lead(database, role=ROLE, owner=owner, patience_s=patience_s, clock=clock)
+        self._feeder = Feeder(settings, database, sender, clock=clock)
+        self._sweeper = Sweeper(settings, database, sender, clock=clock)
+        self._sql = Outage("sql", clock=clock)
+        self._sweep_at = clock()
+        self._hinted = 0
+
+    def run(self, stop: Event) -> None:
+        """Work until *stop* is set, then give up the lead. No outage ends this."""
+        while not stop.is_set():
+            if not self._turn():
+                stop.wait(self._settings.dispatch.interval_s)
+        try:
+            self._lead.resign()
+        except (DatabaseError, ServiceError) as error:
+            _log.warning("lead not given up", error=type(error).__name__)
+
+    def round(self) -> Fed:
+        """Feed once, if this process leads."""
+        if not self._lead.hold():
+            return Fed()
+        fed = self._feeder.feed()
+        self._hinted += fed.hints
+        return fed
+
+    def sweep(self) -> Swept:
+        """Sweep once, if this process leads; observe the workers' beats in any case."""
+        if self._lead.hold():
+            return self._sweeper.sweep()
+        self._sweeper.observe()
+        return Swept()
+
+    def _turn(self) -> bool:
+        """Do what is due; say whether to go on at once."""
+        if self._sql.rests:
+            return False
+        try:
+            fed = self.round()
+            if self._clock() >= self._sweep_at:
+                self._sweep_at = self._clock() + self._settings.dispatch.sweep_s
+                self.sweep()
+                self._tell_progress()
+        except (DatabaseError, ServiceError) as error:
+            self._lead.missed()
+            self._sweeper.missed()
+            self._sql.goes_on(error)
+            return False
+        self._sql.is_over()
+        return fed.more
+
+    def _tell_progress(self) -> None:
+        """Log one line, where there was something to do since the last one."""
+        if self._hinted:
+            left = self._feeder.left
+            _log.info(
+                "dispatched",
+                hints=self._hinted,
+                pending=sum(batch.pending for batch in left),
+                queued=sum(batch.queued for batch in left),
+                running=sum(batch.running for batch in left),
+                waiting=sum(batch.waiting for batch in left),
+            )
+            self._hinted = 0

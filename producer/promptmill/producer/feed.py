@@ -1,0 +1,147 @@
+"""Move due jobs to queued and publish their hints, so that each scope's queue is deep enough.
+
+The move is committed first: a hint that is never published is found by the sweep, while one
+published before its move would be dropped as stale.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from promptmill.producer.broker import BrokerLostError, HintSender
+from promptmill.producer.depth import StartRates, concurrency_of, is_paused, target_depth
+from promptmill.producer.fairness import allot
+from promptmill.producer.outage import Outage
+from promptmill.schema.backlog import BatchBacklog, Scope, backlog, due_waiting, started_jobs
+from promptmill.schema.broker import step_of
+from promptmill.schema.database import Database
+from promptmill.schema.moves.queueing import Queued, queue_pending, queue_waiting, unqueue
+from promptmill.schema.pauses import Pause, pauses_now
+from promptmill.schema.presence import WorkerSeen, live_workers
+from promptmill.schema.settings import Settings
+
+_log = structlog.get_logger(__name__)
+_CHUNK = 1000
+"""jobs moved in one transaction: some 20 ms of SQLite's only writer"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What one round came to."""
+
+    hints: int = 0
+    more: bool = False
+    """there was room for more than one transaction holds: go on at once"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What to queue of one scope."""
+
+    scope: Scope
+    waiting: int
+    pending: Mapping[int, int]
+    """batch to number of jobs"""
+
+
+class Feeder:
+    """Feeds the queues. For one thread; *clock* is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        sender: HintSender,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings, self._database, self._sender = settings, database, sender
+        self._clock = clock
+        self._rates = StartRates(over_s=settings.dispatch.depth_s / 2)
+        self._redis = Outage("redis", clock=clock)
+        self.left: Sequence[BatchBacklog] = ()
+        """what was left to do at the last look"""
+
+    def feed(self) -> Fed:
+        """Look once at what is due, and hint as much of it as there is room for."""
+        orders = self._orders()
+        if not orders or self._redis.rests:
+            return Fed()
+        try:
+            # Asked first, or each round of an outage would move rows there and back.
+            self._sender.ping()
+            hints = sum(self._fill(order) for order in orders)
+        except BrokerLostError as lost:
+            self._redis.goes_on(lost)
+            return Fed()
+        self._redis.is_over()
+        return Fed(hints, more=any(_size(order) > _CHUNK for order in orders))
+
+    def _orders(self) -> list[_Order]:
+        with self._database.read() as connection:
+            self.left = backlog(connection)
+            self._rates.observe(self._clock(), started_jobs(connection))
+            workers, pauses = live_workers(connection), pauses_now(connection)
+            orders = []
+            for scope, batches in _by_scope(self.left).items():
+                if is_paused(scope, workers, pauses):
+                    continue
+                target = self._target(scope, workers, pauses)
+                room = target - sum(batch.queued for batch in batches)
+                waiting = 0
+                if room > 0 and any(batch.waiting for batch in batches):
+                    waiting = due_waiting(connection, scope, most=room)
+                orders.append(_Order(scope, waiting, allot(target - waiting, batches)))
+        return [order for order in orders if _size(order)]
+
+    def _target(self, scope: Scope, workers: Sequence[WorkerSeen], pauses: Sequence[Pause]) -> int:
+        dispatch = self._settings.dispatch
+        provider = self._settings.providers.get(scope.provider)
+        ceiling = provider.concurrency if provider else dispatch.depth_max
+        concurrency = concurrency_of(scope, workers, pauses, ceiling=ceiling)
+        if not concurrency:
+            return dispatch.depth_min
+        scopes = {batch.scope for batch in self.left if batch.scope.provider == scope.provider}
+        return target_depth(self._rates.of(scope), concurrency / len(scopes), dispatch)
+
+    def _fill(self, order: _Order) -> int:
+        """Move at most a chunk of one scope, then publish it; put it back where that fails."""
+        moved = self._move(order)
+        priorities = {batch.batch_id: batch.priority for batch in self.left}
+        try:
+            # A waiting job's batch may have been opened since: it is bulk until the next look.
+            self._sender.publish([(job, step_of(priorities.get(job.batch_id, 0))) for job in moved])
+        except BrokerLostError:
+            with self._database.write() as connection:
+                back = unqueue(connection, [job.hint for job in moved])
+            _log.info("put back", jobs=len(back), **order.scope._asdict())
+            raise
+        return len(moved)
+
+    def _move(self, order: _Order) -> list[Queued]:
+        provider, model = order.scope
+        moved: list[Queued] = []
+        with self._database.write() as connection:
+            if order.waiting:
+                most = min(order.waiting, _CHUNK)
+                moved += queue_waiting(connection, provider=provider, model=model, most=most)
+            for batch_id, jobs in order.pending.items():
+                most = min(jobs, _CHUNK - len(moved))
+                if most > 0:
+                    moved += queue_pending(
+                        connection, batch_id=batch_id, provider=provider, model=model, most=most
+                    )
+        return moved
+
+
+def _by_scope(left: Sequence[BatchBacklog]) -> dict[Scope, list[BatchBacklog]]:
+    scopes = defaultdict(list)
+    for batch in left:
+        scopes[batch.scope].append(batch)
+    return scopes
+
+
+def _size(order: _Order) -> int:
+    return order.waiting + sum(order.pending.values())
