@@ -15,6 +15,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.settings import Settings
 
+__all__ = ["Connection", "Database", "DatabaseError", "is_passing"]
+
 DatabaseError = DBAPIError
 """What a statement raises when SQL refuses it or cannot be reached."""
 
@@ -143,3 +145,12 @@ def _checked(url: str, password: str | None) -> Any:
 
 def _first_line(error: OperationalError) -> str:
     return str(error.orig).strip().splitlines()[0]
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell a fault that goes away by itself (no connection, a lock, a deadlock) from a refusal."""
+    if isinstance(error, ServiceError):
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    return "syntax error" not in str(error.orig) and "no such" not in str(error.orig)

@@ -1,0 +1,205 @@
+"""The way of one prompt through a worker: peek, book, claim, call, settle, record.
+
+Nothing is held while the job waits for a limit: no lease, no call slot, no intent. The intent is
+committed before the request goes out; the request goes out at the booked start or not at all.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from promptmill.schema.hint import Hint
+from promptmill.schema.moves import closing
+from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
+from promptmill.schema.reading import DueJob
+from promptmill.schema.states import JobState
+from promptmill.workers.bench import ASIDE_S, Bench, Report
+from promptmill.workers.ending import end
+from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
+from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.served import Served
+from promptmill.workers.tokens import estimate
+
+CLAIM_LEAD_S = 0.015
+"""How long before its booked start a job is claimed: about one group commit."""
+
+_NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
+_STALE = Report("dropped: stale, paused or cancelled")
+_PUT_BACK = Report("put back: this worker stops")
+_STOPPED = Refusal(ErrorKind.UNKNOWN, "the worker was told to stop at once", code="worker_stopped")
+
+
+class Attempt:
+    """One execution of one hint."""
+
+    def __init__(self, hint: Hint, served: Served, bench: Bench) -> None:
+        self.hint, self._served, self._bench = hint, served, bench
+        self.fence: int | None = None
+        """What we hold the job under, from the claim on."""
+        self.sent = False
+        self._job: DueJob | None = None
+        self._scope: Scope | None = None
+        self._booked: Booked | None = None
+        self._running: asyncio.Task[Any] | None = None
+
+    async def run(self) -> Report:
+        """Take the job as far as it goes now, and tell what came of it."""
+        self._running = asyncio.current_task()
+        try:
+            return await self._complete()
+        except asyncio.CancelledError:
+            return await asyncio.shield(self._put_back())
+
+    def interrupt(self) -> None:
+        """Stop where it is: what was not sent is put back, what was sent becomes unknown."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _complete(self) -> Report:
+        job = self._job = await self._bench.recorder.peek(self.hint)
+        if job is None or self._bench.draining:
+            await self._bench.recorder.unqueue(self.hint)
+            return _STALE
+        if job.age_s > self._bench.policy.max_age_s:
+            return await self._refuse("max_age", "older than retry.max_age_s allows")
+        body = msgspec.json.decode(job.body)
+        expected = estimate(self._served.kind, body)
+        booked = await self._book(self._served.scope(job.model), expected)
+        if isinstance(booked, Booked):
+            return await self._send(job, body, booked, expected)
+        return await self._not_now(booked)
+
+    async def _book(self, scope: Scope, expected: Estimate) -> Booked | Postponed | TooLarge:
+        self._scope = scope
+        booked = await self._bench.permits.book(scope, expected)
+        self._booked = booked if isinstance(booked, Booked) else None
+        return booked
+
+    async def _not_now(self, answer: Postponed | TooLarge) -> Report:
+        if isinstance(answer, TooLarge):
+            why = f"needs {answer.cost:,.0f} {answer.dimension}; the limit is {answer.limit:,.0f}"
+            return await self._refuse("larger_than_limit", why)
+        await self._bench.recorder.postpone(self.hint, answer.seconds)
+        return Report(f"snoozed {answer.seconds:.1f} s: {answer.reason}")
+
+    async def _send(
+        self, job: DueJob, body: dict[str, Any], booked: Booked, expected: Estimate
+    ) -> Report:
+        """Claim and call at the booked start; where that is missed, book again."""
+        async with self._bench.slots:
+            while True:
+                if not await self._claim_before(booked):
+                    await self._give_back_booking()
+                    await self._bench.recorder.unqueue(self.hint)
+                    return _STALE
+                await _sleep_until(booked.start)
+                if self._bench.draining:
+                    return await self._put_back()
+                if await self._bench.permits.confirm(booked):
+                    return await self._call(job, body, booked)
+                await self._set_aside()
+                again = await self._book(booked.scope, expected)
+                if not isinstance(again, Booked):
+                    return await self._not_now(again)
+                booked = again
+
+    async def _claim_before(self, booked: Booked) -> bool:
+        """Commit the intent just before the booked start. False: the job is not ours to take."""
+        await _sleep_until(booked.start - CLAIM_LEAD_S)
+        return await self._claim()
+
+    async def _claim(self) -> bool:
+        claiming = asyncio.ensure_future(
+            self._bench.recorder.claim(self.hint, self._served.fingerprint)
+        )
+        try:
+            self.fence = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            self.fence = await claiming  # it is under way: know what came of it, then stop
+            raise
+        return self.fence is not None
+
+    async def _call(self, job: DueJob, body: dict[str, Any], booked: Booked) -> Report:
+        loop = asyncio.get_running_loop()
+        call = Call(
+            model=job.model,
+            body=body,
+            request_id=f"{job.batch_id}-{job.job_id}-{self.fence}",
+            timeout_s=self._bench.call_timeout_s,
+        )
+        self.sent = True
+        began = loop.time()
+        reply = await self._served.adapter.complete(call)
+        latency_s = loop.time() - began
+        await self._bench.permits.settle(booked, reply.usage)
+        if reply.limits:
+            await self._bench.permits.observe(booked.scope, reply.limits)
+        return await self._end(job, booked.scope, reply, latency_s)
+
+    async def _end(
+        self, job: DueJob, scope: Scope, reply: Answer | Refusal, latency_s: float
+    ) -> Report:
+        return await end(
+            self._bench,
+            self._served,
+            job,
+            fence=self._fence(),
+            scope=scope,
+            reply=reply,
+            latency_s=latency_s,
+        )
+
+    async def _set_aside(self) -> None:
+        """Close the attempt that was never sent; the hint stays good for claiming again."""
+        await self._give_back_booking()
+        await self._close(
+            Closing(self.hint.job_id, self._fence(), _NOT_SENT, JobState.WAITING, delay_s=ASIDE_S)
+        )
+        self.fence = None
+
+    async def _refuse(self, code: str, why: str) -> Report:
+        """Fail a job before any call: claim it, so that nobody else has it, then close it."""
+        if not await self._claim():
+            await self._bench.recorder.unqueue(self.hint)
+            return _STALE
+        refused = Attempted(
+            AttemptOutcome.NOT_SENT, error_kind=ErrorKind.REQUEST, error_code=code, error_text=why
+        )
+        await self._close(closing.fail(self.hint.job_id, self._fence(), refused))
+        return Report(f"request {code}: {why}", failed=True)
+
+    async def _put_back(self) -> Report:
+        """Leave the job as the truth is, because this worker stops."""
+        if self.sent and self._job and self._scope:
+            report = await self._end(self._job, self._scope, _STOPPED, latency_s=0.0)
+            return Report(report.text, failed=True)
+        await self._give_back_booking()
+        if self.fence is None:
+            await self._bench.recorder.unqueue(self.hint)
+            await self._bench.recorder.postpone(self.hint, 0.0)  # where it was set aside
+        else:
+            await self._close(closing.keep(self.hint.job_id, self.fence, _NOT_SENT))
+        return _PUT_BACK
+
+    async def _give_back_booking(self) -> None:
+        if self._booked is not None:
+            booked, self._booked = self._booked, None
+            await self._bench.permits.cancel(booked)
+
+    async def _close(self, end_: Closing) -> None:
+        await asyncio.shield(self._bench.recorder.close(end_))
+
+    def _fence(self) -> int:
+        if self.fence is None:
+            msg = "an attempt is closed only under its fence"
+            raise RuntimeError(msg)
+        return self.fence
+
+
+async def _sleep_until(when: float) -> None:
+    """Wait until *when* on the loop's clock."""
+    seconds = when - asyncio.get_running_loop().time()
+    if seconds > 0:
+        await asyncio.sleep(seconds)

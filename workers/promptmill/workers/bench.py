@@ -1,0 +1,43 @@
+"""What all attempts of a process share, and what an attempt reports."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from promptmill.schema.settings import RetrySettings
+from promptmill.workers.limits.permits import Permits
+from promptmill.workers.providers.base import Refusal
+from promptmill.workers.recorder import Recorder
+from promptmill.workers.served import Served
+
+PARK_AFTER_S = 2.0
+"""A longer wait is SQL's, and dispatch hints it again; a shorter one is a timer of this process."""
+ASIDE_S = 30.0
+"""When dispatch may hint a job again that this process keeps for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a task tells Celery and Flower: ids and numbers only."""
+
+    text: str
+    retry_in_s: float | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Bench:
+    """The tools of one worker process."""
+
+    recorder: Recorder
+    permits: Permits
+    policy: RetrySettings
+    call_timeout_s: float
+    slots: asyncio.Semaphore
+    """one for each call that may be open"""
+    rng: random.Random
+    pause: Callable[[Served, Refusal], None]
+    """stop a key in SQL, with the reason"""
+    draining: bool = False
+    """nothing is sent any more"""

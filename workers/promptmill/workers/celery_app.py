@@ -1,0 +1,50 @@
+"""The Celery app of the workers, configured from settings."""
+
+from celery import Celery
+from kombu import Queue
+
+from promptmill.schema.broker import broker_options, broker_url
+from promptmill.schema.hint import queue_name
+from promptmill.schema.settings import Settings, load_settings
+from promptmill.workers.bootstep import RuntimeStep
+from promptmill.workers.task import register_tasks
+
+
+class WorkerApp(Celery):
+    """A Celery app that knows our settings."""
+
+    settings: Settings
+
+
+def make_app(settings: Settings) -> WorkerApp:
+    """Build the app: one queue and one task a provider, our pool, hints acked early."""
+    app = WorkerApp("promptmill")
+    app.settings = settings
+    app.conf.update(
+        broker_url=broker_url(settings),
+        broker_transport_options=broker_options(settings),
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        result_backend=None,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_queues=[Queue(queue_name(name)) for name in settings.providers],
+        task_create_missing_queues=False,
+        task_acks_late=False,
+        worker_pool="promptmill.workers.pool:AsyncioPool",
+        worker_concurrency=settings.worker.concurrency,
+        worker_prefetch_multiplier=1,
+        worker_disable_rate_limits=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_send_task_events=True,
+        task_send_sent_event=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+    )
+    app.steps["worker"].add(RuntimeStep)
+    register_tasks(app, list(settings.providers))
+    return app
+
+
+app = make_app(load_settings())

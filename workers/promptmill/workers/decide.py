@@ -1,0 +1,124 @@
+"""What to do after a call: pure, from what came back and the job's past to an outcome."""
+
+import random
+from dataclasses import dataclass
+from typing import assert_never
+
+from promptmill.schema.outcomes import ErrorKind
+from promptmill.schema.reading import DueJob
+from promptmill.schema.settings import RetrySettings
+from promptmill.workers.backoff import next_delay
+from promptmill.workers.providers.base import Answer, Refusal
+
+RATE_PAUSE_S = 5.0
+"""A rate refusal that names no time."""
+OVERLOADED_PAUSE_S = 2.0
+DAILY_PAUSE_S = 3600.0
+"""A daily quota whose reset is not told: one probe an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """Store the answer."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after a backoff. Uses up an attempt."""
+
+    refusal: Refusal
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """Wait because the provider refused us all. Uses up no attempt."""
+
+    refusal: Refusal
+    delay_s: float
+    """for this job"""
+    pause_s: float
+    """for every worker"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Keep the job and stop the provider until told: no money, or a key that is refused."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Give the job up."""
+
+    refusal: Refusal
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Hold the job for a person: it may have been billed, and the policy is not to pay twice."""
+
+    refusal: Refusal
+
+
+Outcome = Succeeded | Retry | Snoozed | Stopped | Failed | Held
+
+
+def decide(
+    reply: Answer | Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random
+) -> Outcome:
+    """Tell what *reply* means for *job*. The rows of the one error table, in their order."""
+    if isinstance(reply, Answer):
+        return Succeeded(reply)
+    match reply.kind:
+        case ErrorKind.RATE | ErrorKind.OVERLOADED | ErrorKind.DAILY:
+            return _refused(reply, job, policy=policy, rng=rng)
+        case ErrorKind.TRANSIENT:
+            return _tried(reply, job, policy=policy, rng=rng)
+        case ErrorKind.UNKNOWN:
+            if job.on_unknown == "hold":
+                return Held(reply)
+            return _tried(reply, job, policy=policy, rng=rng)
+        case ErrorKind.BAD_RESPONSE:
+            if job.attempts > 0:
+                return Failed(reply, "paid for twice, and still no usable answer")
+            return _tried(reply, job, policy=policy, rng=rng)
+        case ErrorKind.MONEY | ErrorKind.KEY:
+            return Stopped(reply)
+        case ErrorKind.REQUEST:
+            return Failed(reply, "the request itself is refused")
+        case _:
+            assert_never(reply.kind)
+
+
+def _refused(
+    refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random
+) -> Outcome:
+    if job.refusals + 1 >= policy.max_refusals:
+        return Failed(refusal, f"refused {job.refusals + 1} times")
+    default_s = {
+        ErrorKind.RATE: RATE_PAUSE_S,
+        ErrorKind.OVERLOADED: OVERLOADED_PAUSE_S,
+        ErrorKind.DAILY: DAILY_PAUSE_S,
+    }[refusal.kind]
+    told_s = refusal.retry_after_s
+    pause_s = default_s if told_s is None else told_s
+    # The limiter spreads those that come back, so a little is enough to keep them from one tick.
+    return Snoozed(refusal, delay_s=pause_s + rng.uniform(0, 0.5), pause_s=pause_s)
+
+
+def _tried(refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random) -> Outcome:
+    if job.attempts + 1 >= policy.max_attempts:
+        return Failed(refusal, f"{job.attempts + 1} attempts")
+    delay_s = next_delay(
+        job.attempts,
+        retry_after_s=refusal.retry_after_s,
+        base_s=policy.base_s,
+        cap_s=policy.cap_s,
+        rng=rng,
+    )
+    return Retry(refusal, delay_s)

@@ -1,0 +1,94 @@
+"""Carry out what was decided about a reply: move the job in SQL, tell the limiter, report."""
+
+import asyncio
+from typing import assert_never
+
+from promptmill.schema.moves import closing
+from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.reading import DueJob
+from promptmill.workers import decide as deciding
+from promptmill.workers.attempted import attempted_of, result_of
+from promptmill.workers.bench import ASIDE_S, PARK_AFTER_S, Bench, Report
+from promptmill.workers.limits.limit import Scope
+from promptmill.workers.providers.base import Answer, Refusal
+from promptmill.workers.served import Served
+
+
+async def end(
+    bench: Bench,
+    served: Served,
+    job: DueJob,
+    *,
+    fence: int,
+    scope: Scope,
+    reply: Answer | Refusal,
+    latency_s: float,
+) -> Report:
+    """Decide what *reply* means for *job*, and do it."""
+    outcome = deciding.decide(reply, job, policy=bench.policy, rng=bench.rng)
+    attempted = attempted_of(reply, kind=served.kind, model=job.model, latency_s=latency_s)
+    if isinstance(outcome, deciding.Snoozed):
+        await bench.permits.penalise(
+            scope,
+            kind=outcome.refusal.kind,
+            pause_s=outcome.pause_s,
+            reason=what(outcome.refusal),
+        )
+    if isinstance(outcome, deciding.Stopped):
+        bench.pause(served, outcome.refusal)
+    moved = await asyncio.shield(
+        bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))
+    )
+    return _report(outcome, attempted, moved=moved)
+
+
+def _closing(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Attempted) -> Closing:
+    match outcome:
+        case deciding.Succeeded(answer=answer):
+            return closing.finish(job_id, fence, attempted, result_of(answer))
+        case deciding.Retry(delay_s=delay_s):
+            aside_s = ASIDE_S if delay_s <= PARK_AFTER_S else 0.0
+            return closing.retry(job_id, fence, attempted, delay_s + aside_s)
+        case deciding.Snoozed(delay_s=delay_s):
+            return closing.snooze(job_id, fence, attempted, delay_s)
+        case deciding.Stopped():
+            return closing.keep(job_id, fence, attempted)
+        case deciding.Held():
+            return closing.hold(job_id, fence, attempted)
+        case deciding.Failed():
+            return closing.fail(job_id, fence, attempted)
+        case _:
+            assert_never(outcome)
+
+
+def _report(outcome: deciding.Outcome, attempted: Attempted, *, moved: bool) -> Report:
+    if not moved:
+        return Report("late: another run has this job now")
+    match outcome:
+        case deciding.Succeeded():
+            return Report(_ok(attempted))
+        case deciding.Retry(refusal=refusal, delay_s=delay_s):
+            return Report(what(refusal), retry_in_s=delay_s)
+        case deciding.Snoozed(refusal=refusal, delay_s=delay_s):
+            return Report(f"snoozed {delay_s:.1f} s: {what(refusal)}")
+        case deciding.Stopped(refusal=refusal):
+            return Report(f"paused: {what(refusal)}")
+        case deciding.Held(refusal=refusal):
+            return Report(f"held: {what(refusal)}", failed=True)
+        case deciding.Failed(refusal=refusal, why=why):
+            return Report(f"{what(refusal)} ({why})", failed=True)
+        case _:
+            assert_never(outcome)
+
+
+def what(refusal: Refusal) -> str:
+    """Name a refusal in a few words: kind, status, the provider's code."""
+    parts = (refusal.kind, refusal.http_status, refusal.code)
+    return " ".join(str(part) for part in parts if part)
+
+
+def _ok(attempted: Attempted) -> str:
+    usage, cost = attempted.usage, attempted.cost_micros
+    tokens = f" in={usage.input_tokens} out={usage.output_tokens}" if usage else ""
+    dollars = f" ${cost / 1e6:.4f}" if cost is not None else ""
+    return f"ok{tokens}{dollars}"

@@ -1,0 +1,203 @@
+"""All that one worker process has: made when it starts, given back in order when it stops."""
+
+import asyncio
+import logging
+import os
+import random
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Any
+
+import httpx2
+
+from promptmill.schema.broker import redis_url
+from promptmill.schema.database import Database
+from promptmill.schema.errors import SettingsError
+from promptmill.schema.hint import Hint
+from promptmill.schema.migrate import require_current
+from promptmill.schema.pauses import pause_provider
+from promptmill.schema.presence import NO_KEY
+from promptmill.schema.settings import Settings
+from promptmill.workers.attempt import Attempt
+from promptmill.workers.bench import Bench, Report
+from promptmill.workers.heartbeat import Heartbeat
+from promptmill.workers.limits.connection import connect
+from promptmill.workers.limits.permits import Permits
+from promptmill.workers.providers.base import Refusal
+from promptmill.workers.providers.http import open_http
+from promptmill.workers.recorder import Recorder
+from promptmill.workers.served import Served, serve
+
+_log = logging.getLogger(__name__)
+_LAST_WRITE_S = 20.0
+
+
+class Runtime:
+    """One worker process at work. Its methods run on the pool's loop unless they say otherwise."""
+
+    def __init__(
+        self, settings: Settings, providers: Sequence[str], *, taken: Callable[[], list[int]]
+    ) -> None:
+        self._settings, self._names, self._taken = settings, providers, taken
+        self._served: dict[str, Served] = {}
+        self._missing: dict[str, str] = {}
+        self._under_way: dict[int, Attempt] = {}
+        self._idle = asyncio.Event()
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Open SQL, Redis, the providers and the beat. Raises where SQL is not ready."""
+        self._loop = asyncio.get_running_loop()
+        worker = self._settings.worker
+        self._database = Database.from_settings(self._settings)
+        await asyncio.to_thread(require_current, self._database)
+        self._http: httpx2.AsyncClient = open_http(concurrency=worker.concurrency)
+        for name in self._names:
+            self._open_provider(name)
+        worker_id = str(uuid.uuid4())
+        self.bench = Bench(
+            recorder=Recorder(
+                self._database,
+                worker_id=worker_id,
+                group_rows=worker.group_rows,
+                group_s=worker.group_ms / 1000,
+            ),
+            permits=self._open_permits(),
+            policy=self._settings.retry,
+            call_timeout_s=worker.call_timeout_s,
+            slots=asyncio.Semaphore(worker.concurrency),
+            rng=random.Random(),
+            pause=self._pause,
+        )
+        self._heartbeat = self._make_heartbeat(worker_id)
+        await asyncio.to_thread(self._heartbeat.start)
+        for name, reason in self._missing.items():
+            await asyncio.to_thread(self._pause_in_sql, name, NO_KEY, "key", reason)
+
+    async def complete(self, provider: str, hint: Hint) -> Report:
+        """Take the job of *hint* as far as it goes now."""
+        served = self._served.get(provider)
+        if served is None:
+            await self.bench.recorder.unqueue(hint)
+            return Report(f"paused: key: {provider} has no key in this worker")
+        attempt = Attempt(hint, served, self.bench)
+        self._idle.clear()
+        if self._under_way.setdefault(hint.job_id, attempt) is not attempt:
+            return Report("dropped: this worker has that job in hand")
+        try:
+            return await attempt.run()
+        finally:
+            del self._under_way[hint.job_id]
+            if not self._under_way:
+                self._idle.set()
+
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Call *act* in a thread after *seconds*."""
+
+        async def wait_and_act() -> None:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(act)
+
+        self._spawn(wait_and_act())
+
+    def drain(self) -> None:
+        """From now on nothing is sent. What waits goes back; open calls go on. Any thread."""
+        self._loop.call_soon_threadsafe(self._drain)
+
+    def abandon(self) -> None:
+        """End the open calls too: their outcome is unknown. Any thread."""
+        self._loop.call_soon_threadsafe(self._interrupt, True)
+
+    async def stop(self) -> None:
+        """Let open calls end within the grace time, store what came, give everything back."""
+        self._drain()
+        await self._idle_within(self._settings.worker.grace_s)
+        self._interrupt(True)
+        await self._idle_within(_LAST_WRITE_S)
+        await asyncio.to_thread(self.bench.recorder.stop, _LAST_WRITE_S)
+        await asyncio.to_thread(self._heartbeat.stop)
+        await self.bench.permits.close()
+        await self._redis.aclose()
+        for served in self._served.values():
+            await served.adapter.close()
+        await self._http.aclose()
+        self._database.close()
+
+    async def _idle_within(self, seconds: float) -> None:
+        if self._under_way:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), seconds)
+
+    def _open_provider(self, name: str) -> None:
+        try:
+            self._served[name] = serve(name, self._settings.providers[name], self._http)
+        except SettingsError as error:
+            _log.error("%s", error)
+            self._missing[name] = str(error)
+
+    def _open_permits(self) -> Permits:
+        self._redis = connect(redis_url(self._settings))
+        kinds = {name: provider.kind for name, provider in self._settings.providers.items()}
+        return Permits(self._redis, prefix=f"{self._settings.key_prefix}limits:", kinds=kinds)
+
+    def _make_heartbeat(self, worker_id: str) -> Heartbeat:
+        keys = {name: served.fingerprint for name, served in self._served.items()}
+        return Heartbeat(
+            self._database,
+            worker_id=worker_id,
+            pid=os.getpid(),
+            version=version("promptmill"),
+            keys=keys | dict.fromkeys(self._missing, NO_KEY),
+            concurrency=self._settings.worker.concurrency,
+            beat_s=self._settings.worker.beat_s,
+            max_crashes=self._settings.retry.max_crashes,
+            in_hand=self._taken,
+            claimed=self._claimed,
+            on_beat=lambda: self._run_soon(self.bench.permits.renew),
+            on_declared_dead=self._take_name,
+        )
+
+    def _claimed(self) -> frozenset[tuple[int, int]]:
+        return frozenset(
+            (attempt.hint.job_id, attempt.fence)
+            for attempt in tuple(self._under_way.values())
+            if attempt.fence is not None
+        )
+
+    def _take_name(self, worker_id: str) -> None:
+        self.bench.recorder.worker_id = worker_id
+
+    def _pause(self, served: Served, refusal: Refusal) -> None:
+        """Stop a key that has no money or is refused, for all workers, until told."""
+        reason = f"{refusal.kind}: {refusal.message or refusal.code or refusal.http_status}"
+        self._spawn(
+            asyncio.to_thread(
+                self._pause_in_sql, served.name, served.fingerprint, refusal.kind, reason
+            )
+        )
+
+    def _pause_in_sql(self, provider: str, fingerprint: str, kind: str, reason: str) -> None:
+        _log.error("%s paused: %s", provider, reason)
+        with self._database.write() as connection:
+            pause_provider(
+                connection, provider=provider, fingerprint=fingerprint, kind=kind, reason=reason
+            )
+
+    def _drain(self) -> None:
+        self.bench.draining = True
+        self._interrupt(False)
+
+    def _interrupt(self, sent_too: bool) -> None:
+        for attempt in tuple(self._under_way.values()):
+            if sent_too or not attempt.sent:
+                attempt.interrupt()
+
+    def _run_soon(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._loop.call_soon_threadsafe(lambda: self._spawn(make()))
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
