@@ -1,35 +1,64 @@
 """What a chat-completions body must be, before anything is spent on it."""
 
-from typing import Any
+from typing import Any, Literal, get_args
+
+import msgspec
 
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, make_prompt
+from promptmill.producer.reading.strict_json import canonical
 
-_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+_ROLES = frozenset(get_args(Role))
 _WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
-_CHECKED = frozenset({"stream", "stream_options", "n", "model", *_TOKEN_LIMITS})
+_NOT_SENT = frozenset({"stream", "stream_options", "n"})
+_CHECKED = _NOT_SENT | {*_TOKEN_LIMITS}
 MAX_MODEL_CHARACTERS = 256
 
 
-def chat_prompt(
-    line: Line, custom_id: str, body: dict[str, Any], *, system: str | None, options: ReadOptions
-) -> Prompt:
-    """Check *body* (and change it), put *system* and the options into it, and freeze it.
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """What a line asks for, still to be checked."""
 
-    Raises InputError for a body that no provider would answer, or that would be paid in vain.
+    custom_id: str
+    model: Any
+    body: dict[str, Any]
+    """without the model"""
+    written: bytes | None = None
+    """the body in canonical JSON, where it is at hand"""
+
+
+def chat_prompt(
+    line: Line, request: Request, *, system: str | None, options: ReadOptions
+) -> Prompt:
+    """Check *request*, put *system* and the options into its body, and freeze it.
+
+    Raises InputError for a request that no provider would answer, or that would be paid in vain.
     """
+    body, written = request.body, request.written
     _check_messages(line, body.get("messages"))
+    model = check_model(line, request.model)
     if not _CHECKED.isdisjoint(body):
         _check_parameters(line, body)
-    model = _checked_model(line, body.pop("model", None))
+    if system is not None or options.parameters or not _NOT_SENT.isdisjoint(body):
+        body, written = _completed(line, body, system, options), None
+    if written is None:
+        written = canonical(body)
+    return make_prompt(line.number, request.custom_id, written, options.model or model)
+
+
+def _completed(
+    line: Line, body: dict[str, Any], system: str | None, options: ReadOptions
+) -> dict[str, Any]:
+    """Put *system* first and the options over the rest; leave out what answers don't depend on."""
+    body = {name: value for name, value in body.items() if name not in _NOT_SENT}
     if system is not None:
         body["messages"] = [_system_message(line, body["messages"], system), *body["messages"]]
     if options.parameters:
         body.update(options.parameters)
         _check_parameters(line, body)
-    return make_prompt(line, custom_id, body, options.model or model)
+    return body
 
 
 def _check_messages(line: Line, messages: Any) -> None:
@@ -73,13 +102,12 @@ def _check_message(line: Line, where: str, message: Any) -> None:
 
 
 def _check_parameters(line: Line, body: dict[str, Any]) -> None:
-    if body.pop("stream", None) not in (None, False):
+    if body.get("stream") not in (None, False):
         raise line.refused(
             problem="stream is asked for",
             fix="leave it out: answers are stored whole, not streamed",
         )
-    body.pop("stream_options", None)
-    if body.pop("n", None) not in (None, 1):
+    if body.get("n") not in (None, 1):
         raise line.refused(
             problem="n asks for several answers",
             fix="repeat the line instead: one prompt, one answer",
@@ -94,7 +122,8 @@ def _check_parameters(line: Line, body: dict[str, Any]) -> None:
             )
 
 
-def _checked_model(line: Line, model: Any) -> str | None:
+def check_model(line: Line, model: Any) -> str | None:
+    """Return *model* if it is a name, or None. Raises InputError."""
     if model is None:
         return None
     if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_CHARACTERS:

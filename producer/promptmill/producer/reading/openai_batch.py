@@ -7,33 +7,18 @@ Together, xAI, vLLM and others. `method` and `url` may be left out: only one val
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from promptmill.producer.reading.chat import chat_prompt
+from promptmill.producer.reading.chat import Request, chat_prompt
 from promptmill.producer.reading.lines import Line
-from promptmill.producer.reading.numbers import read_float, write_float
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
-from promptmill.producer.reading.strict_json import DECODE_ERRORS, decode_exactly, is_proven
+from promptmill.producer.reading.strict_json import decode_object
 from promptmill.producer.reading.template import Template
+from promptmill.producer.reading.usual_line import METHOD, URL, read_usual
 from promptmill.schema.errors import InputError, UsageError
 
-METHOD = "POST"
-URL = "/v1/chat/completions"
 _FIELDS = frozenset({"custom_id", "method", "url", "body"})
 _FIX = 'write {"custom_id": "...", "method": "POST", "url": "' + URL + '", "body": {...}}'
-
-
-class _Request(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    custom_id: str
-    body: dict[str, Any]
-    method: str = ""
-    url: str = ""
-
-
-_DECODER = msgspec.json.Decoder(_Request, float_hook=read_float)
-_ENCODER = msgspec.json.Encoder(enc_hook=write_float)
 
 
 def is_request(value: dict[str, Any]) -> bool:
@@ -64,49 +49,37 @@ class OpenAIBatch:
                 yield prompt
 
     def _prompt(self, line: Line) -> Prompt:
-        request = _decode(line)
-        if request.method not in ("", METHOD):
-            raise line.refused(problem="method is not POST", fix=_FIX, value=request.method)
-        if request.url not in ("", URL):
-            raise line.refused(
-                problem=f"url is not {URL}, the only endpoint answered here",
-                fix=_FIX,
-                value=request.url,
-            )
-        custom_id = check_custom_id(line, request.custom_id)
-        system = None
+        if self._system is None and not self._options.parameters:
+            usual = read_usual(line, self._options.model)
+            if usual is not None:
+                return usual
+        request, system = _request(line), None
         if self._system is not None:
-            system = self._system.render(line, {"custom_id": custom_id})
-        return chat_prompt(line, custom_id, request.body, system=system, options=self._options)
+            system = self._system.render(line, {"custom_id": request.custom_id})
+        return chat_prompt(line, request, system=system, options=self._options)
 
 
-def _decode(line: Line) -> _Request:
-    try:
-        request = _DECODER.decode(line.raw)
-    except DECODE_ERRORS:
-        return _decode_exactly(line)
-    if is_proven(line.raw, request.body, _ENCODER.encode(request).count(b":")):
-        return request
-    return _decode_exactly(line)
-
-
-def _decode_exactly(line: Line) -> _Request:
-    value = decode_exactly(line)
+def _request(line: Line) -> Request:
+    """Read any line, or raise the InputError that says what is wrong with it."""
+    value = decode_object(line)
     unknown = sorted(value.keys() - _FIELDS)
     if unknown:
         raise line.refused(
-            problem=f"an OpenAI Batch line has no field {unknown[0][:60]!r}",
-            fix=_FIX,
-            value=unknown[0],
+            problem=f"an OpenAI Batch line has no field {unknown[0][:60]!r}", fix=_FIX
         )
-    if "custom_id" not in value or "body" not in value:
+    if not {"custom_id", "body"} <= value.keys():
         raise line.refused(
             problem="the file starts with OpenAI Batch lines, and this line is not one", fix=_FIX
         )
-    if not isinstance(value["body"], dict):
+    for field, only in (("method", METHOD), ("url", URL)):
+        given = value.get(field, only)
+        if given != only:
+            raise line.refused(
+                problem=f"{field} is not {only}, the only one answered here",
+                fix=_FIX,
+                value=str(given),
+            )
+    body = value["body"]
+    if not isinstance(body, dict):
         raise line.refused(problem="body is not an object", fix=_FIX)
-    custom_id = check_custom_id(line, value["custom_id"])
-    method, url = value.get("method", ""), value.get("url", "")
-    if not isinstance(method, str) or not isinstance(url, str):
-        raise line.refused(problem="method or url is not a string", fix=_FIX)
-    return _Request(custom_id, value["body"], method, url)
+    return Request(check_custom_id(line, value["custom_id"]), body.pop("model", None), body)

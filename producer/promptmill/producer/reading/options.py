@@ -1,6 +1,5 @@
 """What was asked for on the command line about reading."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,19 +39,33 @@ class ReadOptions:
     """bad lines after which `check_input` stops looking for more"""
 
     def __post_init__(self) -> None:
-        for key in self.parameters:
+        for flag, given in (("-p", self.template), ("-s", self.system), ("-m", self.model)):
+            _refuse_unwritable(flag, given)
+        for key, value in self.parameters.items():
+            _refuse_unwritable(f"-o {key!a}", [key, value])
             if key in _NOT_PARAMETERS:
                 msg = f"-o {key}: {_NOT_PARAMETERS[key]}"
                 raise UsageError(msg)
 
 
+def _refuse_unwritable(flag: str, given: Any) -> None:
+    """Refuse NUL, and bytes that were no UTF-8: no database and no provider takes them."""
+    try:
+        written = msgspec.json.encode(given)
+    except UnicodeEncodeError:
+        msg = f"{flag} is not UTF-8"
+        raise UsageError(msg) from None
+    if b"\\u0000" in written:
+        msg = f"{flag} has a NUL character in it"
+        raise UsageError(msg)
+
+
 def parse_parameter(key: str, text: str) -> tuple[str, Any]:
     """Read `-o KEY TEXT`: JSON where *text* is JSON (`0.2`, `true`, `["a"]`), else a string."""
     try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        value = text
-    if text.strip() in ("NaN", "Infinity", "-Infinity") or value in (math.inf, -math.inf):
-        msg = f"-o {key} {text}: this is not a JSON number"
-        raise UsageError(msg)
-    return key, value
+        return key, msgspec.json.decode(text)
+    except msgspec.ValidationError:
+        msg = f"-o {key} {text}: the number is too large"
+        raise UsageError(msg) from None
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return key, text

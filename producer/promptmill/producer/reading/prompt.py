@@ -3,12 +3,12 @@
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from promptmill.producer.reading.lines import Line
-from promptmill.producer.reading.strict_json import canonical
 
 MAX_ID_CHARACTERS = 256
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -29,8 +29,7 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
 
     def for_model(self, model: str) -> "Prompt":
         """Ask *model* the same."""
-        hashed = hash_request(self.body, model)
-        return Prompt(self.position, self.custom_id, self.body, model, hashed)
+        return make_prompt(self.position, self.custom_id, self.body, model)
 
     @property
     def request(self) -> dict[str, Any]:
@@ -39,15 +38,17 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
         return decoded
 
 
-def make_prompt(line: Line, custom_id: str, body: dict[str, Any], model: str | None) -> Prompt:
-    """Freeze a checked *body*."""
-    encoded = canonical(body)
-    return Prompt(line.number, custom_id, encoded, model, hash_request(encoded, model))
+def make_prompt(position: int, custom_id: str, body: bytes, model: str | None) -> Prompt:
+    """Add the hash to a checked, canonical *body*."""
+    digest = _hash_of_model(model).copy()
+    digest.update(body)
+    return Prompt(position, custom_id, body, model, digest.digest())
 
 
-def hash_request(body: bytes, model: str | None) -> bytes:
-    """Hash a canonical *body* and *model*; NUL, which is in neither, keeps them apart."""
-    return hashlib.sha256(b"%b\0%b" % ((model or "").encode(), body)).digest()
+@lru_cache(maxsize=64)
+def _hash_of_model(model: str | None) -> "hashlib._Hash":
+    """Start a hash. NUL, which is in no model and no body, keeps the two apart."""
+    return hashlib.sha256(f"{model or ''}\0".encode())
 
 
 def check_custom_id(line: Line, custom_id: object, field: str = "custom_id") -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from promptmill.producer.reading.chat import chat_prompt
+from promptmill.producer.reading.chat import Request, chat_prompt
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
@@ -42,8 +42,9 @@ class Rows:
         """Make the prompt of *row*. Raises InputError."""
         custom_id = self._custom_id(line, row)
         body = self._body(line, row)
+        request = Request(custom_id, body.pop("model", None), body)
         system = None if self._system is None else self._system.render(line, row)
-        return chat_prompt(line, custom_id, body, system=system, options=self._options)
+        return chat_prompt(line, request, system=system, options=self._options)
 
     def _custom_id(self, line: Line, row: dict[str, Any]) -> str:
         column = self._options.id_column

@@ -39,9 +39,9 @@ def decode_object(line: Line) -> dict[str, Any]:
         value = _DECODER.decode(line.raw)
     except DECODE_ERRORS:
         return decode_exactly(line)
-    if type(value) is dict and is_proven(line.raw, value, _ENCODER.encode(value).count(b":")):
-        return value
-    return decode_exactly(line)
+    if type(value) is not dict or not has_colons(line.raw, _ENCODER.encode(value).count(b":")):
+        return decode_exactly(line)
+    return value if is_plain(value) else decode_exactly(line)
 
 
 def canonical(value: dict[str, Any]) -> bytes:
@@ -49,23 +49,21 @@ def canonical(value: dict[str, Any]) -> bytes:
     return _CANONICAL.encode(value)
 
 
-def is_proven(raw: bytes, value: dict[str, Any], colons: int) -> bool:
-    """Tell whether *value*, which holds *colons* when written, is all there is in *raw*."""
-    return (
-        raw.count(b":") == colons
-        and not (b"\\" in raw and b"\\u00" in raw and _HIDING.search(raw))
-        and _is_plain(value, MAX_DEPTH)
-    )
+def has_colons(raw: bytes, colons: int) -> bool:
+    """Tell whether a value that holds *colons* when written is all there is in *raw*."""
+    return raw.count(b":") == colons and _HIDING.search(raw) is None
 
 
-def _is_plain(value: Any, levels: int) -> bool:
+def is_plain(value: Any, levels: int = MAX_DEPTH) -> bool:
     """Tell whether *value* nests at most *levels* deep, with no integer beyond 64 bits."""
     for item in value.values() if type(value) is dict else value:
         kind = type(item)
+        if kind is str:
+            continue
         if kind is int:
             if not INTEGER_MIN <= item <= INTEGER_MAX:
                 return False
-        elif (kind is dict or kind is list) and not (levels > 1 and _is_plain(item, levels - 1)):
+        elif (kind is dict or kind is list) and not (levels > 1 and is_plain(item, levels - 1)):
             return False
     return True
 

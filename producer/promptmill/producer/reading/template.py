@@ -67,7 +67,8 @@ class Template:
         Raises InputError for a column that is missing or null, or an expression that fails.
         """
         try:
-            return self._compiled.render({"row": row, **row})
+            text = self._compiled.render({"row": row, **row})
+            text.encode()  # a string escape in the template can make half a surrogate pair
         except jinja2.UndefinedError as error:
             raise self._missing(line, row, str(error)) from None
         except _NullError:
@@ -77,6 +78,11 @@ class Template:
                 problem=f"the template of {self.name} fails on this row: {str(error)[:200]}",
                 fix="make the template fit the row, or the row the template",
             ) from None
+        if "\0" in text:
+            raise line.refused(
+                problem=f"the template of {self.name} makes a NUL character", fix="remove it"
+            )
+        return text
 
     def _missing(self, line: Line, row: Mapping[str, Any], why: str) -> InputError:
         missing = sorted(self._columns - row.keys())
