@@ -10,8 +10,9 @@ request), `dialects` (the three wire formats), `windows` and `limits`, `bill`, `
 """
 
 from promptmill.simulator.bill import Row, Summary, Totals
-from promptmill.simulator.config import Limits, Provider, Shape, SimulatorConfig
+from promptmill.simulator.config import Limits, Shape, SimulatorConfig
 from promptmill.simulator.faults import Accident, Fault, Trouble
+from promptmill.simulator.provider import Provider
 from promptmill.simulator.server import Simulator
 
 __all__ = [

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asyncio.run(_serve(config, options.parent_fd))
     except OSError as error:
-        sys.stderr.write(f"promptmill.simulator: cannot listen: {error}\n")
+        sys.stderr.write(f"promptmill.simulator: cannot serve: {error}\n")
         return 1
     return 0
 
@@ -54,9 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", action="append", metavar="KEY", help="accept only these keys")
     parser.add_argument("--shape", choices=[shape.value for shape in Shape])
     for dimension in Dimension:
-        parser.add_argument(f"--{dimension.value}", type=parse_amount, metavar="N")
+        parser.add_argument(f"--{dimension.value}", type=_amount, metavar="N", help="as 200k")
+    parser.add_argument("--fault", action="append", metavar="JSON", help='{"kind": "rate", ...}')
     parser.add_argument("--parent-fd", type=int, help="a pipe; its end is ours")
     return parser
+
+
+def _amount(text: str) -> float:
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _config(options: argparse.Namespace) -> SimulatorConfig:
@@ -74,6 +82,8 @@ def _config(options: argparse.Namespace) -> SimulatorConfig:
     limits = {dimension.value: getattr(options, dimension.value) for dimension in Dimension}
     limits["shape"] = options.shape
     over = {name: value for name, value in flags.items() if value is not None}
+    if options.fault:
+        over["faults"] = [msgspec.json.decode(text) for text in options.fault]
     over["limits"] = msgspec.to_builtins(base.limits) | {
         name: value for name, value in limits.items() if value is not None
     }

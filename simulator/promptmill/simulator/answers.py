@@ -47,11 +47,13 @@ def answer_to(
 ) -> Answer:
     """Answer *text* with its digest and some words, *tokens* long or as its digest chooses.
 
-    A model that *thinks* does so for two prompts of three.
+    A model that *thinks* does so for two prompts of three. Thinking counts towards *max_tokens*.
     """
     wanted = tokens if tokens is not None else 12 + sha256[0] % 32
     allowed = wanted if max_tokens is None else max(1, min(wanted, max_tokens))
     thinking = 8 + sha256[1] % 64 if thinks and sha256[2] % 3 else 0
+    if max_tokens is not None:
+        thinking = min(thinking, max(0, max_tokens - allowed))
     return Answer(
         _speak(sha256, allowed), count_tokens(text), allowed, thinking, is_cut=allowed < wanted
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from promptmill.simulator.config import Provider
+from promptmill.simulator.provider import Provider
 
 
 class Entry(msgspec.Struct, gc=False, kw_only=True):
@@ -87,12 +87,13 @@ class Bill:
     def __init__(self, rows: int, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._rows = rows
+        self._sequence = 0
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything but the calls that are open, which are billed in full when they end."""
+        """Begin a new bill. Calls that are open now appear on neither, however they end."""
         self._entries: deque[Entry] = deque(maxlen=self._rows)
-        self._sequence = 0
+        self._first = self._sequence + 1
         self._total = Totals()
         self._by_provider = {provider: Totals() for provider in Provider}
 
@@ -119,7 +120,7 @@ class Bill:
             received_at=self._clock(),
         )
         self._entries.append(entry)
-        for totals in (self._total, self._by_provider[provider]):
+        for totals in self._totals_of(entry):
             totals.requests += 1
             totals.open += 1
             totals.max_open = max(totals.max_open, totals.open)
@@ -130,7 +131,7 @@ class Bill:
         entry.billed = True
         entry.input_tokens = input_tokens
         entry.output_tokens = output_tokens
-        for totals in (self._total, self._by_provider[entry.provider]):
+        for totals in self._totals_of(entry):
             totals.billed += 1
             totals.input_tokens += input_tokens
             totals.output_tokens += output_tokens
@@ -142,7 +143,7 @@ class Bill:
         entry.status = status
         entry.complete = complete
         entry.finished_at = self._clock()
-        for totals in (self._total, self._by_provider[entry.provider]):
+        for totals in self._totals_of(entry):
             totals.open -= 1
             totals.refused += status >= 400
             totals.complete += complete
@@ -165,8 +166,13 @@ class Bill:
                 provider.value: msgspec.structs.replace(totals)
                 for provider, totals in self._by_provider.items()
             },
-            rows_dropped=self._sequence - len(self._entries),
+            rows_dropped=self._total.requests - len(self._entries),
         )
+
+    def _totals_of(self, entry: Entry) -> tuple[Totals, ...]:
+        if entry.sequence < self._first:
+            return ()
+        return self._total, self._by_provider[entry.provider]
 
 
 def _row(entry: Entry) -> Row:

@@ -1,4 +1,4 @@
-"""What a simulator is told: addresses, latency, limits and keys."""
+"""What a simulator is told: addresses, latency, limits, keys and faults."""
 
 import re
 from enum import StrEnum
@@ -7,18 +7,13 @@ from typing import Annotated
 
 import msgspec
 
+from promptmill.simulator.faults import Fault
+from promptmill.simulator.provider import Provider
+
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-
-
-class Provider(StrEnum):
-    """Whose wire format is spoken."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
-    GEMINI = "gemini"
 
 
 class Dimension(StrEnum):
@@ -71,6 +66,8 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     limits_for: dict[str, Limits] = {}
     keys: frozenset[str] = frozenset()
     """keys that are accepted; none means any"""
+    faults: tuple[Fault, ...] = ()
+    """rules in force from the start"""
     answer_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """length of every answer; None lets the prompt's digest choose 12 to 43"""
     bill_rows: Annotated[int, msgspec.Meta(ge=1)] = 200_000

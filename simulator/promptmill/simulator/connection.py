@@ -30,10 +30,10 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._keep_alive = True
         self._is_full = False
+        self._is_flushing = False
+        self._is_advancing = False
         self._unsent: Call | None = None
         self._held: Call | None = None
-
-    # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._connections.discard(self)
         for call in (self._unsent, self._held):
             if call is not None:
-                self._engine.bill.close(call.entry, status=_sent(call), complete=False)
+                self._engine.bill.close(call.entry, status=call.entry.status, complete=False)
         self._unsent = self._held = None
 
     def pause_writing(self) -> None:
@@ -61,6 +61,9 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
+        if not self._is_flushing:
+            return
+        self._is_flushing = False
         if self._unsent is not None:
             call, self._unsent = self._unsent, None
             self._engine.bill.close(call.entry, status=call.entry.status, complete=True)
@@ -70,17 +73,23 @@ class Connection(asyncio.Protocol):
         """End at once; a call that is open stays unanswered."""
         self._transport.abort()
 
-    # -- requests
-
     def _next(self) -> None:
         """Go on to the next request, after a reply is out."""
         self._busy = False
-        if self._keep_alive:
-            self._advance()
-        else:
+        if not self._keep_alive:
             self._transport.close()
+        elif not self._is_advancing:
+            self._advance()
 
     def _advance(self) -> None:
+        """Take all requests that are there, up to one that must wait for its answer."""
+        self._is_advancing = True
+        try:
+            self._take_requests()
+        finally:
+            self._is_advancing = False
+
+    def _take_requests(self) -> None:
         while not self._busy and not self._transport.is_closing():
             try:
                 request = self._parser.next()
@@ -104,14 +113,10 @@ class Connection(asyncio.Protocol):
         else:
             call = self._engine.begin(dialect, request)
             self._busy = True
-            if call.fault is not None and call.fault.what is Accident.HANG:
-                self._held = call
-            elif call.delay_s > 0:
+            if call.delay_s > 0:
                 self._loop.call_later(call.delay_s, self._finish, call)
             else:
                 self._finish(call)
-
-    # -- replies
 
     def _finish(self, call: Call) -> None:
         reply = self._engine.finish(call)
@@ -126,30 +131,26 @@ class Connection(asyncio.Protocol):
         """Send a reply that is on no bill."""
         self._busy = True
         self._transport.write(render_head(reply, keep_alive=self._keep_alive) + reply.body)
+        self._is_flushing = self._is_full
         if not self._is_full:
-            self._next_soon()
+            self._next()
 
     def _send(self, call: Call, reply: Reply) -> None:
         call.entry.status = reply.status
         self._transport.write(render_head(reply, keep_alive=self._keep_alive) + reply.body)
+        self._is_flushing = self._is_full
         if self._is_full:
             self._unsent = call
         else:
             complete = not self._transport.is_closing()
             self._engine.bill.close(call.entry, status=reply.status, complete=complete)
-            self._next_soon()
-
-    def _next_soon(self) -> None:
-        """Let the loop of `_advance`, if that is where we are, take the next request."""
-        if self._keep_alive:
-            self._busy = False
-            self._loop.call_soon(self._advance)
-        else:
-            self._transport.close()
+            self._next()
 
     def _play(self, call: Call, fault: Fault, reply: Reply) -> None:
         """Let an accident befall a reply."""
         match fault.what:
+            case Accident.HANG:
+                self._held = call
             case Accident.DRIP:
                 call.entry.status = reply.status
                 self._held = call
@@ -179,12 +180,8 @@ class Connection(asyncio.Protocol):
         else:
             self._held = None
             self._engine.bill.close(call.entry, status=call.entry.status, complete=True)
-            self._next_soon()
+            self._next()
 
     def _break_off(self, call: Call, status: int) -> None:
         self._engine.bill.close(call.entry, status=status, complete=False)
         self._transport.close()
-
-
-def _sent(call: Call) -> int:
-    return call.entry.status

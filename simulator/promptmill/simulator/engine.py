@@ -1,19 +1,20 @@
 """What the stand-in does with a request: key, limits, faults, answer, bill. Knows no socket."""
 
-import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import sha256
 from random import Random
 
 from promptmill.simulator import answers
 from promptmill.simulator.bill import Bill, Entry
-from promptmill.simulator.config import Dimension, Provider, SimulatorConfig
+from promptmill.simulator.config import Dimension, SimulatorConfig
 from promptmill.simulator.dialects import DIALECTS
 from promptmill.simulator.dialects.base import Context, Dialect, Prompt, Unreadable
-from promptmill.simulator.faults import Accident, Fault, FaultBook, Trouble
+from promptmill.simulator.faults import Fault, FaultBook, Trouble
 from promptmill.simulator.limits import Excess, Limiter, Scope
+from promptmill.simulator.provider import Provider
 from promptmill.simulator.spoiled import spoil, unsettle
 from promptmill.simulator.wire import Reply, Request
 
@@ -41,20 +42,24 @@ class Call:
 class Engine:
     """The state of one simulator. Not thread-safe: one event loop."""
 
-    def __init__(self, config: SimulatorConfig, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, config: SimulatorConfig, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
         self._serial = 0
         self._boot = secrets.token_hex(8)
         self._rng = Random(config.seed)
         self._faults = FaultBook(config.seed)
+        self._faults.add(config.faults)
+        self._limiter = Limiter(config, clock)
+        self.config = config
         self.bill = Bill(config.bill_rows, clock)
-        self.configure(config)
 
     def configure(self, config: SimulatorConfig) -> None:
-        """Go by *config* from the next request on. All limits begin unused."""
-        self.config = config
-        self._limiter = Limiter(config, self._clock)
-        self._log_median = math.log(config.latency_s) if config.latency_s else 0.0
+        """Go by *config* from the next request on. Changed limits begin unused."""
+        before, self.config = self.config, config
+        if (config.limits, config.limits_for) != (before.limits, before.limits_for):
+            self._limiter = Limiter(config, self._clock)
 
     def add_faults(self, faults: Iterable[Fault]) -> None:
         """Add rules after those in force."""
@@ -135,7 +140,8 @@ class Engine:
         context = self._context(call)
         invented = _INVENTED.get(trouble)
         if invented is not None:
-            return call.dialect.limit(context, invented, retry_after=fault.retry_after)
+            excess = _with_wait(invented, fault.retry_after)
+            return call.dialect.limit(context, excess, retry_after=fault.retry_after)
         reply = call.dialect.refuse(context, trouble)
         if fault.retry_after is not None:
             kept = [(name, value) for name, value in reply.headers if name != "retry-after"]
@@ -172,9 +178,10 @@ class Engine:
         return f"{self._boot}{self._serial:016x}"
 
     def _latency(self) -> float:
-        if not self.config.latency_sigma or not self.config.latency_s:
-            return self.config.latency_s
-        return self._rng.lognormvariate(self._log_median, self.config.latency_sigma)
+        median, sigma = self.config.latency_s, self.config.latency_sigma
+        if not median or not sigma:
+            return median
+        return median * self._rng.lognormvariate(0.0, sigma)
 
 
 # What a fault of this kind says where no limit is configured.
@@ -182,6 +189,15 @@ _INVENTED = {
     Trouble.RATE: Excess(Dimension.RPM, limit=500, used=500, requested=1, wait_s=1.0),
     Trouble.DAILY: Excess(Dimension.RPD, limit=10_000, used=10_000, requested=1, wait_s=8640.0),
 }
+
+
+def _with_wait(excess: Excess, retry_after: str | None) -> Excess:
+    """Let the message agree with *retry_after*, where that is a number of seconds at all."""
+    try:
+        wait_s = float(retry_after or "")
+    except ValueError:
+        return excess
+    return replace(excess, wait_s=wait_s) if 0 <= wait_s < 1e6 else excess
 
 
 def find_dialect(request: Request) -> tuple[Dialect | None, bool]:
@@ -211,6 +227,3 @@ def _lister(request: Request) -> Provider:
 def _fingerprint(key: str) -> str:
     """Name a key without telling it."""
     return sha256(key.encode()).hexdigest()[:8] if key else ""
-
-
-__all__ = ["Accident", "Call", "Engine", "find_dialect"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from promptmill.simulator.config import Positive, Provider
+from promptmill.simulator.provider import Provider
 
 
 class Trouble(StrEnum):
@@ -91,7 +91,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     retry_after: str | None = None
     """sent as it is; may be nonsense"""
     after_bytes: Annotated[int, msgspec.Meta(ge=0)] = 20
-    interval_s: Positive = 0.1
+    interval_s: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200
     body: str = ""
     content_type: str = "application/json"

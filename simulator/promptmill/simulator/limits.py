@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from promptmill.simulator.config import Dimension, Limits, Provider, SimulatorConfig
+from promptmill.simulator.config import Dimension, Limits, SimulatorConfig
+from promptmill.simulator.provider import Provider
 from promptmill.simulator.windows import DAY, FixedWindow, Window, window_for
 
 

@@ -139,7 +139,7 @@ class Simulator:
         self._ask(self._engine.clear_faults)
 
     def configure(self, **changes: object) -> None:
-        """Change fields of the configuration while it runs; see `Change`. Limits begin unused."""
+        """Change fields of the configuration; see `Change`. Changed limits begin unused."""
         change = Change(**changes)  # type: ignore[arg-type]
         self._ask(lambda: self._engine.configure(changed(self._engine.config, change)))
 

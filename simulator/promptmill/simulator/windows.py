@@ -142,14 +142,13 @@ class SlidingWindow:
             return math.inf
         self._expire(now)
         excess = self._used + cost - self.limit
+        freed_in = 0.0
         for at, taken in self._log:
             if excess <= 0:
                 break
             excess -= taken
-            freed = at + self._period - now
-            if excess <= 0:
-                return freed
-        return 0.0
+            freed_in = at + self._period - now
+        return freed_in
 
     def take(self, now: float, cost: float) -> None:
         self._expire(now)

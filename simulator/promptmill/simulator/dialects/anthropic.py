@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from promptmill.simulator.answers import Answer
-from promptmill.simulator.config import Dimension, Provider
+from promptmill.simulator.config import Dimension
 from promptmill.simulator.dialects.base import (
     Context,
     Prompt,
@@ -20,6 +20,7 @@ from promptmill.simulator.dialects.base import (
 )
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess, Standing, Standings, retry_after_s
+from promptmill.simulator.provider import Provider
 from promptmill.simulator.wire import Headers, Reply, Request
 
 _MODELS = {

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from promptmill.simulator.answers import Answer
-from promptmill.simulator.config import Provider
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess, Standings
+from promptmill.simulator.provider import Provider
 from promptmill.simulator.wire import Reply, Request
 
 

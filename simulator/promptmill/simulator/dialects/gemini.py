@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from promptmill.simulator.answers import Answer
-from promptmill.simulator.config import Dimension, Provider
+from promptmill.simulator.config import Dimension
 from promptmill.simulator.dialects.base import (
     Context,
     Prompt,
@@ -21,6 +21,7 @@ from promptmill.simulator.dialects.base import (
 )
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess
+from promptmill.simulator.provider import Provider
 from promptmill.simulator.wire import Headers, Reply, Request
 
 _MODELS = ("gemini-3-pro", "gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite")
@@ -242,7 +243,7 @@ class Gemini:
         ]
         if retry_after is not None or not math.isinf(excess.wait_s):
             said += f"\nPlease retry in {excess.wait_s:.9f}s."
-            delay = retry_after or f"{math.ceil(excess.wait_s)}s"
+            delay = f"{retry_after or math.ceil(excess.wait_s)}s"
             details.append({"@type": f"{_TYPE}.RetryInfo", "retryDelay": delay})
         return Reply(429, _error(429, "RESOURCE_EXHAUSTED", said, details), _headers(), _JSON)
 

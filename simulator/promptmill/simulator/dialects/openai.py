@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from promptmill.simulator.answers import Answer
-from promptmill.simulator.config import Dimension, Provider
+from promptmill.simulator.config import Dimension
 from promptmill.simulator.dialects.base import (
     Context,
     Prompt,
@@ -20,6 +20,7 @@ from promptmill.simulator.dialects.base import (
 )
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess, Standings
+from promptmill.simulator.provider import Provider
 from promptmill.simulator.wire import Headers, Reply, Request
 
 _ORGANIZATION = "org-promptmillsimulator"
