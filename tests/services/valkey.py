@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from tests.services import keeper
 from tests.services.waiting import wait_until
 
@@ -30,8 +32,8 @@ class Valkey:
         """as redis-py reads it"""
         self.kombu_url = kombu_url(self.url)
         """as kombu and Celery read it"""
-        self.client = redis.Redis.from_url(self.url)
-        """bytes in, bytes out"""
+        self.client = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+        """bytes in, bytes out; says at once when the server is gone"""
 
     def start(self) -> None:
         """Start the server and wait until it answers. Data of an earlier start is loaded."""

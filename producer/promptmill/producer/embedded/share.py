@@ -10,7 +10,7 @@ from pathlib import Path
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Hold the lock file *path* alone: nobody else starts or stops the server meanwhile."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
@@ -26,17 +26,24 @@ class UserShare:
     """
 
     def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self.fd = _open(path)
         fcntl.flock(self.fd, fcntl.LOCK_SH)
 
     def leave(self) -> bool:
         """Give the share back; say whether nobody else holds one."""
+        os.close(self.fd)
+        # Opened anew: through the old descriptor a child's inherited share would count as ours.
+        fd = _open(self._path)
         try:
-            # Releases our share first, then tries: two users who leave at once need `alone`.
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         else:
             return True
         finally:
-            os.close(self.fd)
+            os.close(fd)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -17,12 +17,15 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 from threading import Event
 from types import TracebackType
 from typing import Self
 
 import msgspec
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from promptmill.producer.embedded import logs
 from promptmill.producer.embedded.binaries import Binary, bundled_binary, find_binaries
@@ -98,8 +101,8 @@ def ensure_redis(settings: Settings, *, binaries: Iterable[Binary] | None = None
         url = redis_py_url(with_password(settings.redis_url, settings.redis_password))
         return RedisPlace(url=url, label=shown(url))
     home = settings.state_dir.absolute() / "redis"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.chmod(0o700)
+    for folder in (home.parent, home):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with alone(home / "start.lock"):
         share = UserShare(home / "users.lock")
         try:
@@ -152,7 +155,11 @@ def _start(home: Path, binary: Binary) -> _Server | None:
     _write_private(home / "server.conf", _configuration(data, listen).encode())
     _write_private(home / "server.json", msgspec.json.encode(server))
     pid = _spawn(home, binary)
-    return server if _answers(home, url, pid) else None
+    if _answers(home, url):
+        return server
+    os.kill(pid, SIGKILL)
+    os.waitpid(pid, 0)
+    return None
 
 
 def _address(home: Path) -> tuple[str, dict[str, str]]:
@@ -216,15 +223,15 @@ def _spawn(home: Path, binary: Binary) -> int:
         os.close(lock)
 
 
-def _answers(home: Path, url: str, pid: int | None = None) -> bool:
+def _answers(home: Path, url: str) -> bool:
     """Wait until the server at *url* answers; False once it is dead or the time is up."""
     waited = 0.0
-    with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
+    with _client(url, timeout_s=1) as client:
         while waited < _START_S:
             try:
                 return bool(client.ping())
             except redis.RedisError:
-                if (pid is not None and _reaped(pid)) or not _is_alive(home):
+                if not _is_alive(home):
                     return False
             Event().wait(_POLL_S)
             waited += _POLL_S
@@ -232,7 +239,7 @@ def _answers(home: Path, url: str, pid: int | None = None) -> bool:
 
 
 def _stop(home: Path, url: str) -> None:
-    with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=_STOP_S) as client:
+    with _client(url, timeout_s=_STOP_S) as client:
         try:
             client.shutdown()
         except redis.RedisError:
@@ -241,6 +248,14 @@ def _stop(home: Path, url: str) -> None:
     while _is_alive(home) and waited < _STOP_S:
         Event().wait(_POLL_S)
         waited += _POLL_S
+
+
+def _client(url: str, *, timeout_s: float) -> redis.Redis:
+    """Make a client that tries once; redis-py's own default sleeps and tries three times more."""
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s, retry=once
+    )
 
 
 def _is_alive(home: Path) -> bool:
@@ -254,10 +269,6 @@ def _is_alive(home: Path) -> bool:
         return False
     finally:
         os.close(fd)
-
-
-def _reaped(pid: int) -> bool:
-    return os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
 def _log(home: Path) -> Path:
