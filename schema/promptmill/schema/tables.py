@@ -89,9 +89,11 @@ Index(
     postgresql_where=text("state = 0"),
     sqlite_where=text("state = 0"),
 )
-# dispatch: retries whose time has come
+# dispatch: retries of one scope whose time has come
 Index(
     "jobs_waiting",
+    jobs.c.provider,
+    jobs.c.model,
     jobs.c.run_at,
     postgresql_where=text("state = 3"),
     sqlite_where=text("state = 3"),

@@ -11,11 +11,17 @@ _cancel_batch = Statement(
     "update batches set state = 'cancelled', paused_reason = null"
     " where id = :batch_id and state <> 'cancelled'"
 )
+# One branch a state, for its own partial index; `+` keeps SQLite from reading the whole batch.
 _cancel_jobs = Statement(
     """
 update jobs set state = 6, finished_at = {now}, queued_at = null, run_at = null
-where state in (0, 1, 3) and id in (select id from jobs
-  where batch_id = :batch_id and state in (0, 1, 3) order by id limit :most)"""
+where state in (0, 1, 3) and id in (
+  select id from (select id from jobs where batch_id = :batch_id and state = 0 limit :most) as p
+  union all
+  select id from (select id from jobs where +batch_id = :batch_id and state = 1 limit :most) as q
+  union all
+  select id from (select id from jobs where +batch_id = :batch_id and state = 3 limit :most) as w
+  limit :most)"""
 )
 _pause_batch = Statement(
     "update batches set state = 'paused', paused_reason = :reason"
@@ -31,8 +37,9 @@ _replay_jobs = Statement(
 update jobs set state = 0, generation = generation + 1, fence = fence + 1, attempts = 0,
   refusals = 0, crashes = 0, finished_at = null
 where state in (select wanted.state from {wanted}) and state in (5, 6, 7)
-  and id in (select id from jobs where batch_id = :batch_id
-    and state in (select wanted.state from {wanted}) order by id limit :most)""",
+  and id in (select id from jobs where batch_id = :batch_id and id > :after
+    and state in (select wanted.state from {wanted}) order by id limit :most)
+returning id""",
     _STATES,
 )
 _reopen_batch = Statement(
@@ -64,9 +71,22 @@ def resume_batch(connection: Connection, batch_id: int) -> bool:
 
 
 def replay_jobs(
-    connection: Connection, batch_id: int, states: Sequence[JobState], *, most: int = 10_000
-) -> int:
-    """Move a chunk of ended jobs back to pending, as a new generation; 0 when none is left."""
+    connection: Connection,
+    batch_id: int,
+    states: Sequence[JobState],
+    *,
+    after: int = 0,
+    most: int = 10_000,
+) -> list[int]:
+    """Move a chunk of ended jobs with ids above *after* back to pending, as a new generation.
+
+    Returns their ids in order, none when none is left. The first chunk reopens a cancelled batch;
+    a later one would undo a cancel that came between.
+    """
     rows = [(int(state),) for state in states]
-    _reopen_batch.run(connection, batch_id=batch_id)
-    return _replay_jobs.run(connection, {"wanted": rows}, batch_id=batch_id, most=most)
+    if after == 0:
+        _reopen_batch.run(connection, batch_id=batch_id)
+    moved = _replay_jobs.fetch(
+        connection, {"wanted": rows}, batch_id=batch_id, after=after, most=most
+    )
+    return sorted(row[0] for row in moved)

@@ -162,7 +162,7 @@ def upgrade() -> None:
     op.create_index(
         "jobs_waiting",
         "jobs",
-        ["run_at"],
+        ["provider", "model", "run_at"],
         unique=False,
         postgresql_where=sa.text("state = 3"),
         sqlite_where=sa.text("state = 3"),
