@@ -106,6 +106,7 @@ class HintSender:
             kwargsrepr="",
             ignore_result=True,
             retry=False,
+            declare=[],
             producer=producer,
             add_to_parent=False,
         )
