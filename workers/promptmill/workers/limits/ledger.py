@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
+import msgspec
+
+from promptmill.schema.errors import ServiceError
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
 from promptmill.workers.limits import charges
@@ -13,7 +17,8 @@ from promptmill.workers.limits.limit import Dimension, Estimate, Scope, TooLarge
 HINT_SHARE = 0.4
 """Longest wait before a waiter asks again, as a share of its horizon."""
 
-Argument = str | int | float
+Arguments = tuple[str, bytes, bytes]
+"""ARGV of every script: now, dimensions, own arguments; see lua/state.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ class Ledger:
             f"{account}:bookings",
         )
         self.dimensions = charges.dimensions(kind, (dimension for dimension, _ in scope.limits))
-        self._dimension_arguments = self._describe_dimensions()
+        described = [self._describe(each) for each in self.dimensions]
+        self._packed_dimensions = msgspec.msgpack.encode(described)
 
     def charge(self, estimate: Estimate) -> tuple[Charge, ...]:
         """Charge *estimate* in each of `dimensions`."""
@@ -85,95 +91,95 @@ class Ledger:
 
     def book(
         self, requests: Sequence[Request], *, now: str, epoch: str, lease_us: int
-    ) -> list[Argument]:
+    ) -> Arguments:
         """Arguments of `book` for *requests*, in their order."""
-        arguments = self._open(now)
-        arguments += (epoch, self.scope.concurrency, lease_us, HINT_SHARE)
-        for request in requests:
-            arguments += (request.booking_id, request.horizon_us, request.turn)
-            for charge in request.charges:
-                arguments += (charge.cost, charge.least)
-        return arguments
+        asked = [
+            (
+                each.booking_id,
+                each.horizon_us,
+                each.turn,
+                [charge.cost for charge in each.charges],
+                [charge.least for charge in each.charges],
+            )
+            for each in requests
+        ]
+        return self._pack(now, (epoch, self.scope.concurrency, lease_us, HINT_SHARE, asked))
 
     def confirm(
         self, booking_id: str, *, now: str, epoch: str, lease_us: int, late_us: int
-    ) -> list[Argument]:
+    ) -> Arguments:
         """Arguments of `confirm`."""
-        return [*self._open(now), booking_id, epoch, lease_us, late_us]
+        return self._pack(now, (booking_id, epoch, lease_us, late_us))
 
     def settle(
         self, booking_id: str, estimate: Estimate, usage: Usage | None, *, now: str
-    ) -> list[Argument]:
+    ) -> Arguments:
         """Arguments of `settle`; without usage the estimate stands."""
-        arguments = [*self._open(now), booking_id]
-        for dimension in self.dimensions:
-            expected = charges.expected(self.kind, dimension, estimate)
-            actual = -1 if usage is None else charges.settled(self.kind, dimension, estimate, usage)
-            arguments += (actual, expected.cost)
-        return arguments
+        actuals: list[int] = []
+        if usage is not None:
+            actuals = [
+                charges.settled(self.kind, dimension, estimate, usage)
+                for dimension in self.dimensions
+            ]
+        estimates = [charge.cost for charge in self.charge(estimate)]
+        return self._pack(now, (booking_id, actuals, estimates))
 
-    def cancel(self, booking_id: str, *, now: str) -> list[Argument]:
+    def cancel(self, booking_id: str, *, now: str) -> Arguments:
         """Arguments of `cancel`."""
-        return [*self._open(now), booking_id]
+        return self._pack(now, (booking_id,))
 
     def penalise(
         self, *, now: str, pause_us: int, cut: bool, whole_account: bool, reason: str
-    ) -> list[Argument]:
+    ) -> Arguments:
         """Arguments of `penalise`."""
-        return [*self._open(now), pause_us, int(cut), int(whole_account), reason]
+        return self._pack(now, (pause_us, cut, whole_account, reason))
 
-    def level(self, *, now: str) -> list[Argument]:
-        """Arguments of `level`."""
-        return self._open(now)
-
-    def observe(self, limits: Mapping[str, float], *, now: str) -> list[Argument]:
+    def observe(self, limits: Mapping[str, float], *, now: str) -> Arguments:
         """Arguments of `observe`: only dimensions that are counted here, and only real limits."""
-        arguments: list[Argument] = [now]
-        for dimension in self.dimensions:
-            limit = limits.get(dimension.value, 0.0)
-            if 0 < limit < float("inf"):
-                arguments += (dimension.value, limit)
-        return arguments
+        told = {name: limits[name] for name in self.dimensions if name in limits}
+        return self._pack(now, {name: limit for name, limit in told.items() if 0 < limit < inf})
 
-    def read_book(self, reply: Sequence[Any]) -> BookReply:
+    def renew(self, booking_ids: Sequence[str], *, now: str, lease_us: int) -> Arguments:
+        """Arguments of `renew`."""
+        return self._pack(now, (lease_us, booking_ids))
+
+    def level(self, *, now: str) -> Arguments:
+        """Arguments of `level`."""
+        return self._pack(now, ())
+
+    def read_book(self, reply: bytes) -> BookReply:
         """Turn the reply of `book` into values."""
-        epoch, now_us, _plan, *answers = reply
-        return BookReply(_text(epoch), now_us, tuple(self._read_answer(each) for each in answers))
+        epoch, now_us, _plan, answers = msgspec.msgpack.decode(reply)
+        return BookReply(epoch, now_us, tuple(_read_answer(each) for each in answers))
 
-    def _read_answer(self, answer: Sequence[Any]) -> Answer:
-        match _text(answer[0]):
-            case "booked":
-                return Granted(answer[1], answer[2], tuple(float(cost) for cost in answer[3:]))
-            case "large":
-                return TooLarge(Dimension(_text(answer[1])), float(answer[2]), float(answer[3]))
-            case why:
-                detail = _text(answer[3]) if len(answer) > 3 else ""
-                return Refused(why, answer[1], answer[2], detail)
+    def _pack(self, now: str, own: object) -> Arguments:
+        return now, self._packed_dimensions, msgspec.msgpack.encode(own)
 
-    def _open(self, now: str) -> list[Argument]:
-        return [now, *self._dimension_arguments]
+    def _describe(self, dimension: Dimension) -> tuple[str, str, float, int, int, bool]:
+        day = dimension.window_s == 86_400
+        learned = charges.is_learned(dimension)
+        return (
+            dimension.value,
+            "day" if day else "token" if learned else "request",
+            dict(self.scope.limits).get(dimension, 0),
+            dimension.window_s * 1_000_000,
+            charges.day_offset_s(self.kind) * 1_000_000 if day else 0,
+            learned,
+        )
 
-    def _describe_dimensions(self) -> list[Argument]:
-        configured = dict(self.scope.limits)
-        arguments: list[Argument] = [len(self.dimensions)]
-        for dimension in self.dimensions:
-            day = dimension.window_s == 86_400
-            kind = "token" if charges.is_learned(dimension) else "request"
-            arguments += (
-                dimension.value,
-                "day" if day else kind,
-                configured.get(dimension, 0),
-                dimension.window_s * 1_000_000,
-                charges.day_offset_s(self.kind) * 1_000_000 if day else 0,
-                int(charges.is_learned(dimension)),
-            )
-        return arguments
+
+def _read_answer(answer: Sequence[Any]) -> Answer:
+    match answer:
+        case ("booked", start_us, plan, costs):
+            return Granted(start_us, plan, tuple(costs))
+        case ("large", dimension, cost, limit):
+            return TooLarge(Dimension(dimension), cost, limit)
+        case (why, wait_us, turn, *detail):
+            return Refused(why, wait_us, turn, *detail)
+    msg = f"the limiter answered {answer!r}"
+    raise ServiceError(msg)
 
 
 def account_prefix(prefix: str, provider: str, account: str) -> str:
     """Begin of all keys of an account. The braces keep them in one slot of a Redis Cluster."""
     return f"{prefix}limits:{{{provider}:{account}}}"
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from promptmill.workers.limits.limit import Dimension
 
 
 @dataclass(frozen=True, slots=True)
 class DimensionLevel:
-    """One dimension of a scope."""
+    """One dimension of a scope that has a limit."""
 
     dimension: Dimension
     configured: float | None
     told: float | None
     """By the provider's headers."""
-    limit: float | None
-    """What is enforced: the smaller of both, or what is probed; None: nothing."""
+    limit: float
+    """What is enforced: the smaller of both, or what is probed."""
     probing: bool
     """No limit is known, so requests a minute are tried out."""
     rate_s: float
@@ -52,49 +54,39 @@ class Level:
 
 
 def read_level(
-    reply: Sequence[Any],
-    *,
-    configured: dict[Dimension, float],
-    concurrency: int,
-    waiting: int,
+    reply: bytes, *, configured: dict[Dimension, float], concurrency: int, waiting: int
 ) -> Level:
     """Turn the reply of `level` into values."""
-    epoch, plan, in_flight, paused_us, why, multiplier, ahead_us, queued_us, *dimensions = reply
+    epoch, plan, in_flight, paused_us, why, multiplier, ahead_us, queued_us, levels = (
+        msgspec.msgpack.decode(reply)
+    )
     return Level(
-        epoch=_text(epoch),
+        epoch=epoch,
         plan=plan,
         in_flight=in_flight,
         concurrency=concurrency,
         paused_s=paused_us / 1e6,
-        paused_why=_text(why),
-        multiplier=float(multiplier),
+        paused_why=why,
+        multiplier=multiplier,
         booked_ahead_s=ahead_us / 1e6,
         queued_s=queued_us / 1e6,
         waiting=waiting,
-        dimensions=tuple(_read_dimension(each, configured) for each in dimensions),
+        dimensions=tuple(_read_dimension(each, configured) for each in levels),
     )
 
 
 def _read_dimension(answer: Sequence[Any], configured: dict[Dimension, float]) -> DimensionLevel:
     name, limit, told, probing, rate_us, depth, level, learned, reset_us = answer
-    dimension = Dimension(_text(name))
+    dimension = Dimension(name)
     return DimensionLevel(
         dimension=dimension,
         configured=configured.get(dimension),
-        told=_number(told),
-        limit=_number(limit),
-        probing=probing == 1,
-        rate_s=(_number(rate_us) or 0.0) * 1e6,
-        depth=_number(depth) or 0.0,
-        level=float(level),
-        learned=float(learned),
+        told=told or None,
+        limit=limit,
+        probing=probing,
+        rate_s=rate_us * 1e6,
+        depth=depth,
+        level=level,
+        learned=learned,
         resets_in_s=reset_us / 1e6,
     )
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _number(value: bytes | str) -> float | None:
-    return float(value) if value else None

@@ -16,7 +16,7 @@ from promptmill.schema.settings import ProviderKind
 from promptmill.workers.limits import scripts
 from promptmill.workers.limits.ledger import (
     Answer,
-    Argument,
+    Arguments,
     Granted,
     Ledger,
     Request,
@@ -32,6 +32,7 @@ LEASE_S = 30.0
 LATE_S = 0.25
 """A booking that is this late is void: its permits belong to another second."""
 OBSERVE_AGAIN_S = 60.0
+RENEW_AT_ONCE = 1000
 FAR_S = 400 * 86_400.0
 """A pause without end."""
 
@@ -74,7 +75,7 @@ class Permits:
         self._clock = clock
         self._server_clock = ServerClock()
         self._scripts = {
-            name: redis.register_script(scripts.script_text(name)) for name in scripts.NAMES
+            name: redis.register_script(scripts.script_text(name)) for name in scripts.PARTS
         }
         self._ledgers: dict[Scope, Ledger] = {}
         self._pumps: dict[tuple[Scope, int], Pump] = {}
@@ -168,7 +169,7 @@ class Permits:
             pattern = _escape(start) + "*"
             found = [key async for key in self._redis.scan_iter(match=pattern, _type="string")]
             keys = [key.decode() if isinstance(key, bytes) else key for key in found]
-        ended = [await self._call("resume", [key], [self._now()]) for key in keys]
+        ended = [await self._call("resume", [key], (self._now(), b"", b"")) for key in keys]
         for pump in self._pumps.values():
             pump.wake()
         return sum(ended)
@@ -185,16 +186,12 @@ class Permits:
 
     async def renew(self) -> None:
         """Extend this process's leases, or bring them back to a store that was emptied."""
-        by_account: dict[tuple[str, ...], list[str]] = {}
+        by_scope: dict[Scope, list[str]] = {}
         for booking_id, opened in self._open.items():
-            by_account.setdefault(opened.ledger.keys[1:], []).append(booking_id)
-        for keys, booking_ids in by_account.items():
-            for begin in range(0, len(booking_ids), 1000):
-                some = booking_ids[begin : begin + 1000]
-                await self._try("renew", [keys[0], *keys], [self._now(), self._lease_us, *some])
-                settled = [each for each in some if each not in self._open]
-                if settled:  # while we renewed: what we brought back must go
-                    await self._redis.zrem(keys[1], *settled)
+            by_scope.setdefault(opened.ledger.scope, []).append(booking_id)
+        for scope, booking_ids in by_scope.items():
+            for begin in range(0, len(booking_ids), RENEW_AT_ONCE):
+                await self._renew(self._ledger(scope), booking_ids[begin : begin + RENEW_AT_ONCE])
 
     async def level(self, scope: Scope) -> Level:
         """Tell how *scope* stands. Raises RedisError when Redis is away."""
@@ -235,6 +232,13 @@ class Permits:
 
             self._pumps[key] = Pump(ask=ask, grant=grant, release=release)
         return self._pumps[key]
+
+    async def _renew(self, ledger: Ledger, booking_ids: Sequence[str]) -> None:
+        arguments = ledger.renew(booking_ids, now=self._now(), lease_us=self._lease_us)
+        await self._try("renew", ledger.keys, arguments)
+        for booking_id in booking_ids:
+            if booking_id not in self._open:  # settled while we renewed: it must go again
+                await self._try("cancel", ledger.keys, ledger.cancel(booking_id, now=self._now()))
 
     async def _ask(self, ledger: Ledger, requests: Sequence[Request]) -> Sequence[Answer]:
         loop = asyncio.get_running_loop()
@@ -283,11 +287,11 @@ class Permits:
     def _now(self) -> str:
         return "" if self._clock is None else str(self._clock())
 
-    async def _call(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+    async def _call(self, name: str, keys: Sequence[str], arguments: Arguments) -> Any:
         script: AsyncScript = self._scripts[name]
         return await script(keys=keys, args=arguments)
 
-    async def _try(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
+    async def _try(self, name: str, keys: Sequence[str], arguments: Arguments) -> None:
         try:
             await self._call(name, keys, arguments)
         except (RedisError, OSError) as error:

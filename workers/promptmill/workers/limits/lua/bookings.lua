@@ -2,13 +2,13 @@
 --
 -- KEYS[1]  scope state    KEYS[2]  account state
 -- KEYS[3]  leases of the account: zset booking id -> expiry, us
--- KEYS[4]  bookings of the account: hash booking id -> msgpack {start, plan, start before it, costs ...}
+-- KEYS[4]  bookings of the account: hash booking id -> msgpack {start, plan, start before it, costs}
 --
 -- A lease counts against the in-flight cap; it dies with its worker, and its record with it.
 
 local function find(id)
   local raw = redis.call('HGET', KEYS[4], id)
-  return raw and cmsgpack.unpack(raw)
+  return raw and unpacked(raw)
 end
 
 -- -> true the first time only
@@ -29,14 +29,13 @@ end
 
 -- Give the permits of an unused booking back. Those of an older plan are void: its buckets were set anew.
 local function give_back(scope, account, dims, id, record)
-  if not close(id) then return false end
-  local start, plan, before = record[1], record[2], record[3]
-  local current = plan == plan_of(scope, account)
-  for i, dim in ipairs(dims) do
-    local cost = record[3 + i] or 0
-    if cost > 0 and (current or dim.kind == 'day') then recharge(dim, start, -cost) end
+  if not close(id) then return end
+  local start, before, costs = record[1], record[3], record[4]
+  local current = record[2] == plan_of(scope, account)
+  for i = 1, #dims do
+    local dim = dims[i]
+    if current or dim.day then recharge(dim, start, -costs[dim.place]) end
   end
   if current and scope.last == start then scope.last = before end
   write(KEYS[1], scope)
-  return true
 end

@@ -1,11 +1,10 @@
 -- May this booking be sent now? If not, it is given back.
 --
 -- KEYS     as in bookings.lua
--- ARGV     now and dimensions, then booking id, epoch, lease in us, how late it may be in us
+-- ARGV     as in state.lua; own arguments: booking id, epoch, lease in us, how late it may be in us
 -- Result   1 = send; 0 = void (a penalty, a pause, an emptied store) or late: book again
 local scope, account = read(KEYS[1]), read(KEYS[2])
-local dims, arg = read_dims(scope)
-local id, epoch, lease, late = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 3])
+local id, epoch, lease, late = unpack(unpacked(ARGV[3]))
 local record = find(id)
 if not record then
   close(id)
@@ -16,5 +15,5 @@ if account.epoch == epoch and record[2] == plan_of(scope, account)
   redis.call('ZADD', KEYS[3], now + lease, id)
   return 1
 end
-give_back(scope, account, dims, id, record)
+give_back(scope, account, (read_dims(scope)), id, record)
 return 0

@@ -1,9 +1,8 @@
 -- How fast a scope may go: the dimensions of a call, and their rates.
 --
--- ARGV[2]  n, number of dimensions; then n times six:
---          name, kind ('request', 'token' or 'day'), configured limit (0 = none),
---          window in us, offset of the window's start in us (day only),
---          1 = estimates of it are scaled by what was learned
+-- ARGV[2]  msgpack: for each dimension a list: name, kind ('request', 'token' or 'day'),
+--          configured limit (0 = none), window in us, offset of the window's start in us (day only),
+--          whether estimates of it are scaled by what was learned
 --
 -- A bucket is paced: `depth` is a quarter second of the limit, a larger request waits for a full
 -- bucket and goes into debt. What the largest request may take at once is taken off the rate, so
@@ -15,68 +14,72 @@ local ACCEPT_US = 15000000    -- memory of what was accepted
 
 local function multiplier(scope)
   if not scope.cut then return 1 end
-  return math.min(1, scope.cut + math.max(0, now - scope.cut_at) * RECOVER)
+  return min(1, scope.cut + max(0, now - scope.cut_at) * RECOVER)
 end
 
 local function known(configured, told)
-  if configured > 0 and told then return math.min(configured, told) end
-  return configured > 0 and configured or told
+  if configured == 0 then return told end
+  return told and min(configured, told) or configured
 end
 
-local function set_pace(dim, scope_m)
-  local limit, depth = dim.limit, dim.limit * DEPTH_US / dim.window
-  local spare
+local function set_pace(dim, m)
+  local limit, window = dim.limit, dim.window
+  local depth, spare = limit * DEPTH_US / window, nil
   if dim.kind == 'request' then
-    depth = math.max(1, depth)
+    if depth < 1 then depth = 1 end
     spare = depth - 1  -- whole requests: one is always the next window's
   else
-    spare = math.max(depth, dim.state.big or 0)
+    local big = dim.state.big
+    spare = (big and big > depth) and big or depth
   end
   dim.depth = depth
-  dim.full_rate = math.max(limit * SAFETY - spare, limit / 2) / dim.window
-  dim.rate = dim.full_rate * scope_m
+  dim.full_rate = max(limit * SAFETY - spare, limit / 2) / window
+  dim.rate = dim.full_rate * m
 end
 
--- -> list of dimensions { name, kind, state, window, limit, depth, rate ... }, index of the next ARGV.
--- limit is nil where none is known. Costs are by place in this list.
+-- -> whether it is a bucket with a limit
+local function add_dim(scope, dims, place, spec, m, probe)
+  local state = scope.dims[spec[1]] or {}
+  local limit, probing = known(spec[3], state.told), false
+  if not limit and probe and spec[2] == 'request' then
+    limit, probing = scope.probe or PROBE_START, true
+  end
+  if not limit then return false end
+  scope.dims[spec[1]] = state
+  local dim = {
+    place = place, name = spec[1], kind = spec[2], limit = limit, window = spec[4], offset = spec[5],
+    learn = spec[6], day = spec[2] == 'day', probing = probing, state = state,
+  }
+  if not dim.day then set_pace(dim, m) end
+  dims[#dims + 1] = dim
+  return not dim.day
+end
+
+-- -> list of the dimensions that have a limit: {place, name, kind, limit, window, depth, rate ...};
+--    multiplier. `place` is the dimension's place in ARGV[2], and of its cost in a list of costs.
 local function read_dims(scope)
+  local specs, dims, m, bounded = unpacked(ARGV[2]), {}, multiplier(scope), false
   scope.dims = scope.dims or {}
-  local dims, m, bounded = {}, multiplier(scope), false
-  local n = tonumber(ARGV[2])
-  for i = 1, n do
-    local a = i * 6 - 3
-    local name, kind, window = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 3])
-    local state = scope.dims[name] or {}
-    scope.dims[name] = state
-    local dim = {name = name, kind = kind, window = window, state = state, learn = ARGV[a + 5] == '1'}
-    dim.configured = tonumber(ARGV[a + 2])
-    dim.limit = known(dim.configured, state.told)
-    if kind == 'day' then
-      dim.offset = tonumber(ARGV[a + 4])
-    elseif dim.limit then
-      bounded = true
-      set_pace(dim, m)
-    end
-    dims[i] = dim
+  for place = 1, #specs do
+    if add_dim(scope, dims, place, specs[place], m) then bounded = true end
   end
-  for _, dim in ipairs(dims) do  -- no limit known at all: probe with requests a minute
-    if not bounded and dim.kind == 'request' then
-      dim.limit, dim.probing = scope.probe or PROBE_START, true
-      set_pace(dim, m)
+  if not bounded then  -- no limit known at all: probe with requests a minute
+    for place = 1, #specs do
+      if specs[place][2] == 'request' then add_dim(scope, dims, place, specs[place], m, true) end
     end
   end
-  return dims, 3 + n * 6
+  return dims, m
 end
 
 -- -> actual / estimate, learned; 1 before anything is known
 local function ratio(dim)
-  local est = dim.state.est or 0
-  if not dim.learn or est <= 0 then return 1 end
-  return math.min(4, math.max(0.02, dim.state.act / est))
+  local est = dim.state.est
+  if not dim.learn or not est or est <= 0 then return 1 end
+  return min(4, max(0.02, dim.state.act / est))
 end
 
 local function day_of(dim, at)
-  return math.floor((at - dim.offset) / dim.window)
+  return floor((at - dim.offset) / dim.window)
 end
 
 -- -> what is used of a day's limit on day `day`. An earlier day (the clock went back) is the same day.
@@ -86,11 +89,10 @@ end
 
 -- Correct by `delta` what was charged for a start at `at`.
 local function recharge(dim, at, delta)
-  if dim.kind == 'day' then
-    if dim.state.day == day_of(dim, at) then
-      dim.state.used = math.max(0, dim.state.used + delta)
-    end
-  elseif dim.limit and dim.state.at then
-    dim.state.at = dim.state.at + delta / dim.rate
+  local state = dim.state
+  if dim.day then
+    if state.day == day_of(dim, at) then state.used = max(0, state.used + delta) end
+  elseif state.at then
+    state.at = state.at + delta / dim.rate
   end
 end

@@ -1,6 +1,9 @@
 -- The clock, and the state of a scope and of its account. Put before every script.
 --
 -- ARGV[1]  now, in microseconds since 2025-01-01, for tests; '' = the server's own clock
+-- ARGV[2]  msgpack: dimensions of the scope, see pace.lua
+-- ARGV[3]  msgpack: the script's own arguments
+-- Results are msgpack too. One packed argument costs a fraction of fifty plain ones, on both sides.
 --
 -- All times are microseconds since 2025-01-01: a double then keeps less than 0.01 us.
 -- A state is one msgpack map under one key, read and written whole: one GET and one SET cost less
@@ -23,6 +26,9 @@
 --          plan, punished, pause, why, seen   as in a scope, for all models of the account
 local KEEP_S = 7 * 86400  -- an idle scope is forgotten after this, or after its pause
 
+local max, min, ceil, floor = math.max, math.min, math.ceil, math.floor
+local pack, unpacked = cmsgpack.pack, cmsgpack.unpack
+
 local now
 if ARGV[1] ~= '' then
   now = tonumber(ARGV[1])
@@ -33,7 +39,7 @@ end
 
 -- The clock went back (a failover to a server that is behind): everything goes back with it.
 local function rewind(state)
-  local back = (state.seen or now) - now
+  local back = state.seen - now
   if back < 1000000 then return end
   for _, field in ipairs({'last', 'punished', 'cut_at', 'ok_at', 'ok_since', 'pause'}) do
     if state[field] then state[field] = state[field] - back end
@@ -46,15 +52,15 @@ end
 
 local function read(key)
   local raw = redis.call('GET', key)
-  local state = raw and cmsgpack.unpack(raw) or {}
-  rewind(state)
+  local state = raw and unpacked(raw) or {}
+  if state.seen and state.seen > now then rewind(state) end
   return state
 end
 
 local function write(key, state)
   state.seen = now
-  local pause_s = math.ceil(math.max(0, (state.pause or 0) - now) / 1000000)
-  redis.call('SET', key, cmsgpack.pack(state), 'EX', KEEP_S + pause_s)
+  local pause_s = ceil(max(0, (state.pause or now) - now) / 1000000)
+  redis.call('SET', key, pack(state), 'EX', KEEP_S + pause_s)
 end
 
 -- -> us until work may go on, and why not now
