@@ -31,6 +31,8 @@ class Sdks:
     def __init__(self, stack: ExitStack) -> None:
         # Reading the system's certificates takes each client 0.1 s, and nothing here is TLS.
         self._http = stack.enter_context(httpx2.Client(verify=False, timeout=PATIENCE_S))
+        # Never used: genai makes one for each client otherwise, with certificates.
+        self._http_async = httpx2.AsyncClient(verify=False)
 
     def openai(self, simulator: Simulator, key: str = KEY) -> openai.OpenAI:
         return openai.OpenAI(
@@ -48,6 +50,7 @@ class Sdks:
             api_version=version,
             timeout=int(PATIENCE_S * 1000),
             httpx_client=self._http,
+            httpx_async_client=self._http_async,
             retry_options=genai_types.HttpRetryOptions(attempts=1),
         )
         return genai.Client(api_key=key, http_options=options)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 _SAYING = (
     "the mill turns while grain falls slowly between two stones and flour gathers below "
-    "a river keeps its wheel in motion so every prompt becomes an answer in good time"
+    "a river keeps its wheel in motion so every prompt becomes an answer in good time "
 )
-_WORDS = _SAYING.split()
+_STARTS = [0, *(found.end() for found in re.finditer(" ", _SAYING[:-1]))]
 _MARKER = re.compile(r"\[\[([^\[\]]{1,120})\]\]")
 
 
@@ -61,13 +61,7 @@ def answer_to(
 
 def _speak(sha256: bytes, tokens: int) -> str:
     """Return a sentence of exactly *tokens* x 4 ASCII characters."""
-    length = tokens * 4
-    parts = [f"[{sha256[:4].hex()}]"]
-    size = len(parts[0])
-    at = sha256[3]
-    while size < length:
-        word = _WORDS[at % len(_WORDS)]
-        parts.append(word)
-        size += 1 + len(word)
-        at += 1
-    return " ".join(parts)[: length - 1].ljust(length - 1) + "."
+    length = tokens * 4 - 1
+    start = _STARTS[sha256[3] % len(_STARTS)]
+    speech = _SAYING * (length // len(_SAYING) + 2)
+    return f"[{sha256[:4].hex()}] {speech[start : start + length]}"[:length] + "."

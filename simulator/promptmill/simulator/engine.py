@@ -76,8 +76,9 @@ class Engine:
             prompt = dialect.parse(request)
         except Unreadable as error:
             prompt, problem = _NO_PROMPT, str(error)
-        call = self._open(dialect, request, prompt)
-        if (trouble := self._key_trouble(dialect.key(request))) is not None:
+        key = dialect.key(request)
+        call = self._open(dialect, request, prompt, _fingerprint(key))
+        if (trouble := self._key_trouble(key)) is not None:
             call.refusal = dialect.refuse(self._context(call), trouble)
         elif problem is not None:
             context = self._context(call)
@@ -106,8 +107,7 @@ class Engine:
             return dialect.refuse(context, trouble)
         return dialect.models(context, request.head.path)
 
-    def _open(self, dialect: Dialect, request: Request, prompt: Prompt) -> Call:
-        key = _fingerprint(dialect.key(request))
+    def _open(self, dialect: Dialect, request: Request, prompt: Prompt, key: str) -> Call:
         digest = answers.digest(prompt.text) if prompt is not _NO_PROMPT else b""
         entry = self.bill.open(
             dialect.provider,
