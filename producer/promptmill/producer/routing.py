@@ -28,7 +28,10 @@ def route(model: str, providers: Mapping[str, ProviderSettings]) -> Route:
     Raises UsageError that lists what is known.
     """
     provider, slash, rest = model.partition("/")
-    if slash and rest and provider in providers:
+    if slash and provider in providers:
+        if not rest:
+            msg = f"{model!r} names no model: write provider/model"
+            raise UsageError(msg)
         return Route(provider, rest)
     if slash:
         msg = f"{model!r} names the provider {provider!r}, which is not known: {_known(providers)}"

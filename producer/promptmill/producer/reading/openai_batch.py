@@ -53,13 +53,13 @@ class OpenAIBatch:
             usual = read_usual(line, self._options.model)
             if usual is not None:
                 return usual
-        request, system = _request(line), None
+        request, system = read_request(line), None
         if self._system is not None:
             system = self._system.render(line, {"custom_id": request.custom_id})
         return chat_prompt(line, request, system=system, options=self._options)
 
 
-def _request(line: Line) -> Request:
+def read_request(line: Line) -> Request:
     """Read any line, or raise the InputError that says what is wrong with it."""
     value = decode_object(line)
     unknown = sorted(value.keys() - _FIELDS)

@@ -1,0 +1,60 @@
+"""A model tells its provider, or is told to."""
+
+import pytest
+
+from promptmill.producer.routing import Route, route
+from promptmill.schema.errors import UsageError
+from promptmill.schema.settings import ProviderKind, ProviderSettings
+
+PROVIDERS = {kind.value: ProviderSettings(kind=kind) for kind in ProviderKind}
+LOCAL = {"local": ProviderSettings(kind=ProviderKind.OPENAI, base_url="http://127.0.0.1:1")}
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("gpt-4o-mini", "openai"),
+        ("o3", "openai"),
+        ("o4-mini", "openai"),
+        ("chatgpt-4o-latest", "openai"),
+        ("ft:gpt-4o:me", "openai"),
+        ("claude-haiku-4-5", "anthropic"),
+        ("gemini-2.5-flash", "gemini"),
+        ("gemma-3", "gemini"),
+    ],
+)
+def test_a_model_tells_its_provider(model: str, provider: str) -> None:
+    assert route(model, PROVIDERS) == Route(provider, model)
+
+
+def test_a_prefix_names_the_provider_and_the_rest_is_the_model() -> None:
+    both = PROVIDERS | LOCAL
+    assert route("local/meta-llama/Llama-3", both) == Route("local", "meta-llama/Llama-3")
+    assert route("gpt-4o", both) == Route("openai", "gpt-4o")
+
+
+def test_the_only_provider_of_a_kind_answers_its_models() -> None:
+    assert route("gpt-4o", LOCAL) == Route("local", "gpt-4o")
+
+
+@pytest.mark.parametrize("model", ["llama-3", "ollama", "o3x", "", "gpt"])
+def test_a_model_that_tells_nothing_is_refused_with_what_is_known(model: str) -> None:
+    with pytest.raises(UsageError, match=r"write provider/model; .*anthropic, gemini, openai"):
+        route(model, PROVIDERS)
+
+
+@pytest.mark.parametrize("model", ["mistral/large", "/gpt-4o", "models/gemini-2.5-flash"])
+def test_an_unknown_provider_is_refused_by_name(model: str) -> None:
+    with pytest.raises(UsageError, match=r"not known: .*anthropic, gemini, openai") as caught:
+        route(model, PROVIDERS)
+    assert repr(model.partition("/")[0]) in str(caught.value)
+
+
+def test_a_provider_without_a_model_is_refused() -> None:
+    with pytest.raises(UsageError, match="names no model"):
+        route("openai/", PROVIDERS)
+
+
+def test_a_model_of_a_kind_that_nobody_serves_is_refused() -> None:
+    with pytest.raises(UsageError, match="write provider/model"):
+        route("claude-haiku-4-5", LOCAL)
