@@ -231,6 +231,13 @@ class Moves(RuleBasedStateMachine):
         for flight in taken:
             self.end(flight, how)
 
+    @rule()
+    def a_hint_comes_again_while_its_job_waits(self) -> None:
+        for flight in self.get("w1"):
+            self.bill(flight)
+            self.end(flight, "retry")
+        self.take(self.hints[-4:], "w2")
+
     # People
 
     @rule(batch=st.integers(0, 1))
