@@ -1,4 +1,23 @@
-"""What a simulator is told: addresses, latency, limits, keys and faults."""
+"""What a simulator is told: addresses, latency, limits, keys and faults.
+
+As a file:
+
+    latency_s = 0.5
+    latency_sigma = 0.3
+
+    [limits]
+    rpm = 600
+    shape = "sliding_minute"
+
+    [limits_for.anthropic]
+    itpm = 50_000
+    otpm = 10_000
+
+    [[faults]]
+    kind = "overloaded"
+    provider = "anthropic"
+    probability = 0.02
+"""
 
 import re
 from enum import StrEnum

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from typing import cast
 
 from promptmill.simulator.control import Control
 from promptmill.simulator.dialects.base import encode
@@ -16,7 +17,10 @@ _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 class Connection(asyncio.Protocol):
-    """Answers one request after the other; what comes meanwhile waits in the parser."""
+    """Answers one request after the other; what comes meanwhile waits in the parser.
+
+    A client that goes away stops nothing: as at a provider, its answer is produced and billed.
+    """
 
     _transport: asyncio.Transport
 
@@ -36,10 +40,9 @@ class Connection(asyncio.Protocol):
         self._held: Call | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         # So that `pause_writing` tells of every byte that the operating system did not take.
-        transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=0)
         self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:

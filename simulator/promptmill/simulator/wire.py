@@ -1,7 +1,8 @@
 """HTTP/1.1 as the simulator needs it: requests out of bytes, replies into bytes.
 
-Its own and not a library's, because faults need the raw transport and a benchmark needs a
-stand-in that costs little: see docs and the figures in the commit that brought it.
+Its own and not a library's: the accidents need the raw transport, and a benchmark needs a stand-in
+that costs little. An empty aiohttp handler takes more CPU (85 us a request, 64 in flight) than this
+with parsing, answer and bill (60 to 70 us).
 """
 
 from http import HTTPStatus
