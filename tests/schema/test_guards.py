@@ -103,6 +103,13 @@ def test_an_attempt_has_an_end_if_and_only_if_it_is_closed(
         scene.order(statement)
 
 
+def test_a_custom_id_is_once_in_a_batch(scene: Scene) -> None:
+    jobs = new_jobs(2)
+    with pytest.raises(DatabaseError, match=r"(?i)unique"):
+        scene.load(2, jobs=[jobs[0], replace(jobs[1], custom_id=jobs[0].custom_id)])
+    assert scene.count("jobs") == 0, "nothing of the transaction is kept"
+
+
 # Counters and rollups
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from promptmill.schema.statement import Statement
 
@@ -181,14 +182,20 @@ def _bulk_insert(
     connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     names = ", ".join(columns)
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"insert into {table} ({names}) values ({marks})", list(rows))
+        return
+    statement = f"copy {table} ({names}) from stdin"
+    refused = connection.dialect.loaded_dbapi.Error
     driver: Any = connection.connection.cursor()
     try:
-        if connection.dialect.name == "sqlite":
-            marks = ", ".join("?" * len(columns))
-            driver.executemany(f"insert into {table} ({names}) values ({marks})", rows)
-            return
-        with driver.copy(f"copy {table} ({names}) from stdin") as copy:
+        with driver.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
+    except refused as error:
+        raise DBAPIError.instance(
+            statement, None, error, refused, hide_parameters=True, dialect=connection.dialect
+        ) from error
     finally:
         driver.close()
