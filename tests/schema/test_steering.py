@@ -78,6 +78,12 @@ def test_a_load_that_was_given_up_is_discarded_in_chunks(scene: Scene) -> None:
     assert [scene.count(table) for table in ("batches", "jobs", "job_payloads")] == [0, 0, 0]
 
 
+def test_an_empty_chunk_loads_nothing(scene: Scene) -> None:
+    with scene.database.write() as connection:
+        insert_jobs(connection, create_batch(connection, new_batch()), [])
+    assert scene.ids(scene.load(2)) == [1, 2]
+
+
 # Reading
 
 

@@ -122,6 +122,8 @@ def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -
 
     Raises DatabaseError where a custom_id is in the batch already.
     """
+    if not jobs:
+        return
     first = _reserve_ids(connection, len(jobs))
     job_rows = [
         (first + n, batch_id, job.position, job.custom_id, job.provider, job.model)
