@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._held: Call | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         # So that `pause_writing` tells of every byte that the operating system did not take.
         self._transport.set_write_buffer_limits(high=0)
         self._connections.add(self)
