@@ -84,6 +84,17 @@ def test_an_empty_chunk_loads_nothing(scene: Scene) -> None:
     assert scene.ids(scene.load(2)) == [1, 2]
 
 
+def test_a_batch_is_counted_and_dispatched_only_once_it_is_open(scene: Scene) -> None:
+    with scene.database.write() as connection:
+        batch = create_batch(connection, new_batch(total=3))
+        insert_jobs(connection, batch, new_jobs(3))
+    assert scene.queue(batch) == []
+    with scene.database.write() as connection:
+        assert open_batch(connection, batch)
+        assert not open_batch(connection, batch), "it was open already"
+    assert len(scene.queue(batch)) == 3
+
+
 # Reading
 
 

@@ -38,7 +38,9 @@ _queue_pending = Statement(
     _QUEUED.replace("%s", "0", 1).replace(
         "%s",
         """select id from jobs where batch_id = :batch_id and provider = :provider
-  and model = :model and state = 0 order by id limit :most""",
+  and model = :model and state = 0
+  and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')
+  order by id limit :most""",
     )
 )
 _queue_waiting = Statement(
@@ -76,7 +78,7 @@ returning jobs.id""",
 def queue_pending(
     connection: Connection, *, batch_id: int, provider: str, model: str, most: int
 ) -> list[Queued]:
-    """Move the oldest pending jobs of one batch and scope to queued."""
+    """Move the oldest pending jobs of one scope of an open batch to queued."""
     rows = _queue_pending.fetch(
         connection, batch_id=batch_id, provider=provider, model=model, most=most
     )
