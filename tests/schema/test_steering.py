@@ -170,6 +170,14 @@ def test_a_replay_does_not_undo_a_cancel_that_came_between_its_chunks(scene: Sce
     assert row.state == "cancelled"
 
 
+def test_a_batch_that_is_still_loading_is_not_cancelled(scene: Scene) -> None:
+    with scene.database.write() as connection:
+        batch = create_batch(connection, new_batch(total=1))
+        insert_jobs(connection, batch, new_jobs(1))
+        assert not steering.cancel_batch(connection, batch)
+        assert open_batch(connection, batch)
+
+
 # Pause
 
 

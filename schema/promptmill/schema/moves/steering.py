@@ -9,7 +9,7 @@ from promptmill.schema.states import JobState
 
 _cancel_batch = Statement(
     "update batches set state = 'cancelled', paused_reason = null"
-    " where id = :batch_id and state <> 'cancelled'"
+    " where id = :batch_id and state in ('open', 'paused')"
 )
 # One branch a state, for its own partial index; `+` keeps SQLite from reading the whole batch.
 _cancel_jobs = Statement(
@@ -48,7 +48,10 @@ _reopen_batch = Statement(
 
 
 def cancel_batch(connection: Connection, batch_id: int) -> bool:
-    """Stop a batch: from this commit on nothing of it is claimed. False if it was already."""
+    """Stop a batch: from this commit on nothing of it is claimed.
+
+    False if it was already, or is still loading: that is undone by `discard_loading`.
+    """
     return bool(_cancel_batch.run(connection, batch_id=batch_id))
 
 
