@@ -1,7 +1,8 @@
 """What every provider adapter takes and gives.
 
 An adapter sends one request, once, and turns whatever comes back into a value. No exception of an
-SDK leaves it: their `str` and `pickle` carry the key.
+SDK leaves it: their `str` and `pickle` carry the key. The `repr` of these values shows no prompt
+and no answer, so that a log line or a traceback cannot.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ class Call:
     """One request to a provider."""
 
     model: str
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
     """An OpenAI chat-completions body: our one request shape. Adapters translate it."""
     request_id: str
     """Sent as `X-Client-Request-Id`; names job and fence."""
@@ -28,7 +29,7 @@ class Call:
 class Answer:
     """A complete, usable answer."""
 
-    text: str | None
+    text: str | None = field(repr=False)
     finish_reason: str
     usage: Usage | None
     """None where the provider told none; never guessed."""
@@ -36,7 +37,7 @@ class Answer:
     response_id: str | None = None
     request_id: str | None = None
     """The provider's own id of the request, from its headers."""
-    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tool_calls: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     limits: Mapping[str, float] = field(default_factory=dict)
     """Limits told by headers, by our names: rpm, tpm, itpm, otpm, rpd, tpd."""
 
@@ -55,7 +56,7 @@ class Refusal:
     request_id: str | None = None
     usage: Usage | None = None
     """Where a refusal was billed (bad_response)."""
-    raw: bytes | None = None
+    raw: bytes | None = field(default=None, repr=False)
     """What came, for bad_response and unknown; at most 64 KiB."""
     limits: Mapping[str, float] = field(default_factory=dict)
 

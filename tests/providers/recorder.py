@@ -1,0 +1,44 @@
+"""A server that remembers what it was sent, for what the simulator does not keep."""
+
+import json
+from typing import Any, Self
+
+from aiohttp import web
+
+_ANSWERS: dict[str, dict[str, Any]] = {
+    "completions": {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]},
+    "messages": {"content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn"},
+    "generateContent": {
+        "candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]
+    },
+}
+
+
+class Recorder:
+    """Answers every call with one word. A context manager on the running loop."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        application = web.Application()
+        application.router.add_post("/{path:.*}", self._answer)
+        self._runner = web.AppRunner(application)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.paths.append(request.path)
+        self.bodies.append(json.loads(await request.read()))
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        word = request.path.replace(":", "/").rpartition("/")[2]
+        return web.json_response(_ANSWERS[word])
