@@ -38,7 +38,7 @@ class StartRates:
 def target_depth(rate: float, concurrency: float, settings: DispatchSettings) -> int:
     """Say how many jobs to keep queued at *rate* starts a second and so many calls at once."""
     wanted = math.ceil(rate * settings.depth_s + concurrency)
-    return max(settings.depth_min, min(wanted, settings.depth_max))
+    return min(max(wanted, settings.depth_min), settings.depth_max)
 
 
 def concurrency_of(

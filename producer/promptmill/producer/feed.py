@@ -102,17 +102,19 @@ class Feeder:
         ceiling = provider.concurrency if provider else dispatch.depth_max
         concurrency = concurrency_of(scope, workers, pauses, ceiling=ceiling)
         if not concurrency:
-            return dispatch.depth_min
+            return min(dispatch.depth_min, dispatch.depth_max)
         scopes = {batch.scope for batch in self.left if batch.scope.provider == scope.provider}
         return target_depth(self._rates.of(scope), concurrency / len(scopes), dispatch)
 
     def _fill(self, order: _Order) -> int:
         """Move at most a chunk of one scope, then publish it; put it back where that fails."""
-        moved = self._move(order)
+        moved = self._move_waiting(order) + self._move_pending(order)
+        # A retry's batch may have been opened since the look: bulk, until the next one.
         priorities = {batch.batch_id: batch.priority for batch in self.left}
+        ranked = [(priorities.get(job.batch_id, 0), job) for job in moved]
+        ranked.sort(key=lambda pair: -pair[0])
         try:
-            # A waiting job's batch may have been opened since: it is bulk until the next look.
-            self._sender.publish([(job, step_of(priorities.get(job.batch_id, 0))) for job in moved])
+            self._sender.publish([(job, step_of(priority)) for priority, job in ranked])
         except BrokerLostError:
             with self._database.write() as connection:
                 back = unqueue(connection, [job.hint for job in moved])
@@ -120,19 +122,24 @@ class Feeder:
             raise
         return len(moved)
 
-    def _move(self, order: _Order) -> list[Queued]:
-        provider, model = order.scope
-        moved: list[Queued] = []
+    def _move_waiting(self, order: _Order) -> list[Queued]:
+        if not order.waiting:
+            return []
         with self._database.write() as connection:
-            if order.waiting:
-                most = min(order.waiting, _CHUNK)
-                moved += queue_waiting(connection, provider=provider, model=model, most=most)
-            for batch_id, jobs in order.pending.items():
-                most = min(jobs, _CHUNK - len(moved))
-                if most > 0:
-                    moved += queue_pending(
-                        connection, batch_id=batch_id, provider=provider, model=model, most=most
-                    )
+            return queue_waiting(
+                connection, **order.scope._asdict(), most=min(order.waiting, _CHUNK)
+            )
+
+    def _move_pending(self, order: _Order) -> list[Queued]:
+        """Move the chosen jobs, the oldest batch first: workers lock the counters in that order."""
+        moved: list[Queued] = []
+        if not order.pending:
+            return moved
+        with self._database.write() as connection:
+            for batch_id, most in sorted(_cut(order.pending, _CHUNK).items()):
+                moved += queue_pending(
+                    connection, batch_id=batch_id, **order.scope._asdict(), most=most
+                )
         return moved
 
 
@@ -141,6 +148,16 @@ def _by_scope(left: Sequence[BatchBacklog]) -> dict[Scope, list[BatchBacklog]]:
     for batch in left:
         scopes[batch.scope].append(batch)
     return scopes
+
+
+def _cut(shares: Mapping[int, int], most: int) -> dict[int, int]:
+    """Keep of the shares, in their order, as many as make up *most*."""
+    kept: dict[int, int] = {}
+    for batch_id, share in shares.items():
+        if most > 0:
+            kept[batch_id] = min(share, most)
+            most -= share
+    return kept
 
 
 def _size(order: _Order) -> int:

@@ -40,8 +40,8 @@ class Lead:
         """Beat as the leader, or watch the leader, when it is time to; say whether we lead."""
         now = self._clock()
         if now >= self._next_at:
-            self._next_at = now + self._patience_s / _BEATS
             led, self._leads = self._leads, self._keep() if self._leads else self._try(now)
+            self._next_at = now + self._patience_s / _BEATS
             if led != self._leads:
                 _log.info("leads" if self._leads else "stands by", role=self._role)
         return self._leads

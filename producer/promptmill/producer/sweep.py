@@ -22,8 +22,8 @@ from promptmill.schema.presence import WorkerSeen, declare_dead, live_workers, o
 from promptmill.schema.settings import Settings
 
 _log = structlog.get_logger(__name__)
-_CHUNK = 500
-"""rows in a transaction"""
+_CHUNK = 1000
+"""rows in a transaction: some 20 ms of SQLite's only writer"""
 _CANCEL_CHUNKS = 20
 """for a sweep: the rest of a large batch waits for the next one, since nothing of it is claimed"""
 

@@ -1,0 +1,54 @@
+"""The loop goes on through outages and gives up the lead at its end."""
+
+import time
+from pathlib import Path
+from threading import Event, Thread
+
+from structlog.testing import capture_logs
+from tests.dispatch.mill import Mill
+from tests.services.waiting import wait_until
+
+from promptmill.producer.dispatch import ROLE, Dispatcher
+from promptmill.schema.database import Database
+from promptmill.schema.presence import leader_of
+
+
+def test_it_feeds_until_it_is_told_to_stop(mill: Mill) -> None:
+    batch = mill.scene.load(3000)
+    mill.worker(concurrency=3000, keys={"openai": "k"})
+    mill.settings = mill.tuned(depth_max=2500, depth_min=2500)
+    dispatcher = Dispatcher(mill.settings, mill.database, mill.sender(), owner="d1")
+    stop = Event()
+    thread = Thread(target=dispatcher.run, args=(stop,))
+    with capture_logs() as told:
+        thread.start()
+        try:
+            wait_until(lambda: mill.states(batch).get(1) == 2500, "a full queue", timeout=30)
+            wait_until(lambda: any(x["event"] == "dispatched" for x in told), "a line of progress")
+        finally:
+            stop.set()
+            thread.join(10)
+    assert not thread.is_alive()
+    with mill.database.read() as connection:
+        assert leader_of(connection, ROLE) is None
+
+
+def test_an_outage_of_sql_is_told_once_and_survived(mill: Mill, tmp_path: Path) -> None:
+    missing = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    dispatcher = Dispatcher(mill.settings, missing, mill.sender(), owner="d1", clock=mill.now)
+    with capture_logs() as told:
+        for _ in mill.pass_time(30, step=1):
+            assert not dispatcher._turn()
+    missing.close()
+    assert [line["event"] for line in told] == ["service lost"]
+
+
+def test_an_idle_round_writes_nothing(mill: Mill) -> None:
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    with mill.database.write() as blocker:
+        # SQLite has one writer: a round that wrote would wait for this one, and fail.
+        started = time.monotonic()
+        dispatcher.round()
+        assert time.monotonic() - started < 5
+        assert blocker.in_transaction()

@@ -1,0 +1,208 @@
+"""What crashes leave behind is put right, and nobody is declared dead who is not."""
+
+import subprocess
+import sys
+
+from tests.dispatch.mill import Mill
+
+from promptmill.schema.hint import Hint
+from promptmill.schema.host import host_identity
+from promptmill.schema.moves.steering import cancel_batch
+from promptmill.schema.states import JobState
+
+
+def take_and_claim(mill: Mill, worker: str = "w1", jobs: int = 3) -> int:
+    """Load a batch of *jobs* and let *worker* claim it; return its id."""
+    batch = mill.scene.load(jobs)
+    assert len(mill.scene.claim(*mill.scene.queue(batch), worker=worker)) == jobs
+    return batch
+
+
+def ended_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_a_dead_worker_is_rescued_after_the_lease_and_not_before(mill: Mill) -> None:
+    mill.worker()
+    batch = take_and_claim(mill)
+    dispatcher = mill.dispatcher()
+    rescued_at = 0.0
+    for passed in mill.pass_time(90, step=5):
+        if dispatcher.sweep().rescued:
+            rescued_at = passed
+            break
+    assert 60 <= rescued_at <= 65
+    assert mill.states(batch) == {JobState.PENDING: 3}
+    assert not mill.beat()
+    crashes = mill.scene.sql("select distinct crashes from jobs")
+    assert [row.crashes for row in crashes] == [1]
+
+
+def test_a_worker_that_beats_is_left_alone(mill: Mill) -> None:
+    mill.worker()
+    batch = take_and_claim(mill)
+    dispatcher = mill.dispatcher()
+    for _ in mill.pass_time(300, step=5):
+        assert mill.beat()
+        assert dispatcher.sweep().dead_workers == 0
+    assert mill.states(batch) == {JobState.RUNNING: 3}
+
+
+def test_a_beat_between_the_look_and_the_verdict_saves_the_worker(mill: Mill) -> None:
+    mill.worker()
+    dispatcher = mill.dispatcher()
+    for _ in mill.pass_time(60, step=5):
+        dispatcher.sweep()
+    seen = dispatcher._sweeper.observe()
+    mill.beat()
+    assert not dispatcher._sweeper._declare_dead(seen[0])
+    assert mill.beat()
+
+
+def test_a_suspended_sweeper_rescues_nobody(mill: Mill) -> None:
+    mill.worker()
+    batch = take_and_claim(mill)
+    dispatcher = mill.dispatcher()
+    for _ in range(3):
+        assert dispatcher.sweep().dead_workers == 0
+        mill.scene.clock.advance(3600)
+    mill.beat()
+    assert dispatcher.sweep().dead_workers == 0
+    assert mill.states(batch) == {JobState.RUNNING: 3}
+
+
+def test_time_in_which_sql_was_away_is_not_held_against_workers(mill: Mill) -> None:
+    mill.worker()
+    dispatcher = mill.dispatcher()
+    dispatcher.sweep()
+    for _ in mill.pass_time(300, step=5):
+        dispatcher._sweeper.missed()
+    assert dispatcher.sweep().dead_workers == 0
+
+
+def test_a_new_leader_need_not_begin_to_wait(mill: Mill) -> None:
+    mill.worker()
+    take_and_claim(mill)
+    leader, standby = mill.dispatcher("d1"), mill.dispatcher("d2")
+    for passed in mill.pass_time(65, step=5):
+        if passed <= 40:
+            leader.round()
+        rescued = standby.sweep().rescued
+    assert rescued == 3
+
+
+def test_a_worker_of_this_host_whose_process_is_gone_is_rescued_at_once(mill: Mill) -> None:
+    mill.worker(host=host_identity(), pid=ended_process())
+    batch = take_and_claim(mill)
+    assert mill.dispatcher().sweep().rescued == 3
+    assert mill.states(batch) == {JobState.PENDING: 3}
+
+
+def test_a_worker_of_another_host_with_that_process_id_is_not(mill: Mill) -> None:
+    mill.worker(host="elsewhere", pid=ended_process())
+    take_and_claim(mill)
+    assert mill.dispatcher().sweep().rescued == 0
+
+
+def test_jobs_that_a_stopped_worker_left_are_rescued_at_once(mill: Mill) -> None:
+    batch = take_and_claim(mill, worker="never registered")
+    assert mill.dispatcher().sweep().rescued == 3
+    assert mill.states(batch) == {JobState.PENDING: 3}
+
+
+def test_an_emptied_redis_is_healed(mill: Mill) -> None:
+    batch = mill.scene.load(30)
+    mill.worker(concurrency=20)
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    in_hand = mill.take(5)
+    mill.valkey.flush()
+    healed_at = 0.0
+    for passed in mill.pass_time(60, step=5):
+        mill.beat(in_hand=in_hand)
+        if dispatcher.sweep().lost_hints:
+            healed_at = passed
+            break
+    assert healed_at <= 20
+    assert mill.states(batch) == {JobState.PENDING: 25, JobState.QUEUED: 5}
+    dispatcher.round()
+    assert len(mill.scene.claim(*mill.take(), *in_hand)) == 20
+
+
+def test_hints_that_somebody_holds_are_not_hinted_again(mill: Mill) -> None:
+    batch = mill.scene.load(20)
+    mill.worker(concurrency=20)
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    in_hand = mill.take(5)
+    for _ in mill.pass_time(300, step=5):
+        mill.beat(in_hand=in_hand)
+        assert dispatcher.sweep().lost_hints == 0
+        dispatcher.round()
+    assert mill.states(batch) == {JobState.QUEUED: 20}
+    assert len(mill.scene.claim(*in_hand, *mill.take())) == 20
+
+
+def test_a_hint_on_its_way_to_a_worker_is_not_lost(mill: Mill) -> None:
+    mill.scene.load(5)
+    mill.worker(concurrency=20)
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    mill.scene.clock.advance(20)
+    taken = mill.take()
+    assert dispatcher.sweep().lost_hints == 0
+    mill.scene.clock.advance(5)
+    mill.beat(in_hand=taken)
+    assert dispatcher.sweep().lost_hints == 0
+
+
+def test_while_redis_is_away_no_hint_is_lost(mill: Mill) -> None:
+    mill.scene.load(5)
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    mill.valkey.stop()
+    try:
+        for _ in mill.pass_time(60, step=5):
+            assert dispatcher.sweep().lost_hints == 0
+    finally:
+        mill.valkey.start()
+    assert len(mill.take()) == 5
+
+
+def test_hints_of_a_batch_that_workers_dropped_come_back(mill: Mill) -> None:
+    batch = mill.scene.load(5)
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    mill.take()
+    for _ in mill.pass_time(30, step=5):
+        dispatcher.sweep()
+    assert mill.states(batch) == {JobState.PENDING: 5}
+    dispatcher.round()
+    assert {hint.dispatch_no for hint in mill.take()} == {2}
+
+
+def test_a_garbled_message_does_not_stop_the_sweep(mill: Mill) -> None:
+    mill.scene.load(5)
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    key = mill.valkey.client.keys("*\x06*")[0]
+    mill.valkey.client.lpush(key, b"\xff not json", b'{"headers": {"id": "job-x"}}', b"7")
+    for _ in mill.pass_time(60, step=5):
+        assert dispatcher.sweep().lost_hints == 0
+
+
+def test_a_cancelled_batch_is_emptied(mill: Mill) -> None:
+    batch = mill.scene.load(25_000)
+    mill.worker(concurrency=20)
+    dispatcher = mill.dispatcher()
+    dispatcher.round()
+    running = mill.scene.claim(*mill.take(7))
+    with mill.database.write() as connection:
+        cancel_batch(connection, batch)
+    assert dispatcher.sweep().cancelled == 20_000
+    assert dispatcher.sweep().cancelled == 5_000 - len(running)
+    assert dispatcher.sweep().cancelled == 0
+    assert mill.states(batch) == {JobState.RUNNING: 7, JobState.CANCELLED: 24_993}
+    assert not mill.scene.claim(*[Hint(job, 1) for job in mill.scene.ids(batch)[:20]])
