@@ -1,0 +1,41 @@
+"""The pages of docs/ say what the code does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from promptmill.schema.outcomes import ErrorKind
+from promptmill.schema.settings import ProviderKind, ProviderSettings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def errors_page() -> str:
+    return (DOCS / "errors.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def providers_page() -> str:
+    return (DOCS / "providers.md").read_text(encoding="utf-8")
+
+
+def test_the_one_table_has_every_kind_of_error_once_and_says_what_to_do(errors_page: str) -> None:
+    section = errors_page.partition("## The one table")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|(.+)\|(.+)\|(.+)\|$", section, re.MULTILINE)
+    assert [row[0] for row in rows] == [kind.value for kind in ErrorKind]
+    assert all(cell.strip() for row in rows for cell in row)
+
+
+def test_every_kind_of_provider_is_described(providers_page: str) -> None:
+    for kind in ProviderKind:
+        assert f"| `{kind}` |" in providers_page
+
+
+def test_the_example_of_a_vendor_is_a_valid_setting(providers_page: str) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", providers_page, re.DOTALL)
+    for settings in tomllib.loads(example)["providers"].values():
+        vendor = ProviderSettings.model_validate(settings)
+        assert vendor.limits.tpm == 300_000
