@@ -130,7 +130,7 @@ class _Now:
             base = ":now" if self._injected else "'now'"
             shift = f", ({seconds}) || ' seconds'" if seconds else ""
             return f"strftime('%Y-%m-%dT%H:%M:%fZ', {base}{shift})"
-        base = ":now::timestamptz" if self._injected else "clock_timestamp()"
+        base = ":now::timestamptz" if self._injected else "statement_timestamp()"
         return f"({base} + ({seconds}) * interval '1 second')" if seconds else base
 
 
