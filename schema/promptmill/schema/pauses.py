@@ -76,6 +76,8 @@ def lift_pauses(connection: Connection, *, provider: str, fingerprint: str = "")
 def pauses_now(connection: Connection) -> list[Pause]:
     """List the pauses that hold now."""
     return [
-        Pause(*row[:5], known_instant(row[5]), parse_instant(row[6]))
-        for row in _holding.fetch(connection)
+        Pause(
+            provider, model, fingerprint, kind, reason, known_instant(since), parse_instant(until)
+        )
+        for provider, model, fingerprint, kind, reason, since, until in _holding.fetch(connection)
     ]

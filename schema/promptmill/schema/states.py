@@ -43,8 +43,8 @@ LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
         | {JobState.CANCELLED, JobState.QUARANTINED}
     ),
     JobState.RUNNING: frozenset(
-        {JobState.PENDING, JobState.WAITING, JobState.SUCCEEDED, JobState.FAILED}
-        | {JobState.CANCELLED, JobState.QUARANTINED}
+        {JobState.PENDING, JobState.QUEUED, JobState.WAITING, JobState.SUCCEEDED}
+        | {JobState.FAILED, JobState.CANCELLED, JobState.QUARANTINED}
     ),
     JobState.WAITING: frozenset(
         {JobState.PENDING, JobState.QUEUED, JobState.RUNNING, JobState.FAILED}

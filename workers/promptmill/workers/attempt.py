@@ -14,8 +14,7 @@ from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
-from promptmill.schema.states import JobState
-from promptmill.workers.bench import ASIDE_S, Bench, Report
+from promptmill.workers.bench import Bench, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
@@ -24,6 +23,10 @@ from promptmill.workers.tokens import estimate
 
 CLAIM_LEAD_S = 0.015
 """How long before its booked start a job is claimed: about one group commit."""
+SOON_S = 0.5
+"""How long a claimed job may wait for another start."""
+PATIENCE_S = 30.0
+"""How long a job waits in this process for its turn."""
 
 _NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
 _STALE = Report("dropped: stale, paused or cancelled")
@@ -71,9 +74,11 @@ class Attempt:
             return await self._send(job, body, booked, expected)
         return await self._not_now(booked)
 
-    async def _book(self, scope: Scope, expected: Estimate) -> Booked | Postponed | TooLarge:
+    async def _book(
+        self, scope: Scope, expected: Estimate, *, patience_s: float = PATIENCE_S
+    ) -> Booked | Postponed | TooLarge:
         self._scope = scope
-        booked = await self._bench.permits.book(scope, expected)
+        booked = await self._bench.permits.book(scope, expected, patience_s=patience_s)
         self._booked = booked if isinstance(booked, Booked) else None
         return booked
 
@@ -94,12 +99,12 @@ class Attempt:
                     await self._give_back_booking()
                     await self._bench.recorder.unqueue(self.hint)
                     return _STALE
-                await _sleep_until(booked.start)
+                confirmed = await self._confirm(booked, expected)
                 if self._bench.draining:
                     return await self._put_back()
-                if await self._bench.permits.confirm(booked):
-                    return await self._call(job, body, booked)
-                await self._set_aside()
+                if confirmed:
+                    return await self._call(job, body, confirmed)
+                await self._unclaim()
                 again = await self._book(booked.scope, expected)
                 if not isinstance(again, Booked):
                     return await self._not_now(again)
@@ -120,6 +125,24 @@ class Attempt:
             self.fence = await claiming  # it is under way: know what came of it, then stop
             raise
         return self.fence is not None
+
+    async def _confirm(self, booked: Booked, expected: Estimate) -> Booked | None:
+        """Wait for the start and confirm it; once late, take another start if that is close.
+
+        A busy process is late without any limit being full: it need not give its claim back then.
+        """
+        await _sleep_until(booked.start)
+        if await self._bench.permits.confirm(booked):
+            return booked
+        await self._give_back_booking()
+        again = await self._book(booked.scope, expected, patience_s=SOON_S)
+        if not isinstance(again, Booked):
+            return None
+        if again.start - asyncio.get_running_loop().time() > SOON_S:
+            await self._give_back_booking()
+            return None
+        await _sleep_until(again.start)
+        return again if await self._bench.permits.confirm(again) else None
 
     async def _call(self, job: DueJob, body: dict[str, Any], booked: Booked) -> Report:
         loop = asyncio.get_running_loop()
@@ -151,12 +174,10 @@ class Attempt:
             latency_s=latency_s,
         )
 
-    async def _set_aside(self) -> None:
-        """Close the attempt that was never sent; the hint stays good for claiming again."""
+    async def _unclaim(self) -> None:
+        """Close the attempt that was never sent; our hint stays good."""
         await self._give_back_booking()
-        await self._close(
-            Closing(self.hint.job_id, self._fence(), _NOT_SENT, JobState.WAITING, delay_s=ASIDE_S)
-        )
+        await self._close(closing.unclaim(self.hint.job_id, self._fence(), _NOT_SENT))
         self.fence = None
 
     async def _refuse(self, code: str, why: str) -> Report:
@@ -178,7 +199,6 @@ class Attempt:
         await self._give_back_booking()
         if self.fence is None:
             await self._bench.recorder.unqueue(self.hint)
-            await self._bench.recorder.postpone(self.hint, 0.0)  # where it was set aside
         else:
             await self._close(closing.keep(self.hint.job_id, self.fence, _NOT_SENT))
         return _PUT_BACK

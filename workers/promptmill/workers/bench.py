@@ -13,8 +13,6 @@ from promptmill.workers.served import Served
 
 PARK_AFTER_S = 2.0
 """A longer wait is SQL's, and dispatch hints it again; a shorter one is a timer of this process."""
-ASIDE_S = 30.0
-"""When dispatch may hint a job again that this process keeps for a moment."""
 
 
 @dataclass(frozen=True, slots=True)

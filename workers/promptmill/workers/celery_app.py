@@ -1,10 +1,13 @@
 """The Celery app of the workers, configured from settings."""
 
-from celery import Celery
+from typing import Any
+
+from celery import Celery, signals
 from kombu import Queue
 
 from promptmill.schema.broker import broker_options, broker_url
 from promptmill.schema.hint import queue_name
+from promptmill.schema.logs import configure_logging
 from promptmill.schema.settings import Settings, load_settings
 from promptmill.workers.bootstep import RuntimeStep
 from promptmill.workers.task import register_tasks
@@ -44,6 +47,11 @@ def make_app(settings: Settings) -> WorkerApp:
     )
     app.steps["worker"].add(RuntimeStep)
     register_tasks(app, list(settings.providers))
+
+    def set_up_logging(**_: Any) -> None:
+        configure_logging(settings)
+
+    signals.setup_logging.connect(set_up_logging, weak=False)
     return app
 
 

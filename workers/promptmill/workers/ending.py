@@ -8,7 +8,7 @@ from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.reading import DueJob
 from promptmill.workers import decide as deciding
 from promptmill.workers.attempted import attempted_of, result_of
-from promptmill.workers.bench import ASIDE_S, PARK_AFTER_S, Bench, Report
+from promptmill.workers.bench import Bench, Report
 from promptmill.workers.limits.limit import Scope
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.served import Served
@@ -47,8 +47,7 @@ def _closing(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Atte
         case deciding.Succeeded(answer=answer):
             return closing.finish(job_id, fence, attempted, result_of(answer))
         case deciding.Retry(delay_s=delay_s):
-            aside_s = ASIDE_S if delay_s <= PARK_AFTER_S else 0.0
-            return closing.retry(job_id, fence, attempted, delay_s + aside_s)
+            return closing.retry(job_id, fence, attempted, delay_s)
         case deciding.Snoozed(delay_s=delay_s):
             return closing.snooze(job_id, fence, attempted, delay_s)
         case deciding.Stopped():

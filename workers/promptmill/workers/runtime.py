@@ -43,7 +43,7 @@ class Runtime:
         self._settings, self._names, self._taken = settings, providers, taken
         self._served: dict[str, Served] = {}
         self._missing: dict[str, str] = {}
-        self._under_way: dict[int, Attempt] = {}
+        self._under_way: set[Attempt] = set()
         self._idle = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -84,12 +84,11 @@ class Runtime:
             return Report(f"paused: key: {provider} has no key in this worker")
         attempt = Attempt(hint, served, self.bench)
         self._idle.clear()
-        if self._under_way.setdefault(hint.job_id, attempt) is not attempt:
-            return Report("dropped: this worker has that job in hand")
+        self._under_way.add(attempt)
         try:
             return await attempt.run()
         finally:
-            del self._under_way[hint.job_id]
+            self._under_way.discard(attempt)
             if not self._under_way:
                 self._idle.set()
 
@@ -162,7 +161,7 @@ class Runtime:
     def _claimed(self) -> frozenset[tuple[int, int]]:
         return frozenset(
             (attempt.hint.job_id, attempt.fence)
-            for attempt in tuple(self._under_way.values())
+            for attempt in tuple(self._under_way)
             if attempt.fence is not None
         )
 
@@ -190,7 +189,7 @@ class Runtime:
         self._interrupt(False)
 
     def _interrupt(self, sent_too: bool) -> None:
-        for attempt in tuple(self._under_way.values()):
+        for attempt in tuple(self._under_way):
             if sent_too or not attempt.sent:
                 attempt.interrupt()
 

@@ -78,6 +78,11 @@ def keep(job_id: int, fence: int, attempted: Attempted) -> Closing:
     return Closing(job_id, fence, attempted, JobState.PENDING)
 
 
+def unclaim(job_id: int, fence: int, attempted: Attempted) -> Closing:
+    """Undo a claim whose request was never sent; its hint stays good: running to queued."""
+    return Closing(job_id, fence, attempted, JobState.QUEUED)
+
+
 def fail(job_id: int, fence: int, attempted: Attempted) -> Closing:
     """Give the job up: running to failed."""
     return Closing(job_id, fence, attempted, JobState.FAILED, attempts=1)
@@ -149,6 +154,7 @@ _move = Statement(
     """
 update jobs set state = moves.state, attempts = jobs.attempts + moves.attempts,
   refusals = jobs.refusals + moves.refusals, lease_owner = null,
+  queued_at = case when moves.state = 1 then {now} end,
   run_at = case when moves.state = 3 then {after:moves.delay_s} end,
   finished_at = case when moves.state >= 4 then {now} end
 from {moves}

@@ -120,7 +120,7 @@ local function book(id, horizon, turn, estimates, least)
   leases[n + 1], leases[n + 2] = start + lease, id
   records[n + 1], records[n + 2] = id, pack({start, plan, scope.last or 0, costs})
   charge(costs, start)
-  scope.last = start
+  scope.last, scope.latest = start, id
   return {'booked', start, plan, costs}
 end
 

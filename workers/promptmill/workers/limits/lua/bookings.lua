@@ -36,6 +36,6 @@ local function give_back(scope, account, dims, id, record)
     local dim = dims[i]
     if current or dim.day then recharge(dim, start, -costs[dim.place]) end
   end
-  if current and scope.last == start then scope.last = before end
+  if current and scope.latest == id then scope.last = before end
   write(KEYS[1], scope)
 end

@@ -50,7 +50,7 @@ for i = 1, #dims do
     dim.state.at = max(debt, till + dim.depth / dim.rate)
   end
 end
-if episode then scope.last = now end
+if episode then scope.last, scope.latest = now, nil end
 write(KEYS[1], scope)
 if whole then write(KEYS[2], account) end
 return plan_of(scope, account)

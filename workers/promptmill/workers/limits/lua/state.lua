@@ -9,7 +9,7 @@
 -- A state is one msgpack map under one key, read and written whole: one GET and one SET cost less
 -- than a dozen hash fields.
 --
--- scope:   last      start of the latest booking: starts never go back (FIFO)
+-- scope:   last, latest   start and id of the latest booking: starts never go back (FIFO)
 --          queued, served   ends of the virtual queue beyond the horizon, in us of work
 --          plan, punished   number of the plan, and when it began: a penalty begins a new one
 --          cut, cut_at      rate multiplier (nil = 1) and when it was cut
@@ -40,27 +40,28 @@ end
 -- The clock went back (a failover to a server that is behind): everything goes back with it.
 local function rewind(state)
   local back = state.seen - now
-  if back < 1000000 then return end
   for _, field in ipairs({'last', 'punished', 'cut_at', 'ok_at', 'ok_since', 'pause'}) do
     if state[field] then state[field] = state[field] - back end
   end
   for _, dim in pairs(state.dims or {}) do
     if dim.at then dim.at = dim.at - back end
   end
-  state.seen = now
-end
-
-local function read(key)
-  local raw = redis.call('GET', key)
-  local state = raw and unpacked(raw) or {}
-  if state.seen and state.seen > now then rewind(state) end
-  return state
 end
 
 local function write(key, state)
   state.seen = now
   local pause_s = ceil(max(0, (state.pause or now) - now) / 1000000)
   redis.call('SET', key, pack(state), 'EX', KEEP_S + pause_s)
+end
+
+local function read(key)
+  local raw = redis.call('GET', key)
+  local state = raw and unpacked(raw) or {}
+  if state.seen and state.seen - now >= 1000000 then
+    rewind(state)
+    write(key, state)
+  end
+  return state
 end
 
 -- -> us until work may go on, and why not now

@@ -1,0 +1,1 @@
+"""The command line: one file a verb, loaded when it is typed."""

@@ -1,0 +1,42 @@
+"""`promptmill dispatch`: feed the queues, and rescue what dead workers left."""
+
+import os
+import signal
+from threading import Event
+
+from promptmill.producer.broker import make_sender
+from promptmill.producer.dispatch import Dispatcher
+from promptmill.producer.embedded.valkey import ensure_redis
+from promptmill.schema.database import Database
+from promptmill.schema.host import new_owner
+from promptmill.schema.logs import configure_logging
+from promptmill.schema.migrate import require_current
+from promptmill.schema.parent import watch_parent
+from promptmill.schema.settings import load_settings
+
+_GRACE_S = 10.0
+
+
+def dispatch() -> None:
+    """Dispatch due jobs and rescue lost ones until stopped; several may run, one leads."""
+    settings = load_settings()
+    configure_logging(settings)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if settings.parent_fd is not None:
+        watch_parent(
+            settings.parent_fd,
+            lambda: os.kill(os.getpid(), signal.SIGTERM),
+            then_exit_after_s=_GRACE_S,
+        )
+    with ensure_redis(settings) as redis:
+        named = settings.model_copy(update={"redis_url": redis.url})
+        database = Database.from_settings(named)
+        require_current(database)
+        sender = make_sender(named)
+        try:
+            Dispatcher(named, database, sender, owner=new_owner()).run(stop)
+        finally:
+            sender.close()
+            database.close()

@@ -1,0 +1,81 @@
+"""The dispatcher and workers that a command on a laptop brings along."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from promptmill.producer.embedded.children import Children, Ended
+from promptmill.producer.embedded.valkey import RedisPlace, ensure_redis
+from promptmill.schema.hint import queue_name
+from promptmill.schema.settings import PREFIX, Settings
+
+_SPARE_S = 10.0
+"""what a worker may take beyond its grace time, to store what came"""
+
+
+def worker_command(providers: Iterable[str], *, name: str) -> list[str]:
+    """Name the Celery command of a worker; the producer starts workers and never imports them."""
+    queues = ",".join(queue_name(provider) for provider in providers)
+    celery = [sys.executable, "-m", "celery", "-A", "promptmill.workers", "worker"]
+    return [*celery, "-Q", queues, "-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
+
+
+def dispatch_command() -> list[str]:
+    """Name the command of a dispatcher."""
+    return [sys.executable, "-m", "promptmill.producer", "dispatch"]
+
+
+class Crew:
+    """A Redis, a dispatcher and workers that end with this process. Use it as a block."""
+
+    def __init__(self, settings: Settings, *, env: Mapping[str, str] | None = None) -> None:
+        """Find or start Redis. *env* goes to every child, over this process's own environment."""
+        self._settings = settings
+        self.redis: RedisPlace = ensure_redis(settings)
+        self._env = {
+            f"{PREFIX}REDIS_URL": self.redis.url,
+            f"{PREFIX}STATE_DIR": str(settings.state_dir.absolute()),
+            **(env or {}),
+        }
+        secrets = [one.api_key for one in settings.providers.values() if one.api_key]
+        self.log_folder = settings.state_dir / "logs"
+        self._children = Children(self.log_folder, secrets=secrets, keep_fds=self.redis.keep_fds)
+
+    def start_dispatcher(self) -> None:
+        """Start a dispatcher; it stands by where another one leads."""
+        self._children.start("dispatch", dispatch_command(), self._env)
+
+    def start_worker(self, provider: str, *, number: int = 1) -> None:
+        """Start a worker process for one provider."""
+        name = f"worker-{provider}-{number}"
+        self._children.start(name, worker_command([provider], name=name), self._env)
+
+    def start_other(self, name: str, argv: list[str], env: Mapping[str, str]) -> None:
+        """Start another child that ends with this process."""
+        self._children.start(name, argv, {**self._env, **env})
+
+    def ended(self) -> list[Ended]:
+        """Tell which children ended by themselves since the last call."""
+        return self._children.ended()
+
+    def stop(self) -> list[str]:
+        """Stop all warmly: open calls end and are stored. Names those that had to be killed."""
+        return self._children.stop(self._settings.worker.grace_s + _SPARE_S)
+
+    def kill(self) -> None:
+        """End all at once."""
+        self._children.kill()
+
+    def __enter__(self) -> Self:
+        self._children.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._children.__exit__(kind, error, at)
+        self.redis.close()

@@ -1,0 +1,151 @@
+"""How far a batch is, as one value: counters, usage and pauses, read together."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from promptmill.schema.database import Database
+from promptmill.schema.errors import UsageError
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
+from promptmill.schema.pauses import Pause, pauses_now
+from promptmill.schema.presence import WorkerSeen, live_workers
+from promptmill.schema.reading import (
+    BatchRow,
+    ScopeCount,
+    ScopeUsage,
+    batch_counts,
+    batch_row,
+    batch_usage,
+)
+from promptmill.schema.states import BatchState, JobState
+
+_REFUSALS = (ErrorKind.RATE, ErrorKind.OVERLOADED, ErrorKind.DAILY)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of one provider, or of all."""
+
+    name: str
+    total: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    running: int
+    waiting: int
+    pending: int
+    """pending or queued"""
+    retries: int
+    """attempts that failed and were, or will be, tried again"""
+    refusals: int
+    """429 and 503: of those, no attempt is used up"""
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    unpriced_calls: int
+    """answers whose price is unknown: the cost has them not in it"""
+
+    @property
+    def ended(self) -> int:
+        """Jobs in a final state."""
+        return self.succeeded + self.failed + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A batch at one moment."""
+
+    batch: BatchRow
+    providers: tuple[Tally, ...]
+    overall: Tally
+    pauses: tuple[Pause, ...]
+    """of this batch's providers"""
+    workers: tuple[WorkerSeen, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        loading = self.batch.state == BatchState.LOADING
+        return not loading and self.overall.ended >= self.overall.total
+
+    @property
+    def stuck(self) -> tuple[Pause, ...]:
+        """The pauses without end that hold all that is left, where nothing runs any more."""
+        if self.finished or self.overall.running:
+            return ()
+        left = {tally.name for tally in self.providers if tally.ended < tally.total}
+        lasting = [pause for pause in self.pauses if self._holds(pause)]
+        held = {pause.provider for pause in lasting}
+        return tuple(lasting) if left <= held else ()
+
+    def _holds(self, pause: Pause) -> bool:
+        """Say whether no live worker can call its provider under *pause*."""
+        if pause.until_at is not None or pause.model:
+            return False
+        keys = {
+            worker.keys[pause.provider] for worker in self.workers if pause.provider in worker.keys
+        }
+        stopped = {
+            other.fingerprint
+            for other in self.pauses
+            if other.provider == pause.provider and other.until_at is None
+        }
+        return "" in stopped or keys <= stopped
+
+
+def read_progress(database: Database, batch_id: int) -> Progress:
+    """Read how far a batch is. Raises UsageError for one that is not there."""
+    with database.read() as connection:
+        batch = batch_row(connection, batch_id)
+        if batch is None:
+            msg = f"there is no batch {batch_id}: `promptmill ls` lists them"
+            raise UsageError(msg)
+        counts = batch_counts(connection, batch_id)
+        usage = batch_usage(connection, batch_id)
+        pauses = pauses_now(connection)
+        workers = live_workers(connection)
+    names = sorted({count.provider for count in counts})
+    tallies = tuple(
+        _tally(
+            name,
+            [count for count in counts if count.provider == name],
+            [used for used in usage if used.provider == name],
+        )
+        for name in names
+    )
+    return Progress(
+        batch=batch,
+        providers=tallies,
+        overall=_tally("all", counts, usage),
+        pauses=tuple(pause for pause in pauses if pause.provider in names),
+        workers=tuple(workers),
+    )
+
+
+def _tally(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage]) -> Tally:
+    paid = [
+        used for used in usage if used.outcome in (AttemptOutcome.SUCCEEDED, AttemptOutcome.LATE)
+    ]
+    refused = [used for used in usage if used.error_kind in _REFUSALS]
+    missed = [used for used in usage if used.error_kind and used.error_kind not in _REFUSALS]
+    failed = _jobs(counts, (JobState.FAILED, JobState.QUARANTINED))
+    return Tally(
+        name=name,
+        total=sum(count.jobs for count in counts),
+        succeeded=_jobs(counts, (JobState.SUCCEEDED,)),
+        failed=failed,
+        cancelled=_jobs(counts, (JobState.CANCELLED,)),
+        running=_jobs(counts, (JobState.RUNNING,)),
+        waiting=_jobs(counts, (JobState.WAITING,)),
+        pending=_jobs(counts, (JobState.PENDING, JobState.QUEUED)),
+        retries=max(0, sum(used.calls for used in missed) - failed),
+        refusals=sum(used.calls for used in refused),
+        input_tokens=sum(used.input_tokens for used in usage),
+        output_tokens=sum(used.output_tokens for used in usage),
+        cost_micros=sum(used.cost_micros for used in usage),
+        unpriced_calls=sum(used.unpriced_calls for used in paid),
+    )
+
+
+def _jobs(counts: Iterable[ScopeCount], states: Iterable[JobState]) -> int:
+    wanted = set(states)
+    return sum(count.jobs for count in counts if count.state in wanted)
