@@ -19,8 +19,10 @@ from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 
 from promptmill.producer.embedded.binaries import bundled_binary
+from promptmill.schema.broker import broker_options
 from promptmill.schema.redis_urls import kombu_url, with_password
 from promptmill.schema.secret import Secret
+from promptmill.schema.settings import load_settings
 
 ACL = ROOT / "deploy" / "redis" / "acl.conf.example"
 FOLDER = ROOT / "deploy" / "redis"
@@ -39,10 +41,15 @@ def guarded(short_folder: Path) -> Iterator[str]:
 
 def test_celery_works_as_the_user_of_the_example(guarded: str) -> None:
     url = kombu_url(with_password(guarded, Secret("CHANGE-ME")))
-    with Connection(url) as connection, connection.SimpleQueue("promptmill.openai") as queue:
+    options = broker_options(load_settings())
+    with (
+        Connection(url, transport_options=options) as connection,
+        connection.SimpleQueue("promptmill.openai") as queue,
+    ):
         queue.put("hint")
         assert queue.get(timeout=5).payload == "hint"
     with Celery(broker=url) as app:
+        app.conf.broker_transport_options = options
         assert app.control.ping(timeout=0.1) == []
 
 
