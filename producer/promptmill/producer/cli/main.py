@@ -1,0 +1,112 @@
+"""`promptmill`: a table of verbs, each imported when it is typed.
+
+`promptmill --help` imports no verb, so it needs neither Celery, nor an SDK, nor SQLAlchemy.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from promptmill.producer.cli.output import fail
+from promptmill.schema.errors import PromptmillError
+
+ANSWER, LOOK, STEER, SERVE = "Answer prompts", "Look", "Steer", "Run the parts"
+
+
+class Verb(NamedTuple):
+    """A line of the table."""
+
+    name: str
+    panel: str
+    help: str
+    target: str
+    """module:name of the function, or of a typer app where the verb has verbs of its own"""
+
+
+_CLI = "promptmill.producer.cli"
+VERBS = (
+    Verb("run", ANSWER, "Submit prompts and watch them being answered.", f"{_CLI}.run:run"),
+    Verb("submit", ANSWER, "Store prompts as a batch, to be answered.", f"{_CLI}.submit:submit"),
+    Verb("demo", ANSWER, "Answer 1,000 prompts without a key or network.", f"{_CLI}.demo:demo"),
+    Verb("ls", LOOK, "List batches.", f"{_CLI}.listing:ls"),
+    Verb("status", LOOK, "Show how far a batch is, and what went wrong.", f"{_CLI}.status:status"),
+    Verb("watch", LOOK, "Follow a batch until it ends.", f"{_CLI}.watch:watch"),
+    Verb("results", LOOK, "Show answers, or failures.", f"{_CLI}.results:results"),
+    Verb("sql", LOOK, "Ask the database, read-only.", f"{_CLI}.sql:sql"),
+    Verb("pause", STEER, "Hold a batch or a provider until told.", f"{_CLI}.control:pause"),
+    Verb("resume", STEER, "Let a batch or a provider go on.", f"{_CLI}.control:resume"),
+    Verb("cancel", STEER, "Stop a batch; keep what is done.", f"{_CLI}.control:cancel"),
+    Verb("retry", STEER, "Try again what failed.", f"{_CLI}.control:retry"),
+    Verb("worker", SERVE, "Answer the prompts of some providers.", f"{_CLI}.worker:worker"),
+    Verb("dispatch", SERVE, "Feed the queues and sweep.", f"{_CLI}.dispatch:dispatch"),
+    Verb("flower", SERVE, "Serve Flower, the monitor of tasks.", f"{_CLI}.flower:flower"),
+    Verb("db", SERVE, "Bring the database to this release.", f"{_CLI}.database:app"),
+    Verb("doctor", SERVE, "Check that all parts are there.", f"{_CLI}.doctor:doctor"),
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables: prompts and keys
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a verb in the list of verbs; the verb itself is made when its turn comes."""
+
+    def __init__(self, verb: Verb) -> None:
+        super().__init__(verb.name, help=verb.help, rich_help_panel=verb.panel)
+        self._verb = verb
+
+    def make_context(self, *args: Any, **keywords: Any) -> Any:
+        """Import the verb, and let it parse its own arguments."""
+        return _load(self._verb).make_context(*args, **keywords)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the verb that was typed, and exit with its code."""
+    try:
+        make_command().main(arguments, prog_name="promptmill")
+    except PromptmillError as error:
+        sys.exit(fail(error))
+
+
+def make_command() -> TyperGroup:
+    """Make the command line with all its verbs, none of them imported."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)  # noqa: S101  an app with a callback is a group
+    for verb in VERBS:
+        group.add_command(LazyCommand(verb))
+    return group
+
+
+def _load(verb: Verb) -> Any:
+    module, _, name = verb.target.partition(":")
+    target = getattr(import_module(module), name)
+    if not isinstance(target, typer.Typer):
+        function, target = target, typer.Typer(add_completion=False)
+        target.command(verb.name, context_settings=app.info.context_settings)(function)
+    return get_command(target)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("promptmill"))
+        raise typer.Exit
+
+
+@app.callback()
+def promptmill(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version."),
+    ] = False,
+) -> None:
+    """Answer very large batches of LLM prompts, durably."""
