@@ -1,0 +1,151 @@
+"""How databases are opened: durable, one writer at a time, readers that only read."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from tests.schema.scene import Scene
+from tests.services.postgres import Postgres
+
+from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.reading import query
+from promptmill.schema.settings import load_settings
+from promptmill.schema.statement import Statement
+
+PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": 2,  # FULL
+    "busy_timeout": 30_000,
+    "foreign_keys": 1,
+    "temp_store": 2,  # MEMORY
+    "cache_size": -65_536,
+    "journal_size_limit": 67_108_864,
+    "trusted_schema": 0,
+}
+LEADER = "insert into leaders (role, owner, taken_at) values ('a', 'b', '2026-11-22T11:00:00Z')"
+
+
+def test_sqlite_writers_and_readers_have_the_pragmas(sqlite_database: Database) -> None:
+    for begin, query_only in ((sqlite_database.write, 0), (sqlite_database.read, 1)):
+        with begin() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"pragma {name}").scalar_one() for name in PRAGMAS
+            }
+            assert found == PRAGMAS
+            assert connection.exec_driver_sql("pragma query_only").scalar_one() == query_only
+
+
+def test_a_sqlite_reader_cannot_write(sqlite_database: Database) -> None:
+    with pytest.raises(DatabaseError, match="readonly"), sqlite_database.read() as connection:
+        connection.exec_driver_sql("delete from jobs")
+
+
+def test_a_reader_sees_what_was_when_it_began_and_blocks_no_writer(
+    sqlite_database: Database,
+) -> None:
+    scene = Scene(sqlite_database)
+    with sqlite_database.read() as connection:
+        count = Statement("select count(*) from batches")
+        assert count.fetch(connection)[0][0] == 0
+        scene.load(1)
+        assert count.fetch(connection)[0][0] == 0
+    assert scene.count("batches") == 1
+
+
+def test_an_error_rolls_everything_back(scene: Scene) -> None:
+    def fail_half_way() -> None:
+        with scene.database.write() as connection:
+            connection.exec_driver_sql(LEADER)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fail_half_way()
+    assert scene.count("leaders") == 0
+
+
+def test_four_threads_that_read_then_write_wait_for_each_other(database: Database) -> None:
+    """SQLite refuses a read that turns into a write; so writers begin IMMEDIATE."""
+    raise_beat = Statement("update leaders set beat = :beat where role = 'a'")
+    lock = "" if database.dialect == "sqlite" else " for update"
+    look = Statement(f"select beat from leaders where role = 'a'{lock}")  # noqa: S608
+    with database.write() as connection:
+        connection.exec_driver_sql(LEADER)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(50):
+                with database.write() as connection:
+                    raise_beat.run(connection, beat=look.fetch(connection)[0][0] + 1)
+        except DatabaseError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    with database.read() as connection:
+        assert look.fetch(connection)[0][0] == 200
+
+
+def test_a_persons_query_reads_columns_and_rows(scene: Scene) -> None:
+    scene.load(2)
+    for names, rows in query(scene.database, "select custom_id, '5%' as share from jobs"):
+        assert names == ["custom_id", "share"]
+        assert [tuple(row) for row in rows] == [("row-1", "5%"), ("row-2", "5%")]
+
+
+def test_a_persons_query_cannot_write(scene: Scene) -> None:
+    scene.load(1)
+    for statement in ("delete from jobs", "update jobs set attempts = 1 returning id"):
+        with pytest.raises(DatabaseError):
+            next(iter(query(scene.database, statement)))
+    assert scene.count("jobs") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [("mysql://host/db", "'mysql' is not supported"), ("not a url", "not a database URL")],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_what_to_write(url: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        Database(url)
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    url = f"postgresql://me:tell-nobody@/db?host={tmp_path}"
+    with pytest.raises(ServiceError) as refused, Database(url).read():
+        pass
+    assert "cannot open the database" in str(refused.value)
+    assert "tell-nobody" not in str(refused.value)
+
+
+def test_a_password_is_put_where_the_url_has_none() -> None:
+    with_one = Database("postgresql://me:mine@host/db", password="other")
+    without = Database("postgresql://me@host/db", password="other")
+    assert (with_one.url.password, without.url.password) == ("mine", "other")
+    assert without.url.drivername == "postgresql+psycopg"
+
+
+def test_without_a_url_sqlite_lies_in_the_state_folder(tmp_path: Path) -> None:
+    settings = load_settings(state_dir=tmp_path / "deep" / "state")
+    database = Database.from_settings(settings)
+    with database.write() as connection:
+        connection.exec_driver_sql("create table t (a)")
+    assert (tmp_path / "deep" / "state" / "promptmill.db").exists()
+    assert (tmp_path / "deep" / "state").stat().st_mode & 0o077 == 0
+    database.close()
+
+
+def test_a_connection_that_died_is_replaced(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    pid = Statement("select pg_backend_pid()")
+    with postgres_database.read() as connection:
+        first = pid.fetch(connection)[0][0]
+    postgres._say(f"select pg_terminate_backend({first})")
+    with postgres_database.read() as connection:
+        assert pid.fetch(connection)[0][0] != first
