@@ -19,7 +19,7 @@ from promptmill.workers.redact import redact, safe_message, strings_in
 
 MAX_RETRY_AFTER_S = 24 * 3600.0
 MAX_RAW = 64 * 1024
-_CODE = re.compile(r"[\w.\[\]/ -]{1,80}")
+_CODE = re.compile(r"[\w.\[\]/-]{1,80}")
 _PER_DAY = re.compile(r"\bper day\b|\((?:RPD|TPD)\)")
 _BY_STATUS = {
     401: ErrorKind.KEY,
