@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from tests.dispatch.mill import Mill
 from tests.services.waiting import wait_until
 
-from promptmill.producer.dispatch import ROLE, Dispatcher
+from promptmill.producer.dispatch import ROLE, Dispatcher, run_dispatcher
 from promptmill.schema.database import Database
 from promptmill.schema.presence import leader_of
 
@@ -17,9 +17,10 @@ def test_it_feeds_until_it_is_told_to_stop(mill: Mill) -> None:
     batch = mill.scene.load(3000)
     mill.worker(concurrency=3000, keys={"openai": "k"})
     mill.settings = mill.tuned(depth_max=2500, depth_min=2500)
-    dispatcher = Dispatcher(mill.settings, mill.database, mill.sender(), owner="d1")
+    url = mill.database.url.render_as_string(hide_password=False)
+    settings = mill.settings.model_copy(update={"database_url": url})
     stop = Event()
-    thread = Thread(target=dispatcher.run, args=(stop,))
+    thread = Thread(target=run_dispatcher, args=(settings, stop))
     with capture_logs() as told:
         thread.start()
         try:

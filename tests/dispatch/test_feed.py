@@ -1,10 +1,13 @@
 """The queues are as deep as they should be, with the right jobs, whatever happens to Redis."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from structlog.testing import capture_logs
 from tests.dispatch.mill import Mill
 from tests.schema.scene import BROKEN, MODEL, PROVIDER, new_batch, new_jobs
 
+from promptmill.producer.feed import Feeder
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.loading import create_batch, insert_jobs
 from promptmill.schema.moves.steering import pause_batch
@@ -57,6 +60,19 @@ def test_models_of_one_provider_share_its_workers(mill: Mill) -> None:
     mill.dispatcher().round()
     queued = mill.scene.sql("select model, count(*) as n from jobs where state = 1 group by model")
     assert {row.model: row.n for row in queued} == {"a": 30, "b": 30}
+
+
+def test_two_that_lead_for_a_moment_hint_each_job_once(mill: Mill) -> None:
+    batch = mill.scene.load(400)
+    mill.settings = mill.tuned(depth_min=400)
+    feeders = [
+        Feeder(mill.settings, mill.database, mill.sender(), clock=mill.now) for _ in range(2)
+    ]
+    with ThreadPoolExecutor() as threads:
+        fed = list(threads.map(lambda feeder: [feeder.feed() for _ in range(5)], feeders))
+    taken = mill.take()
+    assert sorted(hint.job_id for hint in taken) == mill.scene.ids(batch)
+    assert sum(one.hints for rounds in fed for one in rounds) == 400
 
 
 def test_a_batch_that_is_loading_is_not_fed(mill: Mill) -> None:

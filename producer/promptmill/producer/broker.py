@@ -17,7 +17,7 @@ from promptmill.schema.broker import broker_options, broker_url, list_keys
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import queue_name, task_id, task_name
 from promptmill.schema.moves.queueing import Queued
-from promptmill.schema.redis_urls import redis_py_url
+from promptmill.schema.redis_urls import redis_py_url, shown
 from promptmill.schema.settings import Settings
 
 _PIPELINE = 500
@@ -132,7 +132,8 @@ class HintSender:
             yield
         except (redis.RedisError, KombuError, OperationalError, OSError) as error:
             self._drop()
-            msg = f"Redis does not answer: {type(error.__cause__ or error).__name__}"
+            what = type(error.__cause__ or error).__name__
+            msg = f"{shown(redis_py_url(broker_url(self._settings)))} does not answer: {what}"
             raise BrokerLostError(msg) from error
 
     def _drop(self) -> None:

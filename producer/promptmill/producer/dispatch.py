@@ -1,7 +1,6 @@
 """The dispatcher: one leader that feeds the queues and sweeps; others stand by.
 
-sender = make_sender(settings)
-Dispatcher(settings, database, sender, owner=new_owner()).run(stop)
+`run_dispatcher` is what `promptmill dispatch` calls.
 """
 
 import time
@@ -10,17 +9,31 @@ from threading import Event
 
 import structlog
 
-from promptmill.producer.broker import HintSender
+from promptmill.producer.broker import HintSender, make_sender
 from promptmill.producer.feed import Fed, Feeder
 from promptmill.producer.leader import Lead
 from promptmill.producer.outage import Outage
 from promptmill.producer.sweep import Sweeper, Swept
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError
+from promptmill.schema.host import new_owner
+from promptmill.schema.migrate import require_current
 from promptmill.schema.settings import Settings
 
 _log = structlog.get_logger(__name__)
 ROLE = "dispatch"
+
+
+def run_dispatcher(settings: Settings, stop: Event) -> None:
+    """Dispatch until *stop* is set. Raises ContractError for a database of another release."""
+    database = Database.from_settings(settings)
+    sender = make_sender(settings)
+    try:
+        require_current(database)
+        Dispatcher(settings, database, sender, owner=new_owner()).run(stop)
+    finally:
+        sender.close()
+        database.close()
 
 
 class Dispatcher:
