@@ -6,7 +6,8 @@ Order, first wins: arguments, environment, secret files (`NAME_FILE` names a fil
 
 import os
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -186,19 +187,33 @@ class Settings(BaseSettings):
         """Put our sources in order; ours replace pydantic's .env and secrets."""
         del env_settings, dotenv_settings, file_secret_settings
         toml = TomlConfigSettingsSource(settings_cls)
-        return (init_settings, _Environment(settings_cls), toml, _Defaults(settings_cls))
+        named = _provider_names(init_settings()) | _provider_names(toml())
+        environment = _Environment(settings_cls, named)
+        return (init_settings, environment, toml, _Defaults(settings_cls, ()))
 
 
 class _Environment(PydanticBaseSettingsSource):
     """Environment, then secret files, then `.env`, as one nested mapping."""
 
+    def __init__(self, settings_cls: type[BaseSettings], named: Iterable[str]) -> None:
+        super().__init__(settings_cls)
+        self._named = named
+        """providers that the other sources name: their keys have names, too"""
+
     def get_field_value(self, _field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        merged = dict(_with_files({k: v for k, v in dotenv_values(".env").items() if v}))
-        merged.update(_with_files(os.environ))  # noqa: TID251  the one place
-        return _nested(merged)
+        tree: dict[str, Any] = {}
+        for name, value in _read(lambda name: name.startswith(PREFIX)).items():
+            if value and not name.endswith("_FILE"):
+                _put(tree, name.removeprefix(PREFIX).lower().split("__"), value)
+        usual = _usual_names({*self._named, *_provider_names(tree), *_DEFAULT_PROVIDERS})
+        found = _read(usual.__contains__)
+        for name, path in usual.items():
+            if found.get(name):
+                _put(tree, path, found[name], keep=True)
+        return tree
 
 
 class _Defaults(_Environment):
@@ -208,12 +223,35 @@ class _Defaults(_Environment):
         return {"providers": _DEFAULT_PROVIDERS}
 
 
-def _with_files(env: Mapping[str, str]) -> dict[str, str]:
-    """Add NAME for every NAME_FILE that is ours or a provider's."""
-    found = dict(env)
+def _provider_names(tree: Mapping[str, Any]) -> set[str]:
+    providers = tree.get("providers")
+    return set(providers) if isinstance(providers, Mapping) else set()
+
+
+def _usual_names(providers: Iterable[str]) -> dict[str, list[str]]:
+    """Map the names that everybody uses to paths of settings; of two, the first is to win."""
+    names = {}
+    for provider in providers:
+        prefix = provider.upper().replace("-", "_")
+        names[f"{prefix}_API_KEY"] = ["providers", provider, "api_key"]
+        names[f"{prefix}_BASE_URL"] = ["providers", provider, "base_url"]
+    names.setdefault("GOOGLE_API_KEY", names["GEMINI_API_KEY"])
+    return names | {"REDIS_URL": ["redis_url"], "DATABASE_URL": ["database_url"]}
+
+
+def _read(wanted: Callable[[str], bool]) -> dict[str, str]:
+    """Read the wanted variables, and those that a NAME_FILE holds, from `.env` and environment."""
+    dotenv = {name: value for name, value in dotenv_values(".env").items() if value}
+    found = _with_files(dotenv, wanted)
+    found.update(_with_files(os.environ, wanted))  # noqa: TID251  the one place
+    return found
+
+
+def _with_files(env: Mapping[str, str], wanted: Callable[[str], bool]) -> dict[str, str]:
+    found = {name: value for name, value in env.items() if wanted(name)}
     for name, path in env.items():
         plain = name.removesuffix("_FILE")
-        if plain == name or plain in env or not _is_ours(plain):
+        if plain == name or plain in env or not wanted(plain):
             continue
         try:
             found[plain] = Path(path).read_text(encoding="utf-8").strip()
@@ -223,43 +261,14 @@ def _with_files(env: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith(PREFIX) or name.endswith("_API_KEY")
-
-
-def _nested(env: Mapping[str, str]) -> dict[str, Any]:
-    """Turn PROMPTMILL_A__B=x, OPENAI_API_KEY=x and the like into {"a": {"b": "x"}, ...}."""
-    tree: dict[str, Any] = {}
-    for name, value in env.items():
-        if name.startswith(PREFIX) and value and not name.endswith("_FILE"):
-            _put(tree, name.removeprefix(PREFIX).lower().split("__"), value)
-    providers = {path[1] for path in _paths(tree) if path[0] == "providers" and len(path) > 1}
-    for provider in sorted(providers | set(_DEFAULT_PROVIDERS)):
-        for suffix, field in (("_API_KEY", "api_key"), ("_BASE_URL", "base_url")):
-            value = env.get(provider.upper().replace("-", "_") + suffix, "")
-            if provider == "gemini" and not value:
-                value = env.get("GOOGLE" + suffix, "") if field == "api_key" else ""
-            if value:
-                _put(tree, ["providers", provider, field], value, keep=True)
-    for standard, path in (("REDIS_URL", "redis_url"), ("DATABASE_URL", "database_url")):
-        if env.get(standard):
-            tree.setdefault(path, env[standard])
-    return tree
-
-
 def _put(tree: dict[str, Any], path: list[str], value: str, *, keep: bool = False) -> None:
     for part in path[:-1]:
         tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            msg = f"{part!r} is a section: set {part.upper()}__NAME in it, see docs/settings.md"
+            raise SettingsError(msg)
     if not (keep and path[-1] in tree):
         tree[path[-1]] = value
-
-
-def _paths(tree: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    return [
-        (key, *rest)
-        for key, value in tree.items()
-        for rest in (_paths(value) if isinstance(value, dict) else [()])
-    ]
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -272,4 +281,7 @@ def load_settings(**overrides: Any) -> Settings:
             for item in error.errors(include_input=False, include_url=False)
         ]
         msg = "these settings cannot be used:\n" + "\n".join(lines) + "\n  see docs/settings.md"
+        raise SettingsError(msg) from None
+    except tomllib.TOMLDecodeError as error:
+        msg = f"promptmill.toml is not TOML: {error}; see docs/settings.md"
         raise SettingsError(msg) from None

@@ -1,0 +1,274 @@
+"""Settings: where they come from, which source wins, and what is said when one is wrong."""
+
+import copy
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from promptmill.schema.errors import SettingsError
+from promptmill.schema.secret import Secret
+from promptmill.schema.settings import (
+    LimitSettings,
+    ProviderKind,
+    ProviderSettings,
+    Settings,
+    load_settings,
+    parse_amount,
+)
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+Patch = pytest.MonkeyPatch
+
+
+def write(name: str, text: str) -> Path:
+    path = Path(name)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_nothing_needs_to_be_set() -> None:
+    settings = load_settings()
+    assert set(settings.providers) == {"openai", "anthropic", "gemini"}
+    assert all(name == provider.kind for name, provider in settings.providers.items())
+    assert settings.providers["openai"].api_key is None
+    assert settings.sql_url == f"sqlite:///{Path.cwd() / '.promptmill' / 'promptmill.db'}"
+
+
+def test_arguments_then_environment_then_files_then_dotenv_then_toml(monkeypatch: Patch) -> None:
+    name = "PROMPTMILL_KEY_PREFIX"
+    found = [load_settings().key_prefix]
+    write("promptmill.toml", 'key_prefix = "toml"')
+    found.append(load_settings().key_prefix)
+    write(".env", f"{name}=dotenv\n")
+    found.append(load_settings().key_prefix)
+    monkeypatch.setenv(f"{name}_FILE", str(write("secret", "file\n")))
+    found.append(load_settings().key_prefix)
+    monkeypatch.setenv(name, "environment")
+    found.append(load_settings().key_prefix)
+    found.append(load_settings(key_prefix="argument").key_prefix)
+    assert found == ["promptmill:", "toml", "dotenv", "file", "environment", "argument"]
+
+
+def test_sources_fill_each_other_up_within_one_provider(monkeypatch: Patch) -> None:
+    write("promptmill.toml", "[providers.openai]\nconcurrency = 7\nlimits.rpm = 5\n")
+    write(".env", "PROMPTMILL_PROVIDERS__OPENAI__LIMITS__TPM=200k\nOPENAI_API_KEY=sk-dotenv\n")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    openai = load_settings().providers["openai"]
+    assert openai == ProviderSettings(
+        kind=ProviderKind.OPENAI,
+        base_url="http://127.0.0.1:1/v1",
+        api_key=Secret("sk-dotenv"),
+        concurrency=7,
+        limits=LimitSettings(rpm=5, tpm=200_000),
+    )
+
+
+def test_a_key_may_lie_in_a_file_that_the_environment_or_dotenv_names(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(write("one", " sk-one \n")))
+    write(".env", f"ANTHROPIC_API_KEY_FILE={write('two', 'sk-two').absolute()}\n")
+    providers = load_settings().providers
+    assert providers["openai"].api_key == Secret("sk-one")
+    assert providers["anthropic"].api_key == Secret("sk-two")
+
+
+def test_a_secret_file_that_is_not_there_is_named(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "/run/secrets/none")
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY_FILE names '/run/secrets/none'"):
+        load_settings()
+
+
+def test_a_file_of_someone_elses_key_is_left_alone(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("WEATHER_API_KEY_FILE", "/run/secrets/none")
+    load_settings()
+
+
+@pytest.mark.parametrize("where", ["toml", "environment", "argument"])
+def test_an_own_provider_takes_its_key_from_its_name(monkeypatch: Patch, where: str) -> None:
+    overrides: dict[str, Any] = {}
+    if where == "toml":
+        write("promptmill.toml", '[providers.my-mill]\nkind = "openai"\n')
+    elif where == "environment":
+        monkeypatch.setenv("PROMPTMILL_PROVIDERS__MY-MILL__KIND", "openai")
+    else:
+        overrides = {"providers": {"my-mill": {"kind": "openai"}}}
+    monkeypatch.setenv("MY_MILL_API_KEY", "sk-mine")
+    monkeypatch.setenv("MY_MILL_BASE_URL", "http://127.0.0.1:1/v1")
+    mine = load_settings(**overrides).providers["my-mill"]
+    assert (mine.kind, mine.api_key) == (ProviderKind.OPENAI, Secret("sk-mine"))
+    assert mine.base_url == "http://127.0.0.1:1/v1"
+
+
+def test_our_own_name_of_a_key_wins_over_everybodys(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-everybody")
+    monkeypatch.setenv("PROMPTMILL_PROVIDERS__OPENAI__API_KEY", "sk-ours")
+    assert load_settings().providers["openai"].api_key == Secret("sk-ours")
+
+
+def test_googles_name_of_the_gemini_key_is_known_and_comes_second(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("GOOGLE_API_KEY", "google")
+    assert load_settings().providers["gemini"].api_key == Secret("google")
+    monkeypatch.setenv("GEMINI_API_KEY", "gemini")
+    assert load_settings().providers["gemini"].api_key == Secret("gemini")
+
+
+def test_the_usual_names_of_services_are_known_and_ours_win(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://one")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://one/db")
+    assert load_settings().redis_url == "redis://one"
+    assert load_settings().sql_url == "postgresql://one/db"
+    monkeypatch.setenv("PROMPTMILL_REDIS_URL", "redis://two")
+    assert load_settings().redis_url == "redis://two"
+
+
+def test_an_empty_variable_is_no_setting(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("PROMPTMILL_REDIS_URL", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    settings = load_settings()
+    assert (settings.redis_url, settings.providers["openai"].api_key) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "amount"),
+    [("500", 500), ("200k", 200_000), ("1.5M", 1_500_000), ("30,000", 30_000), (" 2 G ", 2e9)],
+)
+def test_amounts_may_be_written_as_people_do(typed: str, amount: float) -> None:
+    assert parse_amount(typed) == amount
+    assert LimitSettings(tpm=typed).tpm == amount  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("typed", ["many", "1.2.3", "-5", "0", "5kk", ""])
+def test_what_is_no_amount_is_refused(typed: str) -> None:
+    with pytest.raises(SettingsError, match=r"providers\.openai\.limits\.rpm: "):
+        load_settings(providers={"openai": {"limits": {"rpm": typed}}})
+
+
+@pytest.mark.parametrize(
+    ("variable", "path"),
+    [
+        ("PROMPTMILL_KEY_PREFX", "key_prefx"),
+        ("PROMPTMILL_WORKER__CONCURENCY", "worker.concurency"),
+        ("PROMPTMILL_PROVIDERS__OPENAI__LIMITS__RPS", "providers.openai.limits.rps"),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_named(
+    monkeypatch: Patch, variable: str, path: str
+) -> None:
+    monkeypatch.setenv(variable, "5")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert f"  {path}: " in str(refused.value)
+    assert "see docs/settings.md" in str(refused.value)
+
+
+def test_a_wrong_value_is_named_without_being_shown(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("PROMPTMILL_LOG_LEVEL", "sk-pasted-in-the-wrong-place")
+    with pytest.raises(SettingsError, match="log_level: ") as refused:
+        load_settings()
+    assert "sk-pasted" not in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+def test_a_toml_that_is_none_is_refused() -> None:
+    write("promptmill.toml", "key_prefix: yaml")
+    with pytest.raises(SettingsError, match=r"promptmill\.toml is not TOML"):
+        load_settings()
+
+
+def test_a_section_is_not_a_setting(monkeypatch: Patch) -> None:
+    write("promptmill.toml", "providers = 5")
+    with pytest.raises(SettingsError, match="providers: "):
+        load_settings()
+    monkeypatch.setenv("PROMPTMILL_RETRY", "5")
+    monkeypatch.setenv("PROMPTMILL_RETRY__BASE_S", "5")
+    with pytest.raises(SettingsError, match="'retry' is a section"):
+        load_settings()
+
+
+# Secrets
+
+
+def test_a_secret_shows_only_its_fingerprint() -> None:
+    secret = Secret(" sk-very-secret\n")
+    assert secret.reveal() == "sk-very-secret"
+    assert re.fullmatch(r"Secret\([0-9a-f]{8}\)", repr(secret))
+    assert "very" not in f"{secret} {secret!r} {[secret]}"
+    assert secret == Secret("sk-very-secret")
+    assert secret.fingerprint != Secret("sk-another").fingerprint
+
+
+@pytest.mark.parametrize("leak", [pickle.dumps, copy.deepcopy, copy.copy])
+def test_a_secret_is_neither_pickled_nor_copied(leak: Any) -> None:
+    with pytest.raises(TypeError, match="never pickled"):
+        leak(Secret("sk-very-secret"))
+
+
+def test_settings_show_no_secret(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("PROMPTMILL_REDIS_PASSWORD", "sk-very-secret")
+    settings = load_settings()
+    assert "sk-very" not in f"{settings} {settings!r} {settings.model_dump()}"
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(settings)
+
+
+# Documentation
+
+
+def names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """List the dotted names of all settings; `<name>` stands for a provider, `<model>` for its."""
+    found = []
+    for field, info in model.model_fields.items():
+        inner = info.annotation
+        if inner == dict[str, ProviderSettings]:
+            found += names(ProviderSettings, f"{prefix}{field}.<name>.")
+        elif inner == dict[str, LimitSettings]:
+            found += names(LimitSettings, f"{prefix}{field}.<model>.")
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
+            found += names(inner, f"{prefix}{field}.")
+        else:
+            found.append(prefix + field)
+    return found
+
+
+def rows() -> dict[str, list[str]]:
+    lines = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0].strip("`"): row[1:] for row in cells if len(row) == 5}
+
+
+def test_every_setting_has_its_line_in_the_docs_and_no_other_has() -> None:
+    assert sorted(rows()) == sorted(names(Settings))
+
+
+def test_the_docs_name_the_variable_and_the_default_of_each_setting() -> None:
+    for name, (variable, meaning, _unit, default) in rows().items():
+        assert variable == f"`PROMPTMILL_{name.upper().replace('.', '__')}`"
+        assert meaning
+        assert default.strip("`") == shown_default(name), name
+
+
+def test_the_toml_in_the_docs_can_be_used(monkeypatch: Patch) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    write("promptmill.toml", "\n".join(blocks))
+    monkeypatch.setenv("MY_MILL_API_KEY", "sk-mine")
+    providers = load_settings().providers
+    assert providers["my-mill"].api_key == Secret("sk-mine")
+    assert providers["openai"].limits.tpm == 30_000_000
+    assert providers["openai"].models["gpt-4o"].rpm == 500
+
+
+def shown_default(name: str) -> str:
+    model: Any = Settings
+    *path, last = name.replace(".<name>", "").replace(".<model>", "").split(".")
+    inner = {"providers": ProviderSettings, "limits": LimitSettings, "models": LimitSettings}
+    for part in path:
+        model = inner.get(part) or model.model_fields[part].annotation
+    field = model.model_fields[last]
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
