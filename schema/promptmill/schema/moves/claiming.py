@@ -1,4 +1,4 @@
-"""Take due jobs: queued (or waiting and due) to running, the intent of the call in the same commit."""
+"""Take due jobs: queued (or waiting and due) to running, with the intent in the same commit."""
 
 from collections.abc import Sequence
 
