@@ -5,9 +5,12 @@ committed before the request goes out; the request goes out at the booked start 
 """
 
 import asyncio
+import traceback
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
@@ -28,6 +31,7 @@ SOON_S = 0.5
 PATIENCE_S = 30.0
 """How long a job waits in this process for its turn."""
 
+_log = structlog.get_logger(__name__)
 _NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
 _STALE = Report("dropped: stale, paused or cancelled")
 _PUT_BACK = Report("put back: this worker stops")
@@ -45,6 +49,8 @@ class Attempt:
         self._job: DueJob | None = None
         self._scope: Scope | None = None
         self._booked: Booked | None = None
+        self._reply: tuple[Answer | Refusal, float] | None = None
+        """What came, and after how many seconds: from here on it is only to be stored."""
         self._running: asyncio.Task[Any] | None = None
 
     async def run(self) -> Report:
@@ -54,10 +60,12 @@ class Attempt:
             return await self._complete()
         except asyncio.CancelledError:
             return await asyncio.shield(self._put_back())
+        except Exception as error:  # noqa: BLE001  the outermost loop of a job
+            return await self._broken(error)
 
     def interrupt(self) -> None:
         """Stop where it is: what was not sent is put back, what was sent becomes unknown."""
-        if self._running is not None:
+        if self._running is not None and self._reply is None:
             self._running.cancel()
 
     async def _complete(self) -> Report:
@@ -155,11 +163,15 @@ class Attempt:
         self.sent = True
         began = loop.time()
         reply = await self._served.adapter.complete(call)
-        latency_s = loop.time() - began
-        await self._bench.permits.settle(booked, reply.usage)
-        if reply.limits:
+        self._reply = (reply, loop.time() - began)
+        await self._settle(reply)
+        return await self._end(job, booked.scope, *self._reply)
+
+    async def _settle(self, reply: Answer | Refusal) -> None:
+        if self._booked is not None:
+            booked, self._booked = self._booked, None
+            await self._bench.permits.settle(booked, reply.usage)
             await self._bench.permits.observe(booked.scope, reply.limits)
-        return await self._end(job, booked.scope, reply, latency_s)
 
     async def _end(
         self, job: DueJob, scope: Scope, reply: Answer | Refusal, latency_s: float
@@ -182,7 +194,7 @@ class Attempt:
 
     async def _refuse(self, code: str, why: str) -> Report:
         """Fail a job before any call: claim it, so that nobody else has it, then close it."""
-        if not await self._claim():
+        if self.fence is None and not await self._claim():
             await self._bench.recorder.unqueue(self.hint)
             return _STALE
         refused = Attempted(
@@ -194,14 +206,29 @@ class Attempt:
     async def _put_back(self) -> Report:
         """Leave the job as the truth is, because this worker stops."""
         if self.sent and self._job and self._scope:
-            report = await self._end(self._job, self._scope, _STOPPED, latency_s=0.0)
-            return Report(report.text, failed=True)
+            reply, latency_s = self._reply or (_STOPPED, 0.0)
+            await self._settle(reply)
+            report = await self._end(self._job, self._scope, reply, latency_s)
+            return Report(report.text, failed=report.failed or self._reply is None)
         await self._give_back_booking()
         if self.fence is None:
             await self._bench.recorder.unqueue(self.hint)
         else:
             await self._close(closing.keep(self.hint.job_id, self.fence, _NOT_SENT))
         return _PUT_BACK
+
+    async def _broken(self, error: Exception) -> Report:
+        """Close an attempt that met a bug of ours; tell its type only, its text may quote a prompt."""
+        name = type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)[-3:]
+        at = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
+        _log.error("attempt_broken", job_id=self.hint.job_id, error=name, at=at)
+        if self.sent and self._job and self._scope:
+            reply = Refusal(ErrorKind.UNKNOWN, f"our own {name} at {at}", code="worker_error")
+            await self._settle(reply)
+            return await self._end(self._job, self._scope, reply, 0.0)
+        await self._give_back_booking()
+        return await self._refuse("worker_error", f"our own {name} at {at}")
 
     async def _give_back_booking(self) -> None:
         if self._booked is not None:

@@ -115,7 +115,7 @@ def _tried(refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.
     if job.attempts + 1 >= policy.max_attempts:
         return Failed(refusal, f"{job.attempts + 1} attempts")
     delay_s = next_delay(
-        job.attempts,
+        job.attempts + 1,
         retry_after_s=refusal.retry_after_s,
         base_s=policy.base_s,
         cap_s=policy.cap_s,

@@ -20,6 +20,7 @@ from promptmill.schema.migrate import require_current
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.settings import Settings
+from promptmill.workers import tokens
 from promptmill.workers.attempt import Attempt
 from promptmill.workers.bench import Bench, Report
 from promptmill.workers.heartbeat import Heartbeat
@@ -53,6 +54,7 @@ class Runtime:
         worker = self._settings.worker
         self._database = Database.from_settings(self._settings)
         await asyncio.to_thread(require_current, self._database)
+        await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits
         self._http: httpx2.AsyncClient = open_http(concurrency=worker.concurrency)
         for name in self._names:
             self._open_provider(name)
