@@ -152,5 +152,5 @@ def query(database: Database, sql: str) -> Iterator[tuple[list[str], Iterator[Se
         if database.dialect == "postgresql":
             connection.exec_driver_sql("set transaction read only")
         options = {"stream_results": True, "no_parameters": True}
-        found = connection.execution_options(**options).exec_driver_sql(sql)
-        yield list(found.keys()), iter(found)
+        with connection.execution_options(**options).exec_driver_sql(sql) as found:
+            yield list(found.keys()), iter(found)

@@ -14,7 +14,17 @@ def _words(column: str, members: type[JobState] | type[AttemptOutcome]) -> str:
 
 def _jobs_in(*states: JobState) -> str:
     numbers = ", ".join(str(state.value) for state in states)
-    return f"coalesce(sum(case when c.state in ({numbers}) then c.jobs end), 0)"
+    return _total(f"case when c.state in ({numbers}) then c.jobs else 0 end")
+
+
+def _total(column: str) -> str:
+    """Sum whole numbers to a whole number: PostgreSQL's sum of bigints is a numeric."""
+    return f"cast(coalesce(sum({column}), 0) as bigint)"
+
+
+def _usd(micros: str) -> str:
+    """Show micro-dollars as dollars: PostgreSQL's numeric quotient has 20 digits."""
+    return f"{micros} / cast(1000000 as double precision)"
 
 
 VIEWS: dict[str, str] = {
@@ -22,7 +32,7 @@ VIEWS: dict[str, str] = {
 select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
   j.provider, j.model, r.text, r.tool_calls, r.finish_reason, r.response_model,
   a.input_tokens, a.output_tokens, a.cache_read_tokens, a.cache_write_tokens, a.reasoning_tokens,
-  a.cost_micros / 1000000.0 as cost_usd, a.latency_ms, j.attempts, j.finished_at, j.id as job_id
+  {_usd("a.cost_micros")} as cost_usd, a.latency_ms, j.attempts, j.finished_at, j.id as job_id
 from jobs j
 join results r on r.job_id = j.id
 join attempts a on a.job_id = r.job_id and a.fence = r.fence""",
@@ -37,7 +47,7 @@ where j.state in (5, 7)""",
 select a.batch_id, j.custom_id, a.job_id, a.fence, {_words("a.outcome", AttemptOutcome)} as outcome,
   a.provider, a.model, a.http_status, a.error_kind, a.error_code, a.error_text, a.request_id,
   a.started_at, a.ended_at, a.latency_ms, a.input_tokens, a.output_tokens, a.cache_read_tokens,
-  a.cache_write_tokens, a.reasoning_tokens, a.cost_micros / 1000000.0 as cost_usd, a.worker_id
+  a.cache_write_tokens, a.reasoning_tokens, {_usd("a.cost_micros")} as cost_usd, a.worker_id
 from attempts a
 join jobs j on j.id = a.job_id""",
     "promptmill_batches": f"""
@@ -49,12 +59,12 @@ select b.id as batch_id, b.name, b.state, b.paused_reason, b.total,
 from batches b
 left join batch_counts c on c.batch_id = b.id
 group by b.id, b.name, b.state, b.paused_reason, b.total, b.priority, b.input_name, b.created_at""",
-    "promptmill_usage_by_model": """
-select u.batch_id, u.provider, u.model, sum(u.calls) as calls,
-  sum(case when u.outcome = 1 then u.calls else 0 end) as succeeded_calls,
-  sum(u.input_tokens) as input_tokens, sum(u.output_tokens) as output_tokens,
-  sum(u.cost_micros) / 1000000.0 as cost_usd,
-  sum(case when u.outcome in (1, 5) then u.unpriced_calls else 0 end) as unpriced_calls
+    "promptmill_usage_by_model": f"""
+select u.batch_id, u.provider, u.model, {_total("u.calls")} as calls,
+  {_total("case when u.outcome = 1 then u.calls else 0 end")} as succeeded_calls,
+  {_total("u.input_tokens")} as input_tokens, {_total("u.output_tokens")} as output_tokens,
+  {_usd("sum(u.cost_micros)")} as cost_usd,
+  {_total("case when u.outcome in (1, 5) then u.unpriced_calls else 0 end")} as unpriced_calls
 from usage_hourly u
 group by u.batch_id, u.provider, u.model""",
 }

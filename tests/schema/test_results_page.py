@@ -1,0 +1,123 @@
+"""docs/results.md: its views and columns are all there are, and its examples give what it shows."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, CUT, REFUSED, Scene
+
+from promptmill.schema.database import Database
+from promptmill.schema.hint import Hint
+from promptmill.schema.moves.closing import Closing, fail, finish, hold, retry, snooze
+from promptmill.schema.moves.loading import NewJob
+from promptmill.schema.moves.queueing import queue_pending, queue_waiting
+from promptmill.schema.outcomes import Usage
+from promptmill.schema.reading import query
+from promptmill.schema.views import VIEWS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```sql\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
+SCOPES = (("openai", "gpt-5-mini"), ("anthropic", "claude-haiku-4-5"))
+ANSWERS = ("Paris", "Rome", "Lima", "Oslo", "Once upon a", "Quito", "Cairo")
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Database:
+    """Override: these tests ask for an engine by `scene`'s parameter."""
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
+
+
+@pytest.fixture
+def told(scene: Scene) -> Scene:
+    """The batch that the page asks about: twelve prompts to two providers, half way through."""
+    jobs = [
+        NewJob(n, f"capital-{n:02}", *SCOPES[n % 2], '{"prompt": "…"}', f"{n:064x}")
+        for n in range(1, 13)
+    ]
+    batch = scene.load(12, jobs=jobs, name="capitals")
+    first = claimed(scene, batch, most=5)
+    scene.clock.advance(1)
+    numbers = {job.id: job.position for job in scene.sql("select id, position from jobs")}
+    scene.close(*(tell(numbers[job_id], job_id, fence) for job_id, fence in first.items()))
+    scene.clock.advance(5)
+    scene.close(*(answer(numbers[j], j, f) for j, f in claimed(scene, batch, most=0).items()))
+    return scene
+
+
+def claimed(scene: Scene, batch: int, *, most: int) -> dict[int, int]:
+    with scene.database.write() as connection:
+        queued = []
+        for provider, model in SCOPES:
+            queued += queue_waiting(connection, provider=provider, model=model, most=10)
+            queued += queue_pending(
+                connection, batch_id=batch, provider=provider, model=model, most=most
+            )
+    return scene.claim(*(Hint(row.job_id, row.dispatch_no) for row in queued))
+
+
+def tell(n: int, job_id: int, fence: int) -> Closing:
+    """End the first attempt of the prompt on line *n*."""
+    match n:
+        case 2:
+            return snooze(job_id, fence, BUSY, 2.0)
+        case 3:
+            return retry(job_id, fence, BROKEN, 2.0)
+        case 6:
+            told = replace(REFUSED, error_code="context_length", error_text="too long by 812")
+            return fail(job_id, fence, told)
+        case 9:
+            return hold(job_id, fence, CUT)
+        case 10:
+            return retry(job_id, fence, replace(CUT, cost_micros=90), 3600.0)
+    return answer(n, job_id, fence)
+
+
+def answer(n: int, job_id: int, fence: int) -> Closing:
+    usage = Usage(40 + n, 10 * n)
+    attempted = replace(ANSWERED, usage=usage, latency_ms=300 + 111 * n, cost_micros=25 * n)
+    end = "length" if n == 5 else "stop"
+    result = replace(ANSWER, text=ANSWERS[(n - 1) % len(ANSWERS)], finish_reason=end)
+    return finish(job_id, fence, attempted, result)
+
+
+def shown(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Lay rows out as the page does."""
+    cells = [list(names)] + [[cell(value) for value in row] for row in rows]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(names))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "" if value is None else str(value)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize(("sql", "output"), EXAMPLES, ids=lambda text: text.split("\n")[0][:40])
+def test_an_example_gives_what_the_page_shows(told: Scene, sql: str, output: str) -> None:
+    for names, rows in query(told.database, sql):
+        assert shown(names, list(rows)) == output
+
+
+def test_the_page_has_ten_examples() -> None:
+    assert len(EXAMPLES) >= 10
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
+def test_the_page_names_every_view_with_all_its_columns(database: Database) -> None:
+    documented = {
+        view: re.findall(r"^\| `(\w+)`", text, re.MULTILINE)
+        for view, text in re.findall(
+            r"^### `(\w+)`\n(.*?)(?=^#|\Z)", PAGE, re.DOTALL | re.MULTILINE
+        )
+    }
+    assert documented.keys() == VIEWS.keys()
+    for view, columns in documented.items():
+        for names, _rows in query(database, f"select * from {view}"):  # noqa: S608
+            assert names == columns
