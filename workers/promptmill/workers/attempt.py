@@ -218,7 +218,7 @@ class Attempt:
         return _PUT_BACK
 
     async def _broken(self, error: Exception) -> Report:
-        """Close an attempt that met a bug of ours; tell its type only, its text may quote a prompt."""
+        """Close an attempt that met a bug of ours; its text may quote a prompt, its type not."""
         name = type(error).__name__
         frames = traceback.extract_tb(error.__traceback__)[-3:]
         at = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))

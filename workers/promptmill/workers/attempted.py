@@ -10,7 +10,6 @@ import msgspec
 
 from promptmill.schema.moves.closing import Attempted, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
-from promptmill.schema.settings import ProviderKind
 from promptmill.workers.prices import cost_micros
 from promptmill.workers.providers.base import Answer, Refusal
 
@@ -18,10 +17,10 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def attempted_of(
-    reply: Answer | Refusal, *, kind: ProviderKind, model: str, latency_s: float
+    reply: Answer | Refusal, *, price_list: str, model: str, latency_s: float
 ) -> Attempted:
     """Describe one call for `attempts`. Cost is None where price or usage is unknown."""
-    cost = cost_micros(kind, model, reply.usage, at=datetime.now(UTC)) if reply.usage else None
+    cost = _cost(price_list, model, reply)
     latency_ms = round(latency_s * 1000)
     if isinstance(reply, Answer):
         return Attempted(
@@ -45,6 +44,12 @@ def attempted_of(
         cost_micros=cost,
         body_base64=base64.b64encode(reply.raw).decode() if reply.raw else None,
     )
+
+
+def _cost(price_list: str, model: str, reply: Answer | Refusal) -> int | None:
+    if reply.usage is None:
+        return None
+    return cost_micros(price_list, model, reply.usage, at=datetime.now(UTC))
 
 
 def result_of(answer: Answer) -> StoredResult:

@@ -26,7 +26,9 @@ async def end(
 ) -> Report:
     """Decide what *reply* means for *job*, and do it."""
     outcome = deciding.decide(reply, job, policy=bench.policy, rng=bench.rng)
-    attempted = attempted_of(reply, kind=served.kind, model=job.model, latency_s=latency_s)
+    attempted = attempted_of(
+        reply, price_list=served.price_list, model=job.model, latency_s=latency_s
+    )
     if isinstance(outcome, deciding.Snoozed):
         await bench.permits.penalise(
             scope,

@@ -20,6 +20,11 @@ class Served:
     adapter: Provider
     settings: ProviderSettings
 
+    @property
+    def price_list(self) -> str:
+        """Whose prices hold: an OpenAI-compatible vendor has its own, known by its name or not."""
+        return self.kind if self.name == self.kind else self.name
+
     def scope(self, model: str) -> Scope:
         """Tell which limits hold for *model*: its own, and the provider's where it has none."""
         own = self.settings.models.get(model, LimitSettings())
