@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.settings import Settings
 
-__all__ = ["Connection", "Database", "DatabaseError", "is_passing"]
+__all__ = ["Connection", "Database", "DatabaseError", "first_line", "is_passing"]
 
 DatabaseError = DBAPIError
 """What a statement raises when SQL refuses it or cannot be reached."""
@@ -77,7 +77,7 @@ class Database:
         try:
             connection = engine.connect()
         except OperationalError as error:
-            msg = f"cannot open the database {self.url!r}: {_first_line(error)}"
+            msg = f"cannot open the database {self.url!r}: {first_line(error)}"
             raise ServiceError(msg) from None
         with connection:
             if self._injected_now is not None:
@@ -143,8 +143,10 @@ def _checked(url: str, password: str | None) -> Any:
     return parsed
 
 
-def _first_line(error: OperationalError) -> str:
-    return str(error.orig).strip().splitlines()[0]
+def first_line(error: DBAPIError) -> str:
+    """Return what the database said, without the lines after it that may quote rows."""
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
 
 
 def is_passing(error: Exception) -> bool:

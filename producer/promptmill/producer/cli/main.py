@@ -70,6 +70,16 @@ class LazyCommand(TyperCommand):
         return _load(self._verb).make_context(*args, **keywords)
 
 
+class _VerbCommand(TyperCommand):
+    """A verb. Its `-o KEY VALUE` takes two words each time, which typer by itself cannot say."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        for parameter in self.params:
+            if "-o" in parameter.opts and parameter.metavar == "KEY VALUE":
+                parameter.nargs = 2
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the verb that was typed, and exit with its code."""
     try:
@@ -92,7 +102,8 @@ def _load(verb: Verb) -> Any:
     target = getattr(import_module(module), name)
     if not isinstance(target, typer.Typer):
         function, target = target, typer.Typer(add_completion=False)
-        target.command(verb.name, context_settings=app.info.context_settings)(function)
+        settings = app.info.context_settings
+        target.command(verb.name, cls=_VerbCommand, context_settings=settings)(function)
     return get_command(target)
 
 

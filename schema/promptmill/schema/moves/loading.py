@@ -66,6 +66,7 @@ values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json
   :on_unknown, :total, {now})
 returning id"""
 )
+_hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
 _open = Statement(
     "update batches set state = 'open', opened_at = {now} where id = :batch_id"
     " and state = 'loading'"
@@ -117,6 +118,14 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
     return int(rows[0][0])
 
 
+def hold_loading(connection: Connection, batch_id: int) -> bool:
+    """Keep all others from loading this batch until the end of the transaction.
+
+    False: it is not loading any more.
+    """
+    return bool(_hold.run(connection, batch_id=batch_id))
+
+
 def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -> None:
     """Insert a chunk of jobs and payloads: COPY on PostgreSQL, executemany on SQLite.
 
@@ -149,7 +158,12 @@ def analyze(connection: Connection) -> None:
 
 
 def discard_loading(connection: Connection, batch_id: int, *, most: int = 10_000) -> bool:
-    """Delete a chunk of a batch that was never opened. True when nothing of it is left."""
+    """Delete a chunk of a batch that was never opened. True when nothing of it is left.
+
+    A batch that is open is left as it is: another submit of the same input has finished it.
+    """
+    if not hold_loading(connection, batch_id):
+        return True
     _discard_payloads.run(connection, batch_id=batch_id, most=most)
     if _discard_jobs.run(connection, batch_id=batch_id, most=most):
         return False

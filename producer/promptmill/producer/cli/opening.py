@@ -1,0 +1,50 @@
+"""Open the database for a verb."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from promptmill.schema.database import Database, DatabaseError, first_line
+from promptmill.schema.errors import ContractError, ServiceError, UsageError
+from promptmill.schema.migrate import require_current, upgrade
+from promptmill.schema.settings import Settings
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """Open the database at this release's revision; *create* makes or upgrades an SQLite one.
+
+    Raises UsageError where there is none yet, ContractError for another revision, and ServiceError
+    where SQL fails, then or within the block.
+    """
+    if not create and not exists(settings):
+        msg = "nothing was submitted yet: `promptmill submit INPUT -m MODEL` makes the database"
+        raise UsageError(msg)
+    database = Database.from_settings(settings)
+    try:
+        _bring_up(database, create=create)
+        yield database
+    except DatabaseError as error:
+        msg = f"the database failed: {first_line(error)}"
+        raise ServiceError(msg) from None
+    finally:
+        database.close()
+
+
+def exists(settings: Settings) -> bool:
+    """Say whether there is an SQLite file, or a server is named."""
+    url = settings.sql_url
+    if not url.startswith("sqlite"):
+        return True
+    path = url.partition("///")[2].partition("?")[0]
+    return Path(path).exists()
+
+
+def _bring_up(database: Database, *, create: bool) -> None:
+    """Check the revision. One laptop's SQLite is upgraded; a server's database is not ours to."""
+    try:
+        require_current(database)
+    except ContractError:
+        if not create or database.dialect != "sqlite":
+            raise
+        upgrade(database)

@@ -1,0 +1,102 @@
+"""The arguments that say what to submit, shared by all verbs that submit.
+
+    @takes_prompts
+    def run(request: SubmitRequest, quiet: Annotated[bool, …] = False) -> None: …
+
+To typer the verb then has these arguments in place of `request`.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from typer import Argument, Option
+
+from promptmill.producer.reading import ReadOptions, parse_parameter, read_template
+from promptmill.producer.submission import SubmitRequest
+from promptmill.schema.errors import UsageError
+
+
+class Pair(NamedTuple):
+    """Two words after one option; a list of them where it may be given again."""
+
+    key: str
+    text: str
+
+
+def read_request(
+    *,
+    source: Annotated[
+        str, Argument(metavar="INPUT", help="A file of prompts (JSONL), or - for standard input.")
+    ],
+    model: Annotated[
+        str | None, Option("--model", "-m", help="Asked instead of what the lines name.")
+    ] = None,
+    prompt: Annotated[
+        str | None, Option("--prompt", "-p", help="Template: 'Sentiment of: {text}', or Jinja.")
+    ] = None,
+    template: Annotated[
+        Path | None, Option("--template", "-t", help="File that holds the template.")
+    ] = None,
+    system: Annotated[
+        str | None, Option("--system", "-s", help="System message; a template too.")
+    ] = None,
+    option: Annotated[
+        list[Pair] | None,
+        Option("--option", "-o", metavar="KEY VALUE", help="Put into each request; repeatable."),
+    ] = None,
+    id_column: Annotated[
+        str | None, Option(metavar="NAME", help="Column that holds the custom_id.")
+    ] = None,
+    limit: Annotated[
+        int | None, Option(min=1, metavar="N", help="Only the first N prompts.")
+    ] = None,
+    name: Annotated[str | None, Option(help="Name of the batch; else that of the file.")] = None,
+    priority: Annotated[int, Option(min=-100, max=100, help="Above 0 goes before all others.")] = 0,
+    on_unknown: Annotated[
+        Literal["retry", "hold"] | None,
+        Option(help="What to do with a prompt that may have been billed without an answer."),
+    ] = None,
+    new: Annotated[
+        bool, Option("--new", help="Make another batch though this input has one already.")
+    ] = False,
+) -> SubmitRequest:
+    """Make one value of what was typed. Raises UsageError."""
+    if prompt is not None and template is not None:
+        msg = "-p and -t both give a template: leave one out"
+        raise UsageError(msg)
+    reading = ReadOptions(
+        template=prompt if template is None else read_template(template),
+        template_name="-p" if template is None else str(template),
+        system=system,
+        id_column=id_column,
+        model=model,
+        parameters=dict(parse_parameter(*pair) for pair in option or ()),
+        limit=limit,
+    )
+    return SubmitRequest(
+        source=source,
+        reading=reading,
+        name=name,
+        priority=priority,
+        on_unknown=on_unknown,
+        new=new,
+    )
+
+
+def takes_prompts(verb: Callable[..., None]) -> Callable[..., None]:
+    """Let *verb* take the arguments of `read_request` in place of its first parameter."""
+    what = inspect.signature(read_request).parameters
+    own = list(inspect.signature(verb).parameters.values())[1:]
+
+    @wraps(verb)
+    def taking(**given: Any) -> None:
+        request = read_request(**{name: given.pop(name) for name in what})
+        verb(request, **given)
+
+    parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in (*what.values(), *own)]
+    taking.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    taking.__annotations__ = {one.name: one.annotation for one in parameters}
+    return taking

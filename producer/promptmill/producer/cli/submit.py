@@ -1,0 +1,49 @@
+"""`promptmill submit`: store prompts as a batch."""
+
+from typing import Annotated
+
+from typer import Option
+
+from promptmill.producer.cli.opening import opened
+from promptmill.producer.cli.options import takes_prompts
+from promptmill.producer.cli.output import Counter, note, print_json
+from promptmill.producer.submission import How, SubmitRequest, Submitted
+from promptmill.producer.submission import submit as submit_prompts
+from promptmill.schema.database import Database
+from promptmill.schema.settings import Settings, load_settings
+
+_TOLD = {
+    How.NEW: "stored as batch {id}",
+    How.RESUMED: "stored as batch {id}, which an earlier submit had begun",
+    How.REUSED: "were submitted before, as batch {id} (--new makes another)",
+}
+
+
+@takes_prompts
+def submit(
+    request: SubmitRequest,
+    as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Store the prompts of INPUT as a batch, and print its id. The same input is the same batch.
+
+    Nothing is stored unless every line is good. `promptmill run` answers it; so do workers that
+    run already.
+    """
+    settings = load_settings()
+    with opened(settings, create=True) as database:
+        submitted = submit_with_counter(database, request, settings)
+    if as_json:
+        print_json(submitted)
+    else:
+        print(submitted.batch_id)
+
+
+def submit_with_counter(
+    database: Database, request: SubmitRequest, settings: Settings
+) -> Submitted:
+    """Submit, with a counter on a terminal and a line of what came of it on stderr."""
+    with Counter("prompts stored") as counter:
+        submitted = submit_prompts(database, request, settings, report=counter.show)
+    told = _TOLD[submitted.how].format(id=submitted.batch_id)
+    note(f"{submitted.total:,} prompts {told}: {submitted.name}")
+    return submitted

@@ -1,0 +1,214 @@
+"""Store an input as a batch: all of it or nothing, and the same input only once.
+
+The first pass checks every line, so nothing is stored of an input with a bad one. The second pass
+stores chunks; a submit that was killed in between is resumed by the same command. Redis is not
+needed.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from promptmill.producer.loader import Loader
+from promptmill.producer.reading import (
+    Checked,
+    Input,
+    ReadOptions,
+    check_input,
+    open_input,
+)
+from promptmill.producer.routing import Route, route
+from promptmill.schema.database import Database, DatabaseError, first_line
+from promptmill.schema.errors import ServiceError, UsageError
+from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
+from promptmill.schema.settings import ProviderSettings, Settings
+from promptmill.schema.states import BatchState
+
+_MOST_PRIORITY = 100
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRequest:
+    """What is to be submitted, as it was typed."""
+
+    source: str | Path
+    """a path, or `-` for standard input"""
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    name: str | None = None
+    """for people; None: the name of the file"""
+    priority: int = 0
+    """-100 to 100; above 0 goes before all others"""
+    on_unknown: str | None = None
+    """`retry` or `hold`; None: as the settings say"""
+    new: bool = False
+    """make another batch where there is one of this input already"""
+
+
+class How(StrEnum):
+    """How a submit came to its batch."""
+
+    NEW = "new"
+    RESUMED = "resumed"
+    """an earlier submit had been killed, and this one went on with its batch"""
+    REUSED = "reused"
+    """it was submitted before"""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The batch that holds the input."""
+
+    batch_id: int
+    name: str
+    total: int
+    how: How
+
+
+def submit(
+    database: Database,
+    request: SubmitRequest,
+    settings: Settings,
+    *,
+    report: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Submitted:
+    """Store the prompts of *request* as a batch and open it, or find the batch that has them.
+
+    *report* is told after each chunk how many prompts are stored, of how many.
+
+    Raises UsageError, and InputError for a bad line; then nothing is stored. Raises ServiceError
+    where SQL fails; what is stored is kept, and the same call goes on with it.
+    """
+    _check(request)
+    options = _with_route(request.reading, settings.providers)
+    with open_input(request.source, settings.state_dir / "spool") as source:
+        checked = check_input(source, options)
+        routes = _routes(checked, settings.providers)
+        batch = _new_batch(
+            request,
+            options=options,
+            source=source,
+            checked=checked,
+            routes=routes,
+            on_unknown=settings.retry.on_unknown,
+        )
+        try:
+            found, how = _find_or_create(database, batch, new=request.new)
+            if how is not How.REUSED:
+                loader = Loader(
+                    database,
+                    identity=batch.identity,
+                    batch_id=found.id,
+                    loaded=found.loaded,
+                    routes=routes,
+                )
+                loader.load(source, options, lambda done: report(done, batch.total))
+        except DatabaseError as error:
+            msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
+            raise ServiceError(msg) from None
+    return Submitted(found.id, batch.name, batch.total, how)
+
+
+def _check(request: SubmitRequest) -> None:
+    if abs(request.priority) > _MOST_PRIORITY:
+        msg = f"the priority {request.priority} is not from -{_MOST_PRIORITY} to {_MOST_PRIORITY}"
+        raise UsageError(msg)
+    name = request.name
+    if name is not None and not (name.isprintable() and 0 < len(name) <= _LONGEST_NAME):
+        msg = f"the name is not one of 1 to {_LONGEST_NAME} printable characters: {name[:80]!r}"
+        raise UsageError(msg)
+    if request.on_unknown not in (None, "retry", "hold"):
+        msg = f"on_unknown is {request.on_unknown!r}, and must be 'retry' or 'hold'"
+        raise UsageError(msg)
+
+
+def _with_route(options: ReadOptions, providers: Mapping[str, ProviderSettings]) -> ReadOptions:
+    """Spell `-m` in full, so that however it was spelled it is the same request."""
+    if options.model is None:
+        return options
+    found = route(options.model, providers)
+    return replace(options, model=f"{found.provider}/{found.model}")
+
+
+def _routes(checked: Checked, providers: Mapping[str, ProviderSettings]) -> dict[str | None, Route]:
+    """Route each model that the lines name. Raises UsageError."""
+    if None in checked.models:
+        msg = f"{checked.models[None]:,} of {checked.rows:,} prompts name no model: give -m MODEL"
+        raise UsageError(msg)
+    return {model: route(model, providers) for model in checked.models if model is not None}
+
+
+def _new_batch(
+    request: SubmitRequest,
+    *,
+    options: ReadOptions,
+    source: Input,
+    checked: Checked,
+    routes: Mapping[str | None, Route],
+    on_unknown: str,
+) -> NewBatch:
+    asked = {
+        "prompt": options.template,
+        "system": options.system,
+        "model": options.model,
+        "parameters": options.parameters,
+        "id_column": options.id_column,
+        "limit": options.limit,
+    }
+    return NewBatch(
+        name=request.name or _storable(Path(source.name).name),
+        identity=_identity(checked, asked, routes),
+        input_name=_storable(source.name),
+        options=_json(asked).decode(),
+        total=checked.rows,
+        priority=request.priority,
+        on_unknown=request.on_unknown or on_unknown,
+    )
+
+
+def _identity(
+    checked: Checked, asked: Mapping[str, Any], routes: Mapping[str | None, Route]
+) -> str:
+    """Hash all that decides which requests there are, and nothing else."""
+    asked_whom = sorted(
+        (model or "", found.provider, found.model) for model, found in routes.items()
+    )
+    return hashlib.sha256(_json([1, checked.sha256.hex(), asked, asked_whom])).hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _storable(name: str) -> str:
+    """Make a file's name, which may be any bytes, into text that every database takes."""
+    text = name.encode(errors="replace").decode()
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _find_or_create(database: Database, batch: NewBatch, *, new: bool) -> tuple[BatchFound, How]:
+    """Find the batch of this identity, or make one. Two that do so at once get the same one."""
+    try:
+        with database.write() as connection:
+            found = find_batch(connection, batch.identity)
+            if found is None or (new and found.state != BatchState.LOADING):
+                number = 0 if found is None else found.identity_no + 1
+                batch_id = create_batch(connection, batch, identity_no=number)
+                return BatchFound(batch_id, number, BatchState.LOADING, batch.total, 0), How.NEW
+    except DatabaseError:
+        with database.read() as connection:
+            found = find_batch(connection, batch.identity)
+        if found is None:
+            raise
+    if found.state == BatchState.CANCELLED:
+        msg = (
+            f"this input is batch {found.id}, which was cancelled: `promptmill retry {found.id}`"
+            " takes it up again, --new makes another batch"
+        )
+        raise UsageError(msg)
+    return found, How.RESUMED if found.state == BatchState.LOADING else How.REUSED
