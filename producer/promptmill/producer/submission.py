@@ -6,7 +6,7 @@ needed.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -75,11 +75,13 @@ def submit(
     request: SubmitRequest,
     settings: Settings,
     *,
+    admit: Callable[[Collection[str]], object] = lambda _providers: None,
     report: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Submitted:
     """Store the prompts of *request* as a batch and open it, or find the batch that has them.
 
-    *report* is told after each chunk how many prompts are stored, of how many.
+    *admit* is told the providers before anything is stored, and may raise a UsageError. *report*
+    is told after each chunk how many prompts are stored, of how many.
 
     Raises UsageError, and InputError for a bad line; then nothing is stored. Raises ServiceError
     where SQL fails; what is stored is kept, and the same call goes on with it.
@@ -89,6 +91,7 @@ def submit(
     with open_input(request.source, settings.state_dir / "spool") as source:
         checked = check_input(source, options)
         routes = _routes(checked, settings.providers)
+        admit({found.provider for found in routes.values()})
         batch = _new_batch(
             request,
             options=options,

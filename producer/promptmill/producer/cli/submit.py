@@ -1,5 +1,6 @@
 """`promptmill submit`: store prompts as a batch."""
 
+from collections.abc import Callable, Collection
 from typing import Annotated
 
 from typer import Option
@@ -39,11 +40,15 @@ def submit(
 
 
 def submit_with_counter(
-    database: Database, request: SubmitRequest, settings: Settings
+    database: Database,
+    request: SubmitRequest,
+    settings: Settings,
+    *,
+    admit: Callable[[Collection[str]], object] = lambda _providers: None,
 ) -> Submitted:
     """Submit, with a counter on a terminal and a line of what came of it on stderr."""
     with Counter("prompts stored") as counter:
-        submitted = submit_prompts(database, request, settings, report=counter.show)
+        submitted = submit_prompts(database, request, settings, admit=admit, report=counter.show)
     told = _TOLD[submitted.how].format(id=submitted.batch_id)
     note(f"{submitted.total:,} prompts {told}: {submitted.name}")
     return submitted

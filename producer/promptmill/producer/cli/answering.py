@@ -1,0 +1,82 @@
+"""Answer a batch from here: bring a dispatcher and workers, follow the batch, let them go."""
+
+import signal
+from collections.abc import Iterable, Mapping
+from threading import Event
+from types import FrameType
+
+import typer
+
+from promptmill.producer.cli.views import View
+from promptmill.producer.cli.watch import follow
+from promptmill.producer.embedded.crew import Crew
+from promptmill.producer.progress import Progress
+from promptmill.schema.database import Database
+from promptmill.schema.errors import ServiceError
+from promptmill.schema.settings import Settings
+
+
+class Interrupted(Exception):  # noqa: N818  not an error: the user said stop
+    """Ctrl-C: spending has stopped, the queue stays."""
+
+
+def answer_here(
+    settings: Settings,
+    database: Database,
+    batch_id: int,
+    providers: Iterable[str],
+    *,
+    view: View,
+    env: Mapping[str, str] | None = None,
+    processes: int = 1,
+) -> Progress:
+    """Work on a batch until it ends or nothing can move.
+
+    Raises Interrupted after a Ctrl-C, once open calls have ended; ServiceError when a child ended
+    by itself.
+    """
+    stop = Event()
+    with Crew(settings, env=env) as crew, _ctrl_c(stop, crew):
+        crew.start_dispatcher()
+        for provider in providers:
+            for number in range(1, processes + 1):
+                crew.start_worker(provider, number=number)
+        with view:
+            progress = follow(database, batch_id, view, stop, check=lambda: _all_there(crew))
+        if stop.is_set():
+            typer.echo("stopping: open calls end, nothing new is sent", err=True)
+        crew.stop()
+    if stop.is_set() and not progress.finished:
+        raise Interrupted
+    return progress
+
+
+def _all_there(crew: Crew) -> None:
+    for child in crew.ended():
+        msg = (
+            f"{child.name} ended by itself ({child.returncode}); the batch is kept, and the same"
+            f" command goes on with it. The end of its log:\n{child.last_words}"
+        )
+        raise ServiceError(msg)
+
+
+class _ctrl_c:  # noqa: N801  reads as a block
+    """First Ctrl-C: stop warmly. Second: at once."""
+
+    def __init__(self, stop: Event, crew: Crew) -> None:
+        self._stop, self._crew = stop, crew
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, self._handle)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            self._crew.kill()
+        self._stop.set()

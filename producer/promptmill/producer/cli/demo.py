@@ -1,0 +1,212 @@
+"""`promptmill demo`: the whole of it without a key, a network or a service.
+
+Real prompts through real Celery workers and the real SDKs over HTTP, to the simulator, which
+limits, refuses and fails now and then as providers do. The state is kept in `demo/` of the state
+folder, apart from yours.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from promptmill.producer.cli.answering import Interrupted, answer_here
+from promptmill.producer.cli.output import note
+from promptmill.producer.cli.sql import print_table
+from promptmill.producer.cli.views import choose_view, duration
+from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
+from promptmill.producer.submission import SubmitRequest, submit
+from promptmill.schema.database import Database
+from promptmill.schema.errors import ServiceError
+from promptmill.schema.migrate import upgrade
+from promptmill.schema.reading import batch_usage
+from promptmill.schema.settings import PREFIX, Settings, load_settings
+
+_MODELS = ("gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash")
+_PROVIDERS = ("openai", "anthropic", "gemini")
+_RPM = 3000
+_FAULTS = (
+    {"kind": "rate", "every": 173, "retry_after": "1"},
+    {"kind": "server_error", "every": 97},
+    {"kind": "overloaded", "every": 241},
+)
+_THINGS = (
+    "a bicycle",
+    "a lighthouse",
+    "a teapot",
+    "a night train",
+    "a bakery",
+    "a glacier",
+    "an owl",
+)
+_ASKS = (
+    "Write a one-line slogan for {thing}.",
+    "What would a child ask about {thing}?",
+    "Name three things that go with {thing}.",
+    "Describe {thing} to somebody who has never seen one.",
+    "Is '{thing}' a good name for a boat? Answer in a sentence.",
+)
+_QUERY = """select provider, model, count(*) as answers, sum(output_tokens) as output_tokens,
+  round(avg(latency_ms)) as mean_ms
+from promptmill_results where batch_id = {batch_id} group by provider, model order by provider"""
+
+
+def demo(
+    prompts: Annotated[int, typer.Option(min=1, help="How many prompts to answer.")] = 1000,
+    new: Annotated[bool, typer.Option("--new", help="Answer them again, as a new batch.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
+) -> None:
+    """Answer 1,000 prompts over three simulated providers: no key, network or service needed."""
+    began = time.monotonic()
+    home = load_settings().state_dir.absolute() / "demo"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _simulator() as urls:
+        env = _environment(home, urls)
+        settings = _settings(home, urls)
+        note(f"✓ simulator   OpenAI, Anthropic and Gemini over HTTP at {urls['url']}")
+        database = Database.from_settings(settings)
+        upgrade(database)
+        note(f"✓ sql         {home / 'promptmill.db'}")
+        stored = submit(
+            database, SubmitRequest(_write_prompts(home, prompts), name="demo", new=new), settings
+        )
+        note(
+            f"✓ batch {stored.batch_id}     {stored.total:,} prompts; Ctrl-C stops, the same command goes on"
+        )
+        try:
+            progress = answer_here(
+                settings,
+                database,
+                stored.batch_id,
+                _PROVIDERS,
+                view=choose_view(as_json=as_json),
+                env=env,
+            )
+        except Interrupted:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        bill_is_right = _compare_bill(database, stored.batch_id, urls["url"])
+    overall = progress.overall
+    note(
+        f"✓ {overall.succeeded:,} of {overall.total:,} answered in {duration(time.monotonic() - began)}"
+        f"   {overall.refusals} refusals (429, 503)   {overall.retries} retries   {overall.failed} failed"
+    )
+    _show_sql(database, stored.batch_id, home)
+    database.close()
+    raise typer.Exit(exit_code(progress) if bill_is_right else 1)
+
+
+def _compare_bill(database: Database, batch_id: int, url: str) -> bool:
+    """Hold what the simulator charged against what the attempts say."""
+    with urllib.request.urlopen(f"{url}/_simulator/bill/summary", timeout=10) as reply:  # noqa: S310
+        billed = json.loads(reply.read())["total"]
+    with database.read() as connection:
+        usage = batch_usage(connection, batch_id)
+    ours = (sum(u.input_tokens for u in usage), sum(u.output_tokens for u in usage))
+    theirs = (billed["input_tokens"], billed["output_tokens"])
+    if not billed["requests"]:
+        note("✓ bill        nothing was asked: this batch had its answers (--new asks again)")
+        return True
+    if ours != theirs:
+        note(
+            f"✗ bill        the simulator charged {theirs} tokens in, out; the attempts say {ours}"
+        )
+        return False
+    note(
+        f"✓ bill        the simulator charged {theirs[0]:,} tokens in and {theirs[1]:,} out for"
+        f" {billed['requests']:,} requests; the attempts say the same"
+    )
+    return True
+
+
+def _show_sql(database: Database, batch_id: int, home: Path) -> None:
+    query = _QUERY.format(batch_id=batch_id)
+    note(f"\nThe rows are in {home / 'promptmill.db'}. Ask them, here or with any SQLite client:\n")
+    note(f'  promptmill sql "{query}"\n')
+    print_table(database, query)
+    note("\nAgain: ./run demo --new      Your own: ./run run prompts.jsonl -m gpt-4o-mini")
+
+
+def _write_prompts(home: Path, count: int) -> Path:
+    path = home / f"prompts-{count}.jsonl"
+    rng = random.Random(count)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(1, count + 1):
+            ask = rng.choice(_ASKS).format(thing=rng.choice(_THINGS))
+            messages = [{"role": "user", "content": f"{ask} (No. {number})"}]
+            line = {
+                "custom_id": f"demo-{number}",
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": {
+                    "model": _MODELS[number % len(_MODELS)],
+                    "messages": messages,
+                    "max_tokens": 120,
+                },
+            }
+            file.write(json.dumps(line) + "\n")
+    return path
+
+
+def _settings(home: Path, urls: dict[str, str]) -> Settings:
+    providers = {
+        name: {
+            "kind": name,
+            "base_url": urls[f"{name}_url"],
+            "api_key": f"demo-key-for-{name}",
+            "limits": {"rpm": _RPM},
+        }
+        for name in _PROVIDERS
+    }
+    return load_settings(
+        state_dir=home,
+        database_url=f"sqlite:///{home / 'promptmill.db'}",
+        redis_url=None,
+        providers=providers,
+    )
+
+
+def _environment(home: Path, urls: dict[str, str]) -> dict[str, str]:
+    """Tell the children the same as `_settings`."""
+    env = {f"{PREFIX}DATABASE_URL": f"sqlite:///{home / 'promptmill.db'}"}
+    for name in _PROVIDERS:
+        here = f"{PREFIX}PROVIDERS__{name.upper()}__"
+        env |= {
+            f"{here}BASE_URL": urls[f"{name}_url"],
+            f"{here}API_KEY": f"demo-key-for-{name}",
+            f"{here}LIMITS__RPM": str(_RPM),
+        }
+    return env
+
+
+@contextmanager
+def _simulator() -> Iterator[dict[str, Any]]:
+    """Run the simulator as a process that ends with this one; yield its URLs."""
+    their_end, our_end = os.pipe()
+    command = [sys.executable, "-m", "promptmill.simulator", "--port", "0", "--seed", "7"]
+    command += ["--latency", "0.12", "--latency-sigma", "0.4", "--rpm", str(_RPM)]
+    command += ["--parent-fd", str(their_end)]
+    for fault in _FAULTS:
+        command += ["--fault", json.dumps(fault)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, pass_fds=(their_end,), start_new_session=True
+    )
+    os.close(their_end)
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        if not line:
+            msg = f"the simulator did not start (exit code {process.wait()})"
+            raise ServiceError(msg)
+        yield json.loads(line)
+    finally:
+        os.close(our_end)
+        process.terminate()
+        process.wait(10)

@@ -1,0 +1,152 @@
+"""`promptmill run`: submit, bring what is missing, watch to the end."""
+
+import time
+from collections.abc import Collection
+from typing import Annotated
+
+import typer
+
+from promptmill.producer.cli.answering import Interrupted, answer_here
+from promptmill.producer.cli.opening import opened
+from promptmill.producer.cli.options import takes_prompts
+from promptmill.producer.cli.output import note
+from promptmill.producer.cli.submit import submit_with_counter
+from promptmill.producer.cli.views import choose_view, cost_text, duration, pause_text
+from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
+from promptmill.producer.progress import Progress, read_progress
+from promptmill.producer.submission import SubmitRequest
+from promptmill.schema.database import Database
+from promptmill.schema.errors import SettingsError
+from promptmill.schema.outcomes import ErrorKind
+from promptmill.schema.pauses import lift_pauses, pauses_now
+from promptmill.schema.settings import PREFIX, Settings, load_settings, parse_amount
+
+_QUERY = "select custom_id, text from promptmill_results where batch_id ="
+_LIFTED = (ErrorKind.KEY, ErrorKind.MONEY)
+
+
+@takes_prompts
+def run(
+    request: SubmitRequest,
+    *,
+    rpm: Annotated[
+        str | None, typer.Option(help="Requests a minute, for each provider: 500.")
+    ] = None,
+    tpm: Annotated[
+        str | None, typer.Option(help="Tokens a minute, for each provider: 200k.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("-c", "--concurrency", min=1, help="Calls open at once.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Worker processes for each provider.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Submit the prompts of INPUT and answer them here. The same command again goes on.
+
+    Brings a dispatcher and workers along, which end with it. The first Ctrl-C lets open calls end
+    and stops the spending; the batch is kept.
+    """
+    began = time.monotonic()
+    settings = load_settings()
+    with opened(settings, create=True) as database:
+        stored = submit_with_counter(
+            database, request, settings, admit=lambda names: _require_keys(settings, names)
+        )
+        progress = read_progress(database, stored.batch_id)
+        names = [tally.name for tally in progress.providers if tally.ended < tally.total]
+        if names:
+            _require_keys(settings, names)
+            _lift_pauses(database, names)
+            progress = _answer(
+                settings,
+                database,
+                stored.batch_id,
+                names,
+                env=_environment(names, rpm=rpm, tpm=tpm, concurrency=concurrency),
+                processes=processes,
+                as_json=as_json,
+                quiet=quiet,
+            )
+    _summarise(progress, took_s=time.monotonic() - began)
+    raise typer.Exit(exit_code(progress))
+
+
+def _answer(
+    settings: Settings,
+    database: Database,
+    batch_id: int,
+    names: list[str],
+    *,
+    env: dict[str, str],
+    processes: int,
+    as_json: bool,
+    quiet: bool,
+) -> Progress:
+    try:
+        return answer_here(
+            settings,
+            database,
+            batch_id,
+            names,
+            view=choose_view(as_json=as_json, quiet=quiet),
+            env=env,
+            processes=processes,
+        )
+    except Interrupted:
+        note(f"stopped; batch {batch_id} is kept. The same command goes on with it.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _require_keys(settings: Settings, names: Collection[str]) -> None:
+    """Refuse to begin without a key: the workers that need it are started here."""
+    for name in sorted(names):
+        key = settings.providers[name].api_key
+        if key is None or not key.reveal():
+            variable = f"{name.upper().replace('-', '_')}_API_KEY"
+            msg = (
+                f"provider {name!r} has no key: set {variable} (or {variable}_FILE, the path of a"
+                " file that holds it) in the environment or in .env; nothing was stored or sent"
+            )
+            raise SettingsError(msg)
+
+
+def _lift_pauses(database: Database, names: Collection[str]) -> None:
+    """Typing the command again is telling: what was paused for a key or money goes on."""
+    with database.write() as connection:
+        for pause in pauses_now(connection):
+            if pause.provider in names and pause.kind in _LIFTED:
+                lift_pauses(connection, provider=pause.provider, fingerprint=pause.fingerprint)
+
+
+def _environment(
+    names: Collection[str], *, rpm: str | None, tpm: str | None, concurrency: int | None
+) -> dict[str, str]:
+    env = {}
+    for flag, value in (("rpm", rpm), ("tpm", tpm)):
+        if value is None:
+            continue
+        if not isinstance(parse_amount(value), float):
+            msg = f"--{flag} {value!r} is not an amount; write 500, 200k or 1.5M"
+            raise SettingsError(msg)
+        for name in names:
+            env[f"{PREFIX}PROVIDERS__{name.upper()}__LIMITS__{flag.upper()}"] = value
+    if concurrency is not None:
+        env[f"{PREFIX}WORKER__CONCURRENCY"] = str(concurrency)
+    return env
+
+
+def _summarise(progress: Progress, *, took_s: float) -> None:
+    overall, batch = progress.overall, progress.batch
+    note(
+        f"batch {batch.id}: {overall.succeeded:,} of {overall.total:,} answered,"
+        f" {overall.failed:,} failed, in {duration(took_s)}   {cost_text(overall)}"
+    )
+    for pause in progress.stuck:
+        note(f"{pause_text(pause)}\n  put it right, then type the same command again")
+    note(f"  answers    promptmill results {batch.id}")
+    if overall.failed:
+        note(f"  failures   promptmill status {batch.id}, then promptmill retry {batch.id}")
+    note(f"  sql        promptmill sql '{_QUERY} {batch.id} limit 5'")
