@@ -82,6 +82,11 @@ class Valkey:
         self.client.flushall()
         self.client.script_flush()
 
+    def written(self) -> str:
+        """Return all commands that ever wrote to the server: its append-only files."""
+        files = sorted((self._folder / "data").rglob("*.aof"))
+        return "".join(file.read_text(encoding="latin-1") for file in files)
+
     def __enter__(self) -> Self:
         self.start()
         return self
