@@ -32,16 +32,21 @@ class Grouping(Generic[Ask, Told]):
         self._changed = threading.Condition()
         self._asked: list[tuple[Ask, asyncio.Future[Told]]] = []
         self._stopping = False
+        self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     async def ask(self, ask: Ask) -> Told:
         """Put *ask* into the next group and wait for its answer.
 
-        What was asked is done even when the asker is cancelled while it waits.
+        What was asked is done even when the asker is cancelled while it waits. Raises RuntimeError
+        where nobody is there to do it any more.
         """
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         with self._changed:
+            if self._stopped:
+                msg = f"{self._thread.name} has stopped"
+                raise RuntimeError(msg)
             self._asked.append((ask, future))
             if len(self._asked) in (1, self._most):
                 self._changed.notify()
@@ -71,6 +76,7 @@ class Grouping(Generic[Ask, Told]):
             if len(self._asked) < self._most and not self._stopping:
                 self._changed.wait(self._wait_s)
             group, self._asked = self._asked[: self._most], self._asked[self._most :]
+            self._stopped = not group
             return group
 
 
