@@ -80,7 +80,8 @@ def demo(
             database, SubmitRequest(_write_prompts(home, prompts), name="demo", new=new), settings
         )
         note(
-            f"✓ batch {stored.batch_id}     {stored.total:,} prompts; Ctrl-C stops, the same command goes on"
+            f"✓ batch {stored.batch_id}     {stored.total:,} prompts;"
+            " Ctrl-C stops, the same command goes on"
         )
         try:
             progress = answer_here(
@@ -96,8 +97,9 @@ def demo(
         bill_is_right = _compare_bill(database, stored.batch_id, urls["url"])
     overall = progress.overall
     note(
-        f"✓ {overall.succeeded:,} of {overall.total:,} answered in {duration(time.monotonic() - began)}"
-        f"   {overall.refusals} refusals (429, 503)   {overall.retries} retries   {overall.failed} failed"
+        f"✓ {overall.succeeded:,} of {overall.total:,} answered"
+        f" in {duration(time.monotonic() - began)}   {overall.refusals} refusals (429, 503)"
+        f"   {overall.retries} retries   {overall.failed} failed"
     )
     _show_sql(database, stored.batch_id, home)
     database.close()

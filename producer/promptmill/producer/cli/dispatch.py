@@ -4,13 +4,9 @@ import os
 import signal
 from threading import Event
 
-from promptmill.producer.broker import make_sender
-from promptmill.producer.dispatch import Dispatcher
+from promptmill.producer.dispatch import run_dispatcher
 from promptmill.producer.embedded.valkey import ensure_redis
-from promptmill.schema.database import Database
-from promptmill.schema.host import new_owner
 from promptmill.schema.logs import configure_logging
-from promptmill.schema.migrate import require_current
 from promptmill.schema.parent import watch_parent
 from promptmill.schema.settings import load_settings
 
@@ -31,12 +27,4 @@ def dispatch() -> None:
             then_exit_after_s=_GRACE_S,
         )
     with ensure_redis(settings) as redis:
-        named = settings.model_copy(update={"redis_url": redis.url})
-        database = Database.from_settings(named)
-        require_current(database)
-        sender = make_sender(named)
-        try:
-            Dispatcher(named, database, sender, owner=new_owner()).run(stop)
-        finally:
-            sender.close()
-            database.close()
+        run_dispatcher(settings.model_copy(update={"redis_url": redis.url}), stop)
