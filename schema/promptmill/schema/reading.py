@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from promptmill.schema.database import Database
+from promptmill.schema.errors import UsageError
 from promptmill.schema.hint import Hint
 from promptmill.schema.statement import Column, RowSet, Statement
 
@@ -85,7 +86,7 @@ select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attem
   b.on_unknown, {_AGE[dialect]}, {body}
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
-  and (j.state = 1 or j.state = 3 and j.run_at <= {{now}})
+  and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})
 join batches b on b.id = j.batch_id and b.state = 'open'
 join job_payloads p on p.job_id = j.id""",
         _HINTS,
@@ -147,10 +148,16 @@ def batch_usage(connection: Connection, batch_id: int) -> list[ScopeUsage]:
 
 
 def query(database: Database, sql: str) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
-    """Run a person's read-only SQL; yield once the column names and the rows, streamed."""
+    """Run a person's read-only SQL; yield once the column names and the rows, streamed.
+
+    Raises UsageError for a statement that returns no rows, DatabaseError for one that is refused.
+    """
     with database.read() as connection:
         if database.dialect == "postgresql":
             connection.exec_driver_sql("set transaction read only")
         options = {"stream_results": True, "no_parameters": True}
         with connection.execution_options(**options).exec_driver_sql(sql) as found:
+            if not found.returns_rows:
+                msg = "this statement selects nothing: write a select"
+                raise UsageError(msg)
             yield list(found.keys()), iter(found)

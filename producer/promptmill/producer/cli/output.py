@@ -2,6 +2,9 @@
 
 import re
 import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -11,10 +14,11 @@ from promptmill.schema.errors import PromptmillError
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WIDTH = 100
-"""columns of what is not a terminal, and the most that a table takes of one"""
+WIDTH = 100
+"""columns of what is not a terminal"""
+_LONGEST_CELL = 300
 _CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
 
 
@@ -22,26 +26,55 @@ def console(*, stderr: bool = False) -> "Console":
     """Make a console for data, or for notes (*stderr*). Nothing that it prints is markup."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not made.is_terminal:
-        made.width = _WIDTH
+        made.width = WIDTH
     return made
 
 
 def note(text: str) -> None:
     """Tell a person something that is no data."""
-    print(plain(text), file=sys.stderr)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
     """Print one object on one line."""
-    line = msgspec.json.encode(value, enc_hook=str)
-    sys.stdout.write(line.decode() + "\n")
+    line = msgspec.json.encode(value, enc_hook=_for_json).decode()
+    print(plain(line) if sys.stdout.isatty() else line)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+) -> None:
+    """Draw a table of all *rows*; numbers are put to the right, long texts are cut."""
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[_cell(value) for value in row] for row in rows]
+    kept = [[cell for cell in column if cell != "NULL"] for column in zip(*cells, strict=True)]
+    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
+    for name, column in zip(columns, kept or [[] for _ in columns], strict=True):
+        is_number = bool(column) and all(map(_NUMBER.fullmatch, column))
+        table.add_column(plain(name), justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell, style="dim" if cell == "NULL" else "") for cell in row))
+    console().print(table)
 
 
 def plain(text: str) -> str:
     """Take out what steers a terminal: an answer must not move the cursor or hide text."""
     return _CONTROL.sub("", text)
+
+
+def money(micros: int, unpriced_calls: int = 0) -> str:
+    """Write a cost; `+ ?` where calls have no known price."""
+    return f"${micros / 1e6:,.4f}" + (" + ?" if unpriced_calls else "")
+
+
+def moment(instant: datetime | str) -> str:
+    """Write an instant to the second, in UTC."""
+    known = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    return f"{known.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def fail(error: PromptmillError) -> int:
@@ -76,3 +109,22 @@ class Counter:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+
+
+_NUMBER = re.compile(r"[-$]?\d[\d,.]*( \+ \?)?%?")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, Decimal):
+        value = float(value)
+    text = " ".join(plain(str(value)).split())
+    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
+
+
+def _for_json(value: Any) -> Any:
+    """Write what msgspec does not know, such as a secret, by what it shows of itself."""
+    return str(value)

@@ -1,0 +1,81 @@
+"""`promptmill sql`: ask the database, read-only."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import islice
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from promptmill.producer.cli import output
+from promptmill.producer.cli.opening import opened
+from promptmill.schema.database import Database, DatabaseError, first_line
+from promptmill.schema.errors import ServiceError, UsageError
+from promptmill.schema.reading import query
+from promptmill.schema.settings import load_settings
+
+_MOST_ROWS = 500
+"""of a table on a terminal"""
+_VIEWS = "promptmill_results, _failures, _attempts, _batches and _usage_by_model"
+
+
+def sql(
+    statement: Annotated[str, Argument(metavar="SELECT", help="A statement, or - for stdin.")],
+    as_csv: Annotated[bool, Option("--csv", help="CSV; what a pipe gets in any case.")] = False,
+    as_json: Annotated[bool, Option("--json", help="One JSON object a row.")] = False,
+) -> None:
+    """Ask the database; nothing can be changed. The views to ask are in docs/results.md."""
+    if as_csv and as_json:
+        msg = "--csv and --json: leave one out"
+        raise UsageError(msg)
+    if statement == "-":
+        statement = sys.stdin.read()
+    with opened(load_settings()) as database:
+        if as_json:
+            _print_json(database, statement)
+        elif as_csv or not sys.stdout.isatty():
+            _print_csv(database, statement)
+        else:
+            print_table(database, statement)
+
+
+def print_table(database: Database, statement: str) -> None:
+    """Print what *statement* selects as a table, up to 500 rows. Raises UsageError."""
+    with _asked(database, statement) as (columns, rows):
+        output.print_table(columns, islice(rows, _MOST_ROWS))
+        if next(iter(rows), None) is not None:
+            output.note(f"the first {_MOST_ROWS} rows; --csv and --json give all of them")
+
+
+@contextmanager
+def _asked(
+    database: Database, statement: str
+) -> Iterator[tuple[Sequence[str], Iterable[Sequence[Any]]]]:
+    try:
+        yield from query(database, statement)
+    except DatabaseError as error:
+        if error.connection_invalidated:
+            msg = f"the connection was lost: {first_line(error)}"
+            raise ServiceError(msg) from None
+        msg = (
+            f"the database refuses this statement: {first_line(error)}\n"
+            f"  it must be one select; the views to ask are {_VIEWS}"
+        )
+        raise UsageError(msg) from None
+
+
+def _print_csv(database: Database, statement: str) -> None:
+    with _asked(database, statement) as (columns, rows):
+        written = csv.writer(sys.stdout, lineterminator="\n")
+        written.writerow(columns)
+        written.writerows(rows)
+
+
+def _print_json(database: Database, statement: str) -> None:
+    with _asked(database, statement) as (columns, rows):
+        for row in rows:
+            values = (float(one) if isinstance(one, Decimal) else one for one in row)
+            output.print_json(dict(zip(columns, values, strict=True)))

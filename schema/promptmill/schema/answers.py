@@ -1,0 +1,157 @@
+"""Read what jobs came to: answers in the order of the input, and why others have none.
+
+The ids of a batch's jobs rise with its input, so a range of the primary key is the batch in order;
+`+batch_id` keeps both engines from choosing an index that would have to be sorted.
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.states import FINAL_STATES, JobState
+from promptmill.schema.types import known_instant
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a job that ended came to: an answer, or why it has none."""
+
+    job_id: int
+    custom_id: str
+    position: int
+    """line of the input, from 1"""
+    state: str
+    """succeeded, failed, cancelled or quarantined"""
+    provider: str
+    model: str
+    text: str | None
+    tool_calls: Any
+    """a list as OpenAI writes it, or None"""
+    finish_reason: str | None
+    response_model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_micros: int | None
+    """None: unknown"""
+    latency_ms: int | None
+    attempts: int
+    error_kind: str | None
+    error_code: str | None
+    http_status: int | None
+    error_text: str | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Jobs of a batch that failed for the same reason."""
+
+    state: str
+    """failed or quarantined"""
+    error_kind: str | None
+    """None: it was given up without a try"""
+    error_code: str | None
+    jobs: int
+    example: Result
+
+
+_STATES = RowSet("wanted", (Column("state", "smallint"),))
+_IDS = RowSet("chosen", (Column("id", "bigint"),))
+
+_span = Statement("select min(id), max(id) from jobs where batch_id = :batch_id")
+_ids = Statement(
+    """
+select j.id from jobs j
+where j.id between :first and :last and +j.batch_id = :batch_id
+  and j.state in (select wanted.state from {wanted})
+order by j.id limit :most""",
+    _STATES,
+)
+_states = Statement(
+    """
+select j.id, j.state from jobs j
+where j.id between :first and :last and +j.batch_id = :batch_id order by j.id limit :most"""
+)
+_results = Statement(
+    """
+select j.id as job_id, j.custom_id, j.position, j.state, j.provider, j.model, r.text, r.tool_calls,
+  r.finish_reason, r.response_model, a.input_tokens, a.output_tokens, a.cost_micros, a.latency_ms,
+  j.attempts, a.error_kind, a.error_code, a.http_status, a.error_text, j.finished_at
+from {chosen} join jobs j on j.id = chosen.id
+left join results r on r.job_id = j.id
+left join attempts a on a.job_id = j.id and a.fence = coalesce(r.fence, j.fence)
+where j.state >= 4
+order by j.id""",
+    _IDS,
+)
+_failures = Statement(
+    """
+select j.state, a.error_kind, a.error_code, count(*), min(j.id) from jobs j
+left join attempts a on a.job_id = j.id and a.fence = j.fence
+where j.batch_id = :batch_id and j.state in (5, 7)
+group by j.state, a.error_kind, a.error_code order by count(*) desc, min(j.id) limit :most"""
+)
+
+
+def job_span(connection: Connection, batch_id: int) -> tuple[int, int] | None:
+    """Tell the first and the last job id of a batch. Other batches may have ids in between."""
+    first, last = _span.fetch(connection, batch_id=batch_id)[0]
+    return None if first is None else (int(first), int(last))
+
+
+def ended_jobs(
+    connection: Connection,
+    batch_id: int,
+    *,
+    span: tuple[int, int],
+    states: Collection[JobState] = FINAL_STATES,
+    most: int,
+) -> list[int]:
+    """List the first jobs of a batch, from those in *span*, that are in *states*: by id."""
+    rows = _ids.fetch(
+        connection,
+        {"wanted": [(int(state),) for state in sorted(states)]},
+        batch_id=batch_id,
+        first=span[0],
+        last=span[1],
+        most=most,
+    )
+    return [row[0] for row in rows]
+
+
+def job_states(
+    connection: Connection, batch_id: int, *, span: tuple[int, int], most: int
+) -> list[tuple[int, bool]]:
+    """List the first jobs of a batch, from those in *span*: (job id, whether it has ended)."""
+    rows = _states.fetch(connection, batch_id=batch_id, first=span[0], last=span[1], most=most)
+    return [(row[0], row[1] in FINAL_STATES) for row in rows]
+
+
+def results_of(connection: Connection, job_ids: Iterable[int]) -> list[Result]:
+    """Read those of these jobs that have ended, by id."""
+    rows = _results.fetch(connection, {"chosen": [(job_id,) for job_id in job_ids]})
+    return [_result(row) for row in rows]
+
+
+def failures_of(connection: Connection, batch_id: int, *, most: int = 20) -> list[FailureGroup]:
+    """Group the failed and quarantined jobs of a batch by reason, the most frequent first."""
+    groups = _failures.fetch(connection, batch_id=batch_id, most=most)
+    examples = {one.job_id: one for one in results_of(connection, [row[4] for row in groups])}
+    return [
+        FailureGroup(JobState(state).word, kind, code, int(jobs), examples[example])
+        for state, kind, code, jobs, example in groups
+    ]
+
+
+def _result(row: Any) -> Result:
+    columns = dict(row._mapping)  # noqa: SLF001  SQLAlchemy's public name for it
+    if isinstance(columns["tool_calls"], str):
+        columns["tool_calls"] = json.loads(columns["tool_calls"])
+    columns["state"] = JobState(columns["state"]).word
+    columns["finished_at"] = known_instant(columns["finished_at"])
+    return Result(**columns)
