@@ -50,7 +50,7 @@ class Booked:
     booking_id: str
     scope: Scope
     costs: tuple[float, ...]
-    """What was booked, one cost for each limit of the scope."""
+    """What was booked, by `charges.dimensions`; 0 where no limit is known."""
     start: float
     """When to send, on `loop.time()`, in seconds."""
     plan: int

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+import structlog
 from redis.exceptions import RedisError
 
 from promptmill.workers.limits.ledger import Answer, Granted, Refused, Request
@@ -19,6 +20,8 @@ PAUSE_POLL_S = 1.0
 """How soon to look again whether a pause was ended by hand."""
 AWAY_POLL_S = 0.5
 UNREACHABLE = "limiter unreachable"
+
+log = structlog.get_logger(__name__)
 
 Reply = Booked | Postponed | TooLarge
 
@@ -58,6 +61,7 @@ class Pump:
         self._due = 0.0  # when the first of the seated ask again, on loop.time()
         self._refused = False  # who asked last was refused: nobody is overtaken by newcomers
         self._capped = False
+        self._woken = False
         self._away = False
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -73,6 +77,7 @@ class Pump:
         self._news.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="limits-pump")
+            self._task.add_done_callback(self._ended)
         try:
             return await waiter.future
         except asyncio.CancelledError:
@@ -82,7 +87,7 @@ class Pump:
     def wake(self) -> None:
         """Ask again now: something changed for the better."""
         if not self._away:
-            self._due = 0.0
+            self._due, self._woken = 0.0, True
             self._news.set()
 
     def lease_freed(self) -> None:
@@ -120,23 +125,36 @@ class Pump:
         return self._fresh[:NEWCOMERS] if self._refused and not due else heads
 
     async def _ask_for(self, waiters: list[Waiter]) -> None:
+        self._woken = False
         for waiter in waiters:
             waiter.asked = True
+        newcomers = [each for each in self._fresh if each.asked]
         self._fresh = [each for each in self._fresh if not each.asked]
-        self._seated += [each for each in waiters if each not in self._seated[:HEADS]]
+        self._seated += newcomers
         try:
             answers = await self._ask([each.request for each in waiters])
-        except (RedisError, OSError):
-            self._nobody_answers(waiters)
+        except (RedisError, OSError) as error:
+            self._nobody_answers(waiters, error)
             return
         self._away = False
         now = asyncio.get_running_loop().time()
         for waiter, answer in zip(waiters, answers, strict=True):
             self._take(waiter, answer, now)
+        self._plan(answers, now, heads_asked=len(newcomers) < len(waiters))
+
+    def _plan(self, answers: Sequence[Answer], now: float, *, heads_asked: bool) -> None:
+        """Set when the heads ask again; what newcomers hear can only make that sooner."""
         refusals = [answer for answer in answers if isinstance(answer, Refused)]
+        due = now + min((_poll_s(each) for each in refusals), default=0.0)
+        capped = any(answer.why == "cap" for answer in refusals)
         self._refused = bool(refusals)
-        self._capped = any(answer.why == "cap" for answer in refusals)
-        self._due = now + min((_poll_s(each) for each in refusals), default=0.0)
+        self._capped = capped or (self._capped and not heads_asked)
+        if self._woken:  # while we asked: the answers may be older than the news
+            self._due = now
+        elif heads_asked or self._due < now:
+            self._due = due
+        else:
+            self._due = min(due, self._due)
 
     def _take(self, waiter: Waiter, answer: Answer, now: float) -> None:
         waiter.asked = False
@@ -153,8 +171,10 @@ class Pump:
         else:
             waiter.future.set_result(answer)
 
-    def _nobody_answers(self, waiters: list[Waiter]) -> None:
+    def _nobody_answers(self, waiters: list[Waiter], error: Exception) -> None:
         """Fail closed: nothing goes out, everybody waits on."""
+        if not self._away:
+            log.warning("limiter_unreachable", script="book", error=type(error).__name__)
         self._away, self._refused = True, True
         self._due = asyncio.get_running_loop().time() + AWAY_POLL_S
         for waiter in waiters:
@@ -170,6 +190,14 @@ class Pump:
         self._seated = [each for each in self._seated if not each.future.done()]
         self._fresh = [each for each in self._fresh if not each.future.done()]
         return self.waiting
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Let nobody wait for a loop that broke."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            for waiter in (*self._seated, *self._fresh):
+                if not waiter.future.done():
+                    waiter.future.set_exception(error)
 
     def _postpone(self, waiter: Waiter, excuse: Postponed) -> None:
         if not waiter.future.done():
