@@ -66,7 +66,9 @@ class Attempt:
     def interrupt(self) -> None:
         """Stop where it is: what was not sent is put back, what was sent becomes unknown."""
         if self._running is not None and self._reply is None:
-            self._running.cancel()
+            # Once: a second cancellation would cut short what the first set going.
+            running, self._running = self._running, None
+            running.cancel()
 
     async def _complete(self) -> Report:
         job = self._job = await self._bench.recorder.peek(self.hint)
