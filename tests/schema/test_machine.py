@@ -48,7 +48,7 @@ SEEDED = {
         "only_its_own_end_or_its_rescue_ends_a_lease",
     ),
     "a running job can be claimed": (
-        (claiming, "_take_sqlite", "jobs.state = 1 or", "jobs.state in (1, 2) or"),
+        (claiming, "_take_sqlite", "+jobs.state = 1 or", "+jobs.state in (1, 2) or"),
         "what is claimed was queued or due",
     ),
     "a waiting job is claimed before its time": (

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
-from tests.schema.scene import ANSWER, ANSWERED, BROKEN, MODEL, PROVIDER, new_batch
+from tests.schema.scene import ANSWER, ANSWERED, BROKEN, MODEL, PROVIDER, Scene, new_batch
 from tests.services.postgres import Postgres
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import close, finish, retry
-from promptmill.schema.moves.loading import create_batch
+from promptmill.schema.moves.loading import analyze, create_batch
 from promptmill.schema.moves.queueing import postpone, queue_pending, queue_waiting, unqueue
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
@@ -230,3 +230,33 @@ def test_cancelling_reads_only_what_is_open(full: Database) -> None:
     plan = plans(full, lambda c: cancel_jobs(c, 7))
     assert "jobs_due" in plan
     assert_no_scan(plan)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def just_loaded(request: pytest.FixtureRequest) -> Database:
+    """A database whose statistics were taken when all its jobs were pending."""
+    database: Database = request.getfixturevalue(f"{request.param}_database")
+    scene = Scene(database)
+    batch = scene.load(12_000)
+    with database.write() as connection:
+        analyze(connection)
+    scene.queue(batch, most=12_000)
+    return database
+
+
+def test_right_after_a_load_groups_are_found_by_their_keys_too(just_loaded: Database) -> None:
+    """Statistics that know no queued job make a partial index look empty; it holds them all."""
+    hints = [Hint(job_id, 1) for job_id in ids(just_loaded, 1)]
+
+    def act(connection: Connection) -> None:
+        due_jobs(connection, hints)
+        postpone(connection, [(hint, 0.0) for hint in hints[:5]])
+        unqueue(connection, hints[5:10])
+        fences = claim(connection, [(hint, "key") for hint in hints[10:]], worker_id="w1")
+        lost = list(fences.items())
+        rescue(connection, lost[:5], worker_id="w1", max_crashes=3, reason="")
+        close(connection, [finish(*pair, ANSWERED, ANSWER) for pair in lost], worker_id="w1")
+
+    plan = plans(just_loaded, act)
+    assert not re.search("jobs_(due|queued|running|waiting)", plan), plan
+    assert not re.search("SCAN jobs|Seq Scan on jobs ", plan), plan

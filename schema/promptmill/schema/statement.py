@@ -8,6 +8,10 @@ A statement is written once. What differs is filled in for the engine:
 `{claims}`          a set of rows, as a table to join: binary arrays on PostgreSQL, JSON on SQLite
 
 Single values are bound as `:name`.
+
+Where rows are found by their key, the state is written `+jobs.state`. Without the `+`, PostgreSQL
+takes a partial index for the way in whenever its statistics are older than the last wave of moves
+(right after a load they know no queued job at all), and reads all of it for each group.
 """
 
 import json

@@ -18,7 +18,7 @@ update jobs set state = 2, fence = fence + 1, lease_owner = :worker_id, queued_a
   run_at = null
 from {claims}, batches b
 where jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no
-  and (jobs.state = 1 or jobs.state = 3 and jobs.run_at <= {now})
+  and (+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})
   and b.id = jobs.batch_id and b.state = 'open'
   and not exists (select 1 from pauses p where p.provider = jobs.provider
     and p.model in ('', jobs.model) and p.fingerprint in ('', claims.fingerprint)

@@ -146,7 +146,7 @@ _adopt = Statement(
     """
 update jobs set state = 2, lease_owner = :worker_id, queued_at = null, run_at = null
 from {moves}
-where jobs.id = moves.job_id and jobs.fence = moves.fence and jobs.state in (0, 1, 3)
+where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state in (0, 1, 3)
   and moves.state = 4""",
     _MOVES,
 )
@@ -158,7 +158,7 @@ update jobs set state = moves.state, attempts = jobs.attempts + moves.attempts,
   run_at = case when moves.state = 3 then {after:moves.delay_s} end,
   finished_at = case when moves.state >= 4 then {now} end
 from {moves}
-where jobs.id = moves.job_id and jobs.fence = moves.fence and jobs.state = 2
+where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state = 2
 returning jobs.id""",
     _MOVES,
 )
@@ -168,7 +168,7 @@ insert into results (job_id, batch_id, fence, text, tool_calls, finish_reason, r
   response_id, created_at)
 select j.id, j.batch_id, j.fence, stored.text, {json:stored.tool_calls}, stored.finish_reason,
   stored.response_model, stored.response_id, {now}
-from {stored} join jobs j on j.id = stored.job_id and j.fence = stored.fence and j.state = 4
+from {stored} join jobs j on j.id = stored.job_id and j.fence = stored.fence and +j.state = 4
 where true on conflict (job_id) do nothing""",
     _STORED,
 )
@@ -177,7 +177,7 @@ _end = Statement(
     """
 update attempts set
   outcome = case when ended.outcome = 1 and not exists (select 1 from jobs j
-    where j.id = ended.job_id and j.fence = ended.fence and j.state = 4)
+    where j.id = ended.job_id and j.fence = ended.fence and +j.state = 4)
     then 5 else ended.outcome end,
   ended_at = {now}, http_status = ended.http_status, error_kind = ended.error_kind,
   error_code = ended.error_code, error_text = ended.error_text, request_id = ended.request_id,

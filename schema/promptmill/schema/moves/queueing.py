@@ -54,7 +54,7 @@ _queue_waiting = Statement(
 _unqueue = Statement(
     """
 update jobs set state = 0, queued_at = null from {hints}
-where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and jobs.state = 1
+where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and +jobs.state = 1
 returning jobs.id""",
     _HINTS,
 )
@@ -62,7 +62,7 @@ _postpone = Statement(
     """
 update jobs set state = 3, queued_at = null, run_at = {after:postponed.delay_s} from {postponed}
 where jobs.id = postponed.job_id and jobs.dispatch_no = postponed.dispatch_no
-  and jobs.state in (1, 3)
+  and +jobs.state in (1, 3)
 returning jobs.id""",
     RowSet(
         "postponed",

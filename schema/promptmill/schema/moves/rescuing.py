@@ -18,7 +18,7 @@ update jobs set crashes = crashes + 1, lease_owner = null,
   state = case when b.on_unknown = 'hold' or crashes + 1 >= :max_crashes then 7 else 0 end,
   finished_at = case when b.on_unknown = 'hold' or crashes + 1 >= :max_crashes then {now} end
 from {lost}, batches b
-where jobs.id = lost.job_id and jobs.fence = lost.fence and jobs.state = 2
+where jobs.id = lost.job_id and jobs.fence = lost.fence and +jobs.state = 2
   and jobs.lease_owner = :worker_id and b.id = jobs.batch_id
 returning jobs.id""",
     _LOST,
