@@ -32,6 +32,8 @@ from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import Served, serve
 
 _log = logging.getLogger(__name__)
+_BEATS_A_LEASE = 5
+"""beats that may be missed before the calls in flight of a dead worker are forgotten"""
 _LAST_WRITE_S = 20.0
 
 
@@ -141,7 +143,12 @@ class Runtime:
     def _open_permits(self) -> Permits:
         self._redis = connect(redis_url(self._settings))
         kinds = {name: provider.kind for name, provider in self._settings.providers.items()}
-        return Permits(self._redis, prefix=f"{self._settings.key_prefix}limits:", kinds=kinds)
+        return Permits(
+            self._redis,
+            prefix=f"{self._settings.key_prefix}limits:",
+            kinds=kinds,
+            lease_s=_BEATS_A_LEASE * self._settings.worker.beat_s,
+        )
 
     def _make_heartbeat(self, worker_id: str) -> Heartbeat:
         keys = {name: served.fingerprint for name, served in self._served.items()}
