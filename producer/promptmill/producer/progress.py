@@ -105,7 +105,7 @@ def read_progress(database: Database, batch_id: int) -> Progress:
         workers = live_workers(connection)
     names = sorted({count.provider for count in counts})
     tallies = tuple(
-        _tally(
+        tally_of(
             name,
             [count for count in counts if count.provider == name],
             [used for used in usage if used.provider == name],
@@ -115,13 +115,14 @@ def read_progress(database: Database, batch_id: int) -> Progress:
     return Progress(
         batch=batch,
         providers=tallies,
-        overall=_tally("all", counts, usage),
+        overall=tally_of("all", counts, usage),
         pauses=tuple(pause for pause in pauses if pause.provider in names),
         workers=tuple(workers),
     )
 
 
-def _tally(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage]) -> Tally:
+def tally_of(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage]) -> Tally:
+    """Add up the counts and the usage of one provider, or of one model, or of all."""
     paid = [
         used for used in usage if used.outcome in (AttemptOutcome.SUCCEEDED, AttemptOutcome.LATE)
     ]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from promptmill.producer.cli import output
-from promptmill.producer.cli.opening import opened
+from promptmill.producer.opening import opened
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import ServiceError, UsageError
 from promptmill.schema.reading import query

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from typer import Option
 
-from promptmill.producer.cli.opening import opened
 from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import Counter, note, print_json
+from promptmill.producer.opening import opened
 from promptmill.producer.submission import How, SubmitRequest, Submitted
 from promptmill.producer.submission import submit as submit_prompts
 from promptmill.schema.database import Database

@@ -1,4 +1,4 @@
-"""Open the database for a verb."""
+"""Open the database for people: with errors that say what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
