@@ -1,7 +1,7 @@
 """`promptmill run`: submit, bring what is missing, watch to the end."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import typer
@@ -51,6 +51,7 @@ def run(
     """
     began = time.monotonic()
     settings = load_settings()
+    ceilings = {"rpm": _amount("--rpm", rpm), "tpm": _amount("--tpm", tpm)}
     with opened(settings, create=True) as database:
         stored = submit_with_counter(
             database, request, settings, admit=lambda names: _require_keys(settings, names)
@@ -65,7 +66,7 @@ def run(
                 database,
                 stored.batch_id,
                 names,
-                env=_environment(names, rpm=rpm, tpm=tpm, concurrency=concurrency),
+                env=_environment(names, ceilings, concurrency),
                 processes=processes,
                 as_json=as_json,
                 quiet=quiet,
@@ -121,18 +122,23 @@ def _lift_pauses(database: Database, names: Collection[str]) -> None:
                 lift_pauses(connection, provider=pause.provider, fingerprint=pause.fingerprint)
 
 
+def _amount(flag: str, value: str | None) -> str | None:
+    if value is not None and not isinstance(parse_amount(value), float):
+        msg = f"{flag} {value!r} is not an amount; write 500, 200k or 1.5M"
+        raise SettingsError(msg)
+    return value
+
+
 def _environment(
-    names: Collection[str], *, rpm: str | None, tpm: str | None, concurrency: int | None
+    names: Collection[str], ceilings: Mapping[str, str | None], concurrency: int | None
 ) -> dict[str, str]:
-    env = {}
-    for flag, value in (("rpm", rpm), ("tpm", tpm)):
-        if value is None:
-            continue
-        if not isinstance(parse_amount(value), float):
-            msg = f"--{flag} {value!r} is not an amount; write 500, 200k or 1.5M"
-            raise SettingsError(msg)
-        for name in names:
-            env[f"{PREFIX}PROVIDERS__{name.upper()}__LIMITS__{flag.upper()}"] = value
+    """Hand what was typed for this run to the workers, over their settings."""
+    env = {
+        f"{PREFIX}PROVIDERS__{name.upper()}__LIMITS__{dimension.upper()}": value
+        for name in names
+        for dimension, value in ceilings.items()
+        if value is not None
+    }
     if concurrency is not None:
         env[f"{PREFIX}WORKER__CONCURRENCY"] = str(concurrency)
     return env

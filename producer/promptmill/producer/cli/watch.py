@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from promptmill.producer.cli.opening import opened
 from promptmill.producer.cli.views import View, choose_view
 from promptmill.producer.progress import Progress, read_progress
 from promptmill.producer.rates import Rates
@@ -27,13 +28,12 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
 ) -> None:
     """Show the progress of a batch until it ends. Ctrl-C ends the watching only."""
-    settings = load_settings()
-    database = Database.from_settings(settings)
-    batch_id = batch if batch is not None else _latest(database)
     stop = Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    with choose_view(as_json=as_json) as view:
-        progress = follow(database, batch_id, view, stop)
+    with opened(load_settings()) as database:
+        batch_id = batch if batch is not None else _latest(database)
+        with choose_view(as_json=as_json) as view:
+            progress = follow(database, batch_id, view, stop)
     raise typer.Exit(EXIT_INTERRUPTED if stop.is_set() else exit_code(progress))
 
 
