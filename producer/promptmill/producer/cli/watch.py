@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from promptmill.producer.cli.opening import opened
 from promptmill.producer.cli.views import View, choose_view
+from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, read_progress
 from promptmill.producer.rates import Rates
 from promptmill.schema.database import Database
