@@ -7,6 +7,7 @@ from pathlib import Path
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
 from promptmill.schema.migrate import require_current, upgrade
+from promptmill.schema.reading import latest_batches
 from promptmill.schema.settings import Settings
 
 
@@ -38,6 +39,18 @@ def exists(settings: Settings) -> bool:
         return True
     path = url.partition("///")[2].partition("?")[0]
     return Path(path).exists()
+
+
+def batch_or_latest(database: Database, batch_id: int | None) -> int:
+    """Return *batch_id*, or the id of the latest batch. Raises UsageError where there is none."""
+    if batch_id is not None:
+        return batch_id
+    with database.read() as connection:
+        latest = latest_batches(connection, most=1)
+    if not latest:
+        msg = "there is no batch yet: `promptmill submit INPUT -m MODEL` makes one"
+        raise UsageError(msg)
+    return latest[0].id
 
 
 def _bring_up(database: Database, *, create: bool) -> None:

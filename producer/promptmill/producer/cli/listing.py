@@ -1,0 +1,44 @@
+"""`promptmill ls`: the batches there are."""
+
+from typing import Annotated, Any
+
+from typer import Option
+
+from promptmill.producer.cli.output import moment, note, print_json, print_table
+from promptmill.producer.opening import opened
+from promptmill.producer.progress import Progress, read_progress
+from promptmill.schema.reading import latest_batches
+from promptmill.schema.settings import load_settings
+
+
+def ls(
+    number: Annotated[int, Option("-n", min=1, help="How many, the latest first.")] = 20,
+    as_json: Annotated[bool, Option("--json", help="One JSON object a batch.")] = False,
+) -> None:
+    """List batches, the latest first."""
+    with opened(load_settings()) as database:
+        with database.read() as connection:
+            batches = latest_batches(connection, most=number)
+        listed = [_row(read_progress(database, batch.id)) for batch in batches]
+    if as_json:
+        for row in listed:
+            print_json(row)
+    elif listed:
+        print_table(list(listed[0]), [list(row.values()) for row in listed])
+    else:
+        note("no batch yet: `promptmill submit INPUT -m MODEL` makes one")
+
+
+def _row(progress: Progress) -> dict[str, Any]:
+    batch, overall = progress.batch, progress.overall
+    return {
+        "batch": batch.id,
+        "name": batch.name,
+        "state": "ended" if progress.finished else batch.state,
+        "total": batch.total,
+        "succeeded": overall.succeeded,
+        "failed": overall.failed,
+        "cancelled": overall.cancelled,
+        "left": batch.total - overall.ended,
+        "created": moment(batch.created_at),
+    }

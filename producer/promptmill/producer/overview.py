@@ -1,0 +1,48 @@
+"""All there is to tell of a batch: progress, each model by itself, and why jobs failed."""
+
+from dataclasses import dataclass
+
+from promptmill.producer.progress import Progress, Tally, read_progress, tally_of
+from promptmill.schema.answers import FailureGroup, failures_of
+from promptmill.schema.database import Database
+from promptmill.schema.reading import batch_counts, batch_usage
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A batch at one moment."""
+
+    progress: Progress
+    scopes: tuple[Tally, ...]
+    """each named `provider model`"""
+    failures: tuple[FailureGroup, ...]
+    """the most frequent first, at most 20"""
+
+    @property
+    def unattended(self) -> tuple[str, ...]:
+        """Providers that have jobs left, and no worker."""
+        served = {name for worker in self.progress.workers for name in worker.keys}
+        left = {one.name for one in self.progress.providers if one.ended < one.total}
+        return tuple(sorted(left - served))
+
+
+def read_overview(database: Database, batch_id: int) -> Overview:
+    """Read all there is to tell. Raises UsageError for a batch that is not there."""
+    progress = read_progress(database, batch_id)
+    with database.read() as connection:
+        counts = batch_counts(connection, batch_id)
+        usage = batch_usage(connection, batch_id)
+        failures = failures_of(connection, batch_id)
+    scopes = sorted({(count.provider, count.model) for count in counts})
+    return Overview(
+        progress=progress,
+        scopes=tuple(
+            tally_of(
+                f"{provider} {model}",
+                [one for one in counts if (one.provider, one.model) == (provider, model)],
+                [one for one in usage if (one.provider, one.model) == (provider, model)],
+            )
+            for provider, model in scopes
+        ),
+        failures=tuple(failures),
+    )
