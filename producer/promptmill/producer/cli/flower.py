@@ -2,48 +2,84 @@
 
 import os
 import secrets
+import socket
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from promptmill.producer.cli.output import note
 from promptmill.producer.embedded.valkey import ensure_redis
-from promptmill.schema.errors import SettingsError
-from promptmill.schema.settings import PREFIX, load_settings
+from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.settings import PREFIX, Settings, load_settings
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_COLUMNS = "name,args,state,retries,result,received,started,runtime,worker"
-_BUCKETS = "0.5,1,2,5,10,20,30,60,120,300"
-_MOST_TASKS = "20000"  # about 100 MB; SQL is the history
+_CONFIGURATION = Path(__file__).with_name("flower_config.py")
 
 
 def flower(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5555,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 5555,
 ) -> None:
-    """Show workers and tasks in a browser."""
+    """Show workers, tasks and queues in a browser; read-only, behind a password."""
     settings = load_settings()
-    env = dict(os.environ)  # noqa: TID251  handed on as it is
-    if settings.flower_basic_auth is not None:
-        env["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth.reveal()
-    elif host not in _LOOPBACK:
-        msg = (
-            f"Flower on {host} needs a password: set PROMPTMILL_FLOWER_BASIC_AUTH=user:password"
-            " (or PROMPTMILL_FLOWER_BASIC_AUTH_FILE), or listen on 127.0.0.1"
-        )
-        raise SettingsError(msg)
-    else:
-        password = secrets.token_urlsafe(12)
-        env["FLOWER_BASIC_AUTH"] = f"promptmill:{password}"
-        typer.echo(f"http://{host}:{port}  user promptmill  password {password}", err=True)
+    login = choose_login(settings, host)
+    port = _free_port(host, port)
+    given = "" if settings.flower_basic_auth is None else "  (login: PROMPTMILL_FLOWER_BASIC_AUTH)"
+    user, _, password = login.partition(":")
+    note(f"http://{_in_url(host)}:{port}{given or f'  user {user}  password {password}'}")
     redis = ensure_redis(settings)
     for descriptor in redis.keep_fds:
-        os.set_inheritable(descriptor, True)
-    env[f"{PREFIX}REDIS_URL"] = redis.url
-    command = [
-        *(sys.executable, "-m", "celery", "-A", "promptmill.workers", "flower"),
-        *(f"--address={host}", f"--port={port}", "--read_only=True"),
-        *(f"--max-tasks={_MOST_TASKS}", f"--tasks-columns={_COLUMNS}"),
-        *(f"--task-runtime-metric-buckets={_BUCKETS}", "--inspect-timeout=5000"),
-    ]
+        os.set_inheritable(descriptor, True)  # so that Flower counts as a user of the server
+    env = dict(os.environ)  # noqa: TID251  handed on as it is
+    env |= {f"{PREFIX}REDIS_URL": redis.url, "FLOWER_BASIC_AUTH": login}
+    command = flower_command(host, port)
     os.execve(command[0], command, env)  # noqa: S606  no shell
+
+
+def flower_command(host: str, port: int) -> list[str]:
+    """Name the command of Flower. It reads its login from FLOWER_BASIC_AUTH."""
+    celery = [sys.executable, "-m", "celery", "-A", "promptmill.workers"]
+    return [*celery, "flower", f"--conf={_CONFIGURATION}", f"--address={host}", f"--port={port}"]
+
+
+def choose_login(settings: Settings, host: str) -> str:
+    """Take the login of the settings, `user:password`, or make one up on loopback.
+
+    Raises SettingsError for one that Flower would read otherwise, or would leave open.
+    """
+    if settings.flower_basic_auth is not None:
+        login = settings.flower_basic_auth.reveal()
+        # Flower takes a comma for the end of one login, and fails on what is not ASCII.
+        if all(all(one.partition(":")[::2]) for one in login.split(",")) and login.isascii():
+            return login
+        msg = (
+            "PROMPTMILL_FLOWER_BASIC_AUTH is not user:password in plain ASCII"
+            " (several logins are separated by commas, so a password holds none)"
+        )
+        raise SettingsError(msg)
+    if host in _LOOPBACK:
+        return f"promptmill:{secrets.token_urlsafe(12)}"
+    msg = (
+        f"Flower on {host or 'every address'} needs a password: set"
+        " PROMPTMILL_FLOWER_BASIC_AUTH=user:password (or PROMPTMILL_FLOWER_BASIC_AUTH_FILE),"
+        " or listen on 127.0.0.1"
+    )
+    raise SettingsError(msg)
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return *port*, or a free one for 0. Raises ServiceError where nobody can listen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as there:
+            return int(there.getsockname()[1])
+    except OSError as error:
+        why = str(error.strerror).partition(" (")[0]
+        msg = f"Flower cannot listen on {host}:{port}: {why}; choose another --port"
+        raise ServiceError(msg) from error
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
