@@ -148,10 +148,10 @@ class Moves(RuleBasedStateMachine):
         self.end(data.draw(st.sampled_from(billed)), how)
 
     @precondition(lambda self: any(not flight.billed for flight in self.flights))
-    @rule(data=st.data())
-    def a_claim_is_given_back_unsent(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), how=st.sampled_from(["keep", "unclaim"]))
+    def a_claim_is_given_back_unsent(self, data: st.DataObject, how: str) -> None:
         unsent = [flight for flight in self.flights if not flight.billed]
-        self.end(data.draw(st.sampled_from(unsent)), "keep")
+        self.end(data.draw(st.sampled_from(unsent)), how)
 
     def end(self, flight: Flight, how: str) -> None:
         self.flights.remove(flight)
@@ -169,6 +169,8 @@ class Moves(RuleBasedStateMachine):
                 ended = closing.fail(job_id, fence, replace(scene.REFUSED, cost_micros=cost))
             case "hold":
                 ended = closing.hold(job_id, fence, replace(scene.CUT, cost_micros=cost))
+            case "unclaim":
+                ended = closing.unclaim(job_id, fence, scene.UNSENT)
             case _:
                 ended = closing.keep(job_id, fence, scene.UNSENT)
         self.answered.append(ended)
@@ -243,6 +245,7 @@ class Moves(RuleBasedStateMachine):
     @rule(batch=st.integers(0, 1))
     def a_person_cancels(self, batch: int) -> None:
         steering.cancel_batch(self.sql, self.batches[batch])
+        self.take(self.hints[-4:], "w2")
         steering.cancel_jobs(self.sql, self.batches[batch])
 
     @rule(batch=st.integers(0, 1), states=st.sampled_from([*FINAL_STATES]))
@@ -255,6 +258,7 @@ class Moves(RuleBasedStateMachine):
             steering.pause_batch(self.sql, self.batches[batch], "user")
         else:
             steering.resume_batch(self.sql, self.batches[batch])
+        self.take(self.hints[-4:], "w2")
 
     # What always holds
 

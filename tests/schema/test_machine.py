@@ -30,11 +30,11 @@ def run(database: Database, *, examples: int, steps: int = 30, derandomize: bool
 
 
 def test_the_moves_hold_in_any_order(sqlite_database: Database) -> None:
-    run(sqlite_database, examples=100)
+    run(sqlite_database, examples=60)
 
 
 def test_the_moves_hold_in_any_order_on_postgresql_too(postgres_database: Database) -> None:
-    run(postgres_database, examples=10)
+    run(postgres_database, examples=6)
 
 
 def altered(statement: Statement, old: str, new: str) -> Statement:
@@ -99,7 +99,7 @@ def test_the_machine_finds(
     (module, name, right, wrong), found_by = SEEDED[bug]
     monkeypatch.setattr(module, name, altered(getattr(module, name), right, wrong))
     with pytest.raises(AssertionError) as found:
-        run(sqlite_database, examples=100, derandomize=True)
+        run(sqlite_database, examples=300, derandomize=True)
     assert found_by in "".join(traceback.format_exception(found.value))
 
 

@@ -18,7 +18,16 @@ from tests.schema.scene import (
 
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.closing import Closing, fail, finish, hold, keep, retry, snooze
+from promptmill.schema.moves.closing import (
+    Closing,
+    fail,
+    finish,
+    hold,
+    keep,
+    retry,
+    snooze,
+    unclaim,
+)
 from promptmill.schema.moves.queueing import postpone, unqueue
 from promptmill.schema.moves.rescuing import running_of
 from promptmill.schema.outcomes import AttemptOutcome
@@ -220,10 +229,11 @@ def test_finish_stores_the_answer_and_what_it_cost(scene: Scene) -> None:
         (lambda j, f: retry(j, f, BROKEN, 3.0), JobState.WAITING, 1, 0),
         (lambda j, f: snooze(j, f, BUSY, 3.0), JobState.WAITING, 0, 1),
         (lambda j, f: keep(j, f, UNSENT), JobState.PENDING, 0, 0),
+        (lambda j, f: unclaim(j, f, UNSENT), JobState.QUEUED, 0, 0),
         (lambda j, f: fail(j, f, REFUSED), JobState.FAILED, 1, 0),
         (lambda j, f: hold(j, f, CUT), JobState.QUARANTINED, 1, 0),
     ],
-    ids=["finish", "retry", "snooze", "keep", "fail", "hold"],
+    ids=["finish", "retry", "snooze", "keep", "unclaim", "fail", "hold"],
 )
 def test_what_each_close_uses_up(
     scene: Scene, move: Close, state: JobState, attempts: int, refusals: int
@@ -232,7 +242,8 @@ def test_what_each_close_uses_up(
     assert scene.close(move(job_id, fence)) == {job_id}
     job = scene.job(job_id)
     assert (job.state, job.attempts, job.refusals, job.crashes) == (state, attempts, refusals, 0)
-    assert (job.lease_owner, job.queued_at) == (None, None)
+    assert job.lease_owner is None
+    assert (job.queued_at is not None) == (state == JobState.QUEUED)
     assert (job.finished_at is not None) == (state >= JobState.SUCCEEDED)
     assert (job.run_at is not None) == (state == JobState.WAITING)
     assert (scene.result(job_id) is not None) == (state == JobState.SUCCEEDED)
@@ -320,6 +331,14 @@ def test_a_late_answer_after_the_end_leaves_the_first_answer(scene: Scene) -> No
     scene.close(finish(job_id, old, ANSWERED, replace(ANSWER, text="five")))
     assert (scene.result(job_id).text, scene.result(job_id).fence) == ("four", new)
     assert scene.attempt(job_id, old).outcome == AttemptOutcome.LATE
+
+
+def test_an_undone_claim_leaves_its_hint_good(scene: Scene) -> None:
+    (hint,) = scene.queue(scene.load(1))
+    fence = scene.claim(hint)[hint.job_id]
+    scene.close(unclaim(hint.job_id, fence, UNSENT))
+    assert scene.attempt(hint.job_id, fence).outcome == AttemptOutcome.NOT_SENT
+    assert scene.claim(hint) == {hint.job_id: fence + 1}
 
 
 @pytest.mark.parametrize("state", [JobState.PENDING, JobState.QUEUED, JobState.WAITING])
