@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, signals
 
 from promptmill.schema.settings import Settings
 from promptmill.workers.pool import AsyncioPool
 from promptmill.workers.runtime import Runtime
 from promptmill.workers.shutdown import stop_on_signals, stop_with_parent
-from promptmill.workers.task import CompletePrompt
+from promptmill.workers.task import CompletePrompt, forget_revoked
 
 _QUEUE_PREFIX = "promptmill."
 _JOB_PREFIX = "job-"
@@ -28,6 +28,7 @@ class RuntimeStep(bootsteps.StartStopStep):
         self._runtime = Runtime(settings, providers, taken=lambda: _job_ids(pool.in_hand()))
         asyncio.run_coroutine_threadsafe(self._runtime.start(), pool.loop).result()
         CompletePrompt.runtime = self._runtime
+        signals.task_revoked.connect(forget_revoked, weak=False)
         stop_on_signals(self._runtime)
         if settings.parent_fd is not None:
             stop_with_parent(settings.parent_fd, grace_s=settings.worker.grace_s)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from celery import Celery, Task
 from celery.result import AsyncResult
+from celery.worker import state
 
 from promptmill.schema.hint import Hint, task_name
 from promptmill.workers.bench import PARK_AFTER_S
@@ -65,6 +66,14 @@ class CompletePrompt(Task):  # type: ignore[type-arg]  # generic in the stubs on
 
 def _shown(request: Any) -> str:
     return str(request.argsrepr)
+
+
+def forget_revoked(request: Any = None, **_: Any) -> None:
+    """Let a revoked job run again: a revoke ends one execution, `promptmill cancel` ends a job.
+
+    Celery keeps the id for three hours and drops each hint of the job, which has it for life.
+    """
+    state.revoked.discard(request.id)
 
 
 def register_tasks(app: Celery, providers: list[str]) -> None:
