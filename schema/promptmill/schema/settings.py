@@ -285,3 +285,19 @@ def load_settings(**overrides: Any) -> Settings:
     except tomllib.TOMLDecodeError as error:
         msg = f"promptmill.toml is not TOML: {error}; see docs/settings.md"
         raise SettingsError(msg) from None
+
+
+def found_names(settings: Settings) -> dict[str, str]:
+    """Tell which variables and files of settings there are, and where: no values."""
+    usual = _usual_names(settings.providers)
+
+    def is_ours(name: str) -> bool:
+        plain = name.removesuffix("_FILE")
+        return plain.startswith(PREFIX) or plain in usual
+
+    found = {name: ".env" for name, value in dotenv_values(".env").items() if value}
+    found |= dict.fromkeys(os.environ, "environment")  # noqa: TID251  the one place
+    named = {name: where for name, where in sorted(found.items()) if is_ours(name)}
+    if Path("promptmill.toml").exists():
+        named["promptmill.toml"] = "this folder"
+    return named
