@@ -20,7 +20,10 @@ _SEPARATOR = "\x06\x16"  # kombu.transport.redis.Channel.sep
 def redis_url(settings: Settings) -> str:
     """Name the Redis as redis-py reads it, with its password: never log it."""
     if settings.redis_url is None:
-        msg = "no Redis is named: set PROMPTMILL_REDIS_URL, such as redis://localhost:6379/0"
+        msg = (
+            "no Redis is named: set PROMPTMILL_REDIS_URL, such as redis://localhost:6379/0, or use"
+            " `promptmill worker` and `promptmill dispatch`, which bring one along"
+        )
         raise SettingsError(msg)
     return redis_py_url(with_password(settings.redis_url, settings.redis_password))
 

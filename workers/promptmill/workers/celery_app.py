@@ -8,7 +8,7 @@ from kombu import Queue
 from promptmill.schema.broker import broker_options, broker_url
 from promptmill.schema.hint import queue_name
 from promptmill.schema.logs import configure_logging
-from promptmill.schema.settings import Settings, load_settings
+from promptmill.schema.settings import Settings
 from promptmill.workers.bootstep import RuntimeStep
 from promptmill.workers.task import register_tasks
 
@@ -53,6 +53,3 @@ def make_app(settings: Settings) -> WorkerApp:
 
     signals.setup_logging.connect(set_up_logging, weak=False)
     return app
-
-
-app = make_app(load_settings())

@@ -131,10 +131,12 @@ def _compare_bill(database: Database, batch_id: int, url: str) -> bool:
 
 def _show_sql(database: Database, batch_id: int, home: Path) -> None:
     query = _QUERY.format(batch_id=batch_id)
-    note(f"\nThe rows are in {home / 'promptmill.db'}. Ask them, here or with any SQLite client:\n")
-    note(f'  promptmill sql "{query}"\n')
+    note(f"\nThe rows are in {home / 'promptmill.db'}. Ask them with any SQLite client, or:\n")
+    note(f"  export {PREFIX}STATE_DIR={home}")
+    note(f'  ./run sql "{query}"\n')
     print_table(database, query)
-    note("\nAgain: ./run demo --new      Your own: ./run run prompts.jsonl -m gpt-4o-mini")
+    note("\nAgain       ./run demo --new")
+    note("Your own    ./run run prompts.jsonl -m gpt-4o-mini, with OPENAI_API_KEY set")
 
 
 def _write_prompts(home: Path, count: int) -> Path:
