@@ -1,0 +1,77 @@
+"""Commands that the pages show exist, with the options that they are shown with."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+from tests.docs.pages import PAGES, ROOT, Page, page
+
+from promptmill.producer.cli.main import VERBS, _load, main
+
+VERB_NAMES = [verb.name for verb in VERBS]
+RUN_VERBS = {"test", "check", "bench", "chaos", "pictures", "lock"}
+"""what `./run` does by itself; it hands every other verb on"""
+COMMAND = re.compile(r"\s*(?:\$ )?(promptmill|\./run) (.+)")
+
+
+def commands(page_: Page) -> Iterator[list[str]]:
+    """Find each `promptmill …` and `./run …` of a page, as words."""
+    shown = list(page_.spans)
+    for language in ("sh", "console", "text", ""):
+        shown += (line for block in page_.blocks(language) for line in block.splitlines())
+    for line in shown:
+        found = COMMAND.fullmatch(line)
+        if found:
+            yield [found[1], *shlex.split(found[2], comments=True)]
+
+
+@cache
+def options_of(verb: str) -> frozenset[str]:
+    """All options of a verb, and of the verbs below it."""
+    command = _load(next(each for each in VERBS if each.name == verb))
+    below = getattr(command, "commands", {}).values()
+    found = {option for each in (command, *below) for one in each.params for option in one.opts}
+    return frozenset(found | {"--help", "-h"})
+
+
+@pytest.mark.parametrize("page_", PAGES, ids=str)
+def test_a_command_that_is_shown_has_its_verb_and_options(page_: Page) -> None:
+    for program, verb, *arguments in commands(page_):
+        if verb in {"VERB", "…", "--help"} or (program == "./run" and verb in RUN_VERBS):
+            continue
+        assert verb in VERB_NAMES, f"{page_} shows `{program} {verb}`"
+        given = {word.partition("=")[0] for word in arguments if re.match(r"-{1,2}[a-z]", word)}
+        assert given <= options_of(verb), f"{page_} shows `{program} {verb}` with {given}"
+
+
+def test_the_pages_show_commands_at_all() -> None:
+    shown = [words for each in PAGES for words in commands(each)]
+    assert {words[1] for words in shown} >= {"run", "demo", "test", "sql", "worker", "resume"}
+
+
+def test_the_table_of_commands_has_each_verb_in_order() -> None:
+    section = page("docs/README.md").text.partition("\n## Commands\n")[2]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == VERB_NAMES
+
+
+@pytest.mark.parametrize("verb", VERB_NAMES)
+def test_a_verb_tells_what_it_takes(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    assert f"promptmill {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "--help"], ["-m", "promptmill.producer", "--help"]], ids=" ".join
+)
+def test_the_programs_tell_what_they_do(command: list[str]) -> None:
+    told = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "demo" in told
+    assert "test" in told or "submit" in told
