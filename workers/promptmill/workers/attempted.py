@@ -1,34 +1,36 @@
 """From what an adapter returned to the rows that SQL keeps of it."""
 
 import base64
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import astuple
 from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
+from typing import Any, Final, overload
 
 from promptmill.schema.moves.closing import Attempted, StoredResult
-from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.workers.prices import cost_micros
 from promptmill.workers.providers.base import Answer, Refusal
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_MOST_TOKENS: Final = 2**40
 
 
 def attempted_of(
     reply: Answer | Refusal, *, price_list: str, model: str, latency_s: float
 ) -> Attempted:
     """Describe one call for `attempts`. Cost is None where price or usage is unknown."""
-    cost = _cost(price_list, model, reply)
+    usage = _plausible(reply.usage)
+    cost = cost_micros(price_list, model, usage, at=datetime.now(UTC)) if usage else None
     latency_ms = round(latency_s * 1000)
     if isinstance(reply, Answer):
         return Attempted(
             AttemptOutcome.SUCCEEDED,
             http_status=200,
-            request_id=reply.request_id,
+            request_id=clean(reply.request_id),
             latency_ms=latency_ms,
-            usage=reply.usage,
+            usage=usage,
             cost_micros=cost,
             body_base64=_unclean(reply.text),
         )
@@ -36,33 +38,44 @@ def attempted_of(
         _outcome(reply),
         http_status=reply.http_status,
         error_kind=reply.kind,
-        error_code=reply.code,
-        error_text=reply.message,
-        request_id=reply.request_id,
+        error_code=clean(reply.code),
+        error_text=clean(reply.message),
+        request_id=clean(reply.request_id),
         latency_ms=latency_ms,
-        usage=reply.usage,
+        usage=usage,
         cost_micros=cost,
         body_base64=base64.b64encode(reply.raw).decode() if reply.raw else None,
     )
 
 
-def _cost(price_list: str, model: str, reply: Answer | Refusal) -> int | None:
-    if reply.usage is None:
-        return None
-    return cost_micros(price_list, model, reply.usage, at=datetime.now(UTC))
+def unstorable(reply: Answer | Refusal, error: Exception) -> Attempted:
+    """Describe a reply that SQL refused with *error*: little else than what came, as bytes."""
+    raw = _bytes(reply.text or "") if isinstance(reply, Answer) else reply.raw
+    return Attempted(
+        AttemptOutcome.REFUSED,
+        error_kind=ErrorKind.BAD_RESPONSE,
+        error_code="unstorable",
+        error_text=f"SQL refused to store what came: {type(error).__name__}",
+        usage=_plausible(reply.usage),
+        body_base64=base64.b64encode(raw).decode() if raw else None,
+    )
 
 
 def result_of(answer: Answer) -> StoredResult:
     """Describe an answer for `results`, without what SQL cannot hold."""
     return StoredResult(
         text=clean(answer.text),
-        finish_reason=answer.finish_reason,
+        finish_reason=clean(answer.finish_reason),
         tool_calls=_tool_calls(answer.tool_calls),
-        response_model=answer.response_model,
-        response_id=answer.response_id,
+        response_model=clean(answer.response_model),
+        response_id=clean(answer.response_id),
     )
 
 
+@overload
+def clean(text: str) -> str: ...
+@overload
+def clean(text: str | None) -> str | None: ...
 def clean(text: str | None) -> str | None:
     """Replace NUL (PostgreSQL refuses it) and lone surrogates (both refuse them) by U+FFFD."""
     if text is None:
@@ -74,11 +87,23 @@ def _unclean(text: str | None) -> str | None:
     """Keep the text as it came, where cleaning changes it."""
     if text is None or clean(text) == text:
         return None
-    return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+    return base64.b64encode(_bytes(text)).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _tool_calls(calls: tuple[Mapping[str, Any], ...]) -> str | None:
-    return clean(msgspec.json.encode(calls).decode()) if calls else None
+    # Not by msgspec, which refuses a lone surrogate.
+    return clean(json.dumps(calls, ensure_ascii=False)) if calls else None
+
+
+def _plausible(usage: Usage | None) -> Usage | None:
+    """Take numbers that no bill can hold for unknown."""
+    if usage is None or all(0 <= count < _MOST_TOKENS for count in astuple(usage)):
+        return usage
+    return None
 
 
 def _outcome(refusal: Refusal) -> AttemptOutcome:

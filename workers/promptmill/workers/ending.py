@@ -3,14 +3,16 @@
 import asyncio
 from typing import assert_never
 
+from promptmill.schema.database import is_passing
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.reading import DueJob
 from promptmill.workers import decide as deciding
-from promptmill.workers.attempted import attempted_of, result_of
+from promptmill.workers.attempted import attempted_of, result_of, unstorable
 from promptmill.workers.bench import Bench, Report
 from promptmill.workers.limits.limit import Scope
 from promptmill.workers.providers.base import Answer, Refusal
+from promptmill.workers.recorder import REFUSED_BY_SQL
 from promptmill.workers.served import Served
 
 
@@ -38,9 +40,17 @@ async def end(
         )
     if isinstance(outcome, deciding.Stopped):
         bench.pause(served, outcome.refusal)
-    moved = await asyncio.shield(
-        bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))
-    )
+    try:
+        moved = await asyncio.shield(
+            bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))
+        )
+    except REFUSED_BY_SQL as error:
+        if is_passing(error):
+            raise
+        # It may have been paid for, and would be refused again: for a person to look at.
+        held = closing.hold(job.job_id, fence, unstorable(reply, error))
+        await asyncio.shield(bench.recorder.close(held))
+        return Report("held: bad_response unstorable", failed=True)
     return _report(outcome, attempted, moved=moved)
 
 

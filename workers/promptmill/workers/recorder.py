@@ -20,6 +20,9 @@ from promptmill.schema.moves.queueing import postpone, unqueue
 from promptmill.schema.reading import DueJob, due_jobs
 from promptmill.workers.grouping import Grouping
 
+REFUSED_BY_SQL = (DatabaseError, ValueError, ArithmeticError)
+"""What a row that cannot be stored raises; the drivers find some of them before SQL does."""
+
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -77,7 +80,10 @@ class Recorder:
         return await self._writes.ask(Claim(hint, fingerprint))
 
     async def close(self, closing: Closing) -> bool:
-        """End an attempt. True if its job moved, False if it had been taken from us."""
+        """End an attempt. True if its job moved, False if it had been taken from us.
+
+        Raises one of REFUSED_BY_SQL where the row cannot be stored, or SQL is away at the very end.
+        """
         return bool(await self._writes.ask(closing))
 
     async def unqueue(self, hint: Hint) -> None:
@@ -105,7 +111,7 @@ class Recorder:
     def _write_group(self, writes: Sequence[Write]) -> list[Written | Exception]:
         try:
             return self._until_sql_is_there(lambda: self._commit(writes))
-        except DatabaseError as error:
+        except REFUSED_BY_SQL as error:
             if len(writes) == 1:
                 return [error]
             # One row that SQL refuses must not take the others with it: halve until it is alone.

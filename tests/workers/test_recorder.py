@@ -1,0 +1,85 @@
+"""The recorder on real SQL, each engine in turn."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from promptmill.schema.database import DatabaseError
+from promptmill.schema.hint import Hint
+from promptmill.schema.moves import closing
+from promptmill.schema.moves.closing import StoredResult
+from promptmill.workers.recorder import Recorder
+from tests.schema.scene import ANSWER, ANSWERED, Scene
+
+UNSTORABLE = StoredResult("half a pair: \ud800", "stop")
+"""text that the worker would have cleaned; both engines refuse it"""
+
+
+@pytest.fixture
+def recorder(scene: Scene) -> Iterator[Recorder]:
+    recorder = Recorder(scene.database, worker_id="w1", group_rows=50, group_s=0.02)
+    yield recorder
+    recorder.stop(10)
+
+
+def close_all(
+    recorder: Recorder, claims: dict[int, int], refused: set[int]
+) -> dict[int, bool | BaseException]:
+    async def close() -> list[bool | BaseException]:
+        ends = [
+            recorder.close(
+                closing.finish(job, fence, ANSWERED, UNSTORABLE if job in refused else ANSWER)
+            )
+            for job, fence in claims.items()
+        ]
+        return await asyncio.gather(*ends, return_exceptions=True)
+
+    return dict(zip(claims, asyncio.run(close()), strict=True))
+
+
+def test_a_row_that_sql_refuses_does_not_take_others_with_it(
+    scene: Scene, recorder: Recorder
+) -> None:
+    claims = scene.claim(*scene.queue(scene.load(40)))
+    refused = set(list(claims)[7:9])
+    told = close_all(recorder, claims, refused)
+    assert {job for job, answer in told.items() if answer is True} == claims.keys() - refused
+    assert all(isinstance(told[job], UnicodeError | DatabaseError) for job in refused)
+    scene.assert_sums()
+
+
+def test_of_two_like_hints_one_claims(scene: Scene, recorder: Recorder) -> None:
+    (hint,) = scene.queue(scene.load(1))
+
+    async def claim_twice() -> set[int | None]:
+        return {*await asyncio.gather(recorder.claim(hint, "k"), recorder.claim(hint, "k"))}
+
+    assert asyncio.run(claim_twice()) == {1, None}
+
+
+def test_a_peek_finds_due_jobs_only(scene: Scene, recorder: Recorder) -> None:
+    good, stale = scene.queue(scene.load(2))
+
+    async def peek() -> list[bool]:
+        hints = (good, Hint(stale.job_id, stale.dispatch_no - 1), Hint(999_999, 1))
+        return [await recorder.peek(hint) is not None for hint in hints]
+
+    assert asyncio.run(peek()) == [True, False, False]
+
+
+def test_different_writes_of_one_group_are_all_done(scene: Scene, recorder: Recorder) -> None:
+    claimed, given_back, put_off, ended = scene.queue(scene.load(4))
+    fence = scene.claim(ended)[ended.job_id]
+
+    async def write() -> None:
+        await asyncio.gather(
+            recorder.claim(claimed, "k"),
+            recorder.unqueue(given_back),
+            recorder.postpone(put_off, 5.0),
+            recorder.close(closing.finish(ended.job_id, fence, ANSWERED, ANSWER)),
+        )
+
+    asyncio.run(write())
+    hints = (claimed, given_back, put_off, ended)
+    assert [scene.job(hint.job_id).state for hint in hints] == [2, 0, 3, 4]
