@@ -166,8 +166,10 @@ class Attempt:
         began = loop.time()
         reply = await self._served.adapter.complete(call)
         self._reply = (reply, loop.time() - began)
-        await self._settle(reply)
-        return await self._end(job, booked.scope, *self._reply)
+        settling = asyncio.create_task(self._settle(reply))  # a slow Redis keeps no answer waiting
+        report = await self._end(job, booked.scope, *self._reply)
+        await settling
+        return report
 
     async def _settle(self, reply: Answer | Refusal) -> None:
         if self._booked is not None:

@@ -1,10 +1,12 @@
 """Start and stop the runtime with Celery's worker: after the pool, before the consumer."""
 
 import asyncio
+import sys
 from typing import Any
 
 from celery import bootsteps, signals
 
+from promptmill.schema.errors import PromptmillError
 from promptmill.schema.settings import Settings
 from promptmill.workers.pool import AsyncioPool
 from promptmill.workers.runtime import Runtime
@@ -26,7 +28,11 @@ class RuntimeStep(bootsteps.StartStopStep):
         queues = worker.app.amqp.queues.consume_from
         providers = [name.removeprefix(_QUEUE_PREFIX) for name in queues]
         self._runtime = Runtime(settings, providers, taken=lambda: _job_ids(pool.in_hand()))
-        asyncio.run_coroutine_threadsafe(self._runtime.start(), pool.loop).result()
+        try:
+            asyncio.run_coroutine_threadsafe(self._runtime.start(), pool.loop).result()
+        except PromptmillError as error:
+            sys.stderr.write(f"error: {error}\n")
+            raise SystemExit(error.exit_code) from None
         CompletePrompt.runtime = self._runtime
         signals.task_revoked.connect(forget_revoked, weak=False)
         stop_on_signals(self._runtime)
