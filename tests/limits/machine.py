@@ -8,6 +8,7 @@ import redis
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from redis.commands.core import Script
 from tests.limits.model import Model
 
 from promptmill.schema.outcomes import Usage
@@ -50,7 +51,7 @@ WIDE: Place = (
 UNTOLD: Place = (ProviderKind.OPENAI, Scope("openai", "untold", "a", (), 40))
 FEW: Place = (
     ProviderKind.OPENAI,
-    Scope("openai", "few", "a", ((Dimension.RPM, 60_000), (Dimension.RPD, 5)), 3),
+    Scope("openai", "few", "a", ((Dimension.RPM, 60_000), (Dimension.RPD, 4)), 3),
 )
 FREE: Place = (ProviderKind.GEMINI, Scope("gemini", "free", "a", ((Dimension.RPM, 5),), 40))
 
@@ -70,14 +71,17 @@ class LimiterMachine(RuleBasedStateMachine):
     """Whatever happens, the scripts do what the model does, and both keep the promises."""
 
     client: redis.Redis
+    scripts: dict[str, Script]
+    """Empty at first: one for each class of machine."""
     mutate: Callable[[str], str] = staticmethod(_same)
     places: tuple[Place, ...] = (TIGHT, WIDE, UNTOLD, FEW, FREE)
 
     def __init__(self) -> None:
         super().__init__()
-        self.scripts = {
-            name: self.client.register_script(self.mutate(script_text(name))) for name in PARTS
-        }
+        if not self.scripts:
+            for name in PARTS:
+                text = self.mutate(script_text(name))
+                self.scripts[name] = self.client.register_script(text)
         self.now = NOON_US
         self.ids = itertools.count(1)
         self.lives = 0
@@ -157,7 +161,19 @@ class LimiterMachine(RuleBasedStateMachine):
         tokens=st.none() | st.tuples(st.integers(0, 4000), st.integers(0, 4000)),
     )
     def a_booking_is_settled(self, data: st.DataObject, tokens: tuple[int, int] | None) -> None:
-        booking_id = data.draw(st.sampled_from(sorted(self.confirmed)))
+        self._settle(data.draw(st.sampled_from(sorted(self.confirmed))), tokens)
+
+    @precondition(lambda self: self.open.keys() - self.confirmed)
+    @rule(tokens=st.integers(0, 400), estimate=estimates)
+    def a_short_call_makes_room(self, tokens: int, estimate: Estimate) -> None:
+        unsent = self.open.keys() - self.confirmed
+        booking_id = min(unsent, key=lambda each: self.open[each][2].start_us)
+        self._confirm(booking_id, 0)
+        if booking_id in self.confirmed:
+            self._settle(booking_id, (tokens, tokens))
+            self.newcomers_ask([estimate], True)
+
+    def _settle(self, booking_id: str, tokens: tuple[int, int] | None) -> None:
         self.confirmed.remove(booking_id)
         _, estimate, granted = self.open.pop(booking_id)
         usage = None if tokens is None else Usage(*tokens)

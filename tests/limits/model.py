@@ -24,6 +24,8 @@ class Bucket:
     offset_us: int
     told: float | None = None
     full_at: float = 0.0
+    rate: float = 0.0
+    """At which it drains until then, a microsecond."""
     biggest: float = 0.0
     true_sum: float = 0.0
     estimated_sum: float = 0.0
@@ -57,6 +59,13 @@ class Bucket:
         depth = self.depth(limit)
         spare = depth - 1 if self.dimension is Dimension.RPM else max(depth, self.biggest)
         return max(limit * 0.995 - spare, limit / 2) / self.window_us
+
+    def keep_pace(self, limit: float, multiplier: float, since: float) -> None:
+        """Drain at the rate of now: debt is tokens, not time."""
+        rate = self.full_rate(limit) * multiplier
+        if self.rate and self.full_at > since:
+            self.full_at = since + (self.full_at - since) * self.rate / rate
+        self.rate = rate
 
     def day_of(self, at: float) -> int:
         return floor((at - self.offset_us) / self.window_us)
@@ -161,9 +170,15 @@ class Model:
         for bucket in self.buckets.values():
             bucket.full_at -= by_us
 
+    def keep_pace(self, now: int) -> None:
+        for bucket, limit in self.bounded():
+            if not bucket.daily:
+                bucket.keep_pace(limit, self.multiplier(now), max(now, self.last))
+
     def book(self, requests: Sequence[Request], now: int) -> list[Answer]:
         self.follow(now)
         self.seen = {True: now, **self.seen, False: now}
+        self.keep_pace(now)
         if len(self.records) + len(requests) > self.scope.concurrency:
             self.bury(now)
         had = [request.booking_id in self.records for request in requests]
@@ -190,6 +205,7 @@ class Model:
         if record is None:
             return False
         self.seen[False] = now
+        self.keep_pace(now)
         for bucket, _ in self.bounded():
             self._recharge(bucket, record, -record.costs.get(bucket.dimension, 0.0), now)
         if record.plan == self.plan and self.latest == booking_id:
@@ -208,6 +224,7 @@ class Model:
         if record is None or actuals is None:
             return record is not None
         self.seen[False] = now
+        self.keep_pace(now)
         work = 0.0
         for bucket, limit in self.bounded():
             actual, estimate = actuals[bucket.dimension], estimates[bucket.dimension]
@@ -231,6 +248,7 @@ class Model:
     def penalise(self, now: int, *, pause_us: int, cut: bool, whole: bool, reason: str) -> None:
         self.follow(now)
         self.seen[False] = self.seen[whole] = now
+        self.keep_pace(now)
         if now + pause_us >= self.pauses[whole][0]:
             self.pauses[whole] = (now + pause_us, reason)
         till = max(self.pauses[whole][0], now)
@@ -243,13 +261,14 @@ class Model:
                 lowest = max(multiplier * 0.5, self._accepted_share(now) * 0.97)
                 multiplier = max(0.05, min(multiplier * 0.95, lowest))
                 self.cut, self.cut_at = multiplier, now
-        for bucket, limit in self.bounded():
-            if not bucket.daily:
-                unsent = max(0.0, self.last - now) if episode else 0.0
-                drained = till + bucket.depth(limit) / (bucket.full_rate(limit) * multiplier)
-                bucket.full_at = max(bucket.full_at - unsent, drained)
+        void = max(0.0, self.last - now) if episode else 0.0
         if episode:
             self.last, self.latest = now, None
+        for bucket, limit in self.bounded():
+            if not bucket.daily:
+                bucket.full_at -= void
+                bucket.keep_pace(limit, multiplier, max(now, self.last))
+                bucket.full_at = max(bucket.full_at, till + bucket.depth(limit) / bucket.rate)
 
     def resume(self, now: int) -> int:
         self.follow(now)
@@ -317,7 +336,7 @@ class Model:
         self.served = max(self.served, turn)
         record = Record(start, self.plan, self.last, costs, start + self.lease_us)
         self.records[request.booking_id] = record
-        self._charge(costs, start, multiplier)
+        self._charge(costs, start, now)
         self.last, self.latest = start, request.booking_id
         return self._again(request)
 
@@ -361,16 +380,16 @@ class Model:
             return int(self.queued)
         return turn
 
-    def _charge(self, costs: dict[Dimension, float], start: int, multiplier: float) -> None:
+    def _charge(self, costs: dict[Dimension, float], start: int, now: int) -> None:
         for bucket, limit in self.bounded():
             cost = costs[bucket.dimension]
             if bucket.daily:
                 day = max(bucket.day_of(start), bucket.day)
                 bucket.used, bucket.day = bucket.used_on(day) + cost, day
             else:
-                rate = bucket.full_rate(limit) * multiplier
-                bucket.full_at = max(bucket.full_at, start) + cost / rate
+                bucket.full_at = max(bucket.full_at, start) + cost / bucket.rate
                 bucket.biggest = max(cost, bucket.biggest * 0.999)
+                bucket.keep_pace(limit, self.multiplier(now), start)
 
     def _recharge(self, bucket: Bucket, record: Record, delta: float, now: int) -> None:
         limit = self.limit(bucket)
@@ -388,9 +407,9 @@ class Model:
         bucket.estimated_sum = bucket.estimated_sum * 0.98 + estimate
 
     def bury(self, now: int) -> None:
-        """Forget whose lease ran out."""
+        """Forget whose lease ran out, or lies an age ahead since the clock went back."""
         self.records = {
             booking_id: record
             for booking_id, record in self.records.items()
-            if record.expires > now
+            if now < record.expires < now + 3_600_000_000
         }

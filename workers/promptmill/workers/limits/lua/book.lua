@@ -81,7 +81,7 @@ local function charge(costs, start)
     else
       state.at = max(state.at or 0, start) + cost / dim.rate
       state.big = max(cost, (state.big or 0) * 0.999)
-      set_pace(dim, m)
+      set_pace(dim, m, start)
     end
   end
 end

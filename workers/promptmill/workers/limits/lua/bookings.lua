@@ -5,6 +5,7 @@
 -- KEYS[4]  bookings of the account: hash booking id -> msgpack {start, plan, start before it, costs}
 --
 -- A lease counts against the in-flight cap; it dies with its worker, and its record with it.
+local FAR_US = 3600 * 1000000
 
 local function find(id)
   local raw = redis.call('HGET', KEYS[4], id)
@@ -17,14 +18,18 @@ local function close(id)
   return redis.call('HDEL', KEYS[4], id) == 1
 end
 
--- Forget dead leases, and those that a clock gone back left an age ahead.
-local function purge()
-  local dead = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 500)
+local function forget(from, to)
+  local dead = redis.call('ZRANGEBYSCORE', KEYS[3], from, to, 'LIMIT', 0, 500)
   if #dead > 0 then
     redis.call('ZREM', KEYS[3], unpack(dead))
     redis.call('HDEL', KEYS[4], unpack(dead))
   end
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], now + 3600000000, '+inf')
+end
+
+-- Forget dead leases, and those that a clock gone back left an age ahead.
+local function purge()
+  forget('-inf', now)
+  forget(now + FAR_US, '+inf')
 end
 
 -- Give the permits of an unused booking back. Those of an older plan are void: its buckets were set anew.

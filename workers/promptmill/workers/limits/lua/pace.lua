@@ -22,7 +22,7 @@ local function known(configured, told)
   return told and min(configured, told) or configured
 end
 
-local function set_pace(dim, m)
+local function set_pace(dim, m, from)
   local limit, window = dim.limit, dim.window
   local depth, spare = limit * DEPTH_US / window, nil
   if dim.kind == 'request' then
@@ -34,7 +34,12 @@ local function set_pace(dim, m)
   end
   dim.depth = depth
   dim.full_rate = max(limit * SAFETY - spare, limit / 2) / window
-  dim.rate = dim.full_rate * m
+  local rate, state = dim.full_rate * m, dim.state
+  -- Debt is tokens, not time: from now, or the latest booked start, it drains at the new rate.
+  if state.rate and state.at and state.at > from and state.rate ~= rate then
+    state.at = from + (state.at - from) * state.rate / rate
+  end
+  dim.rate, state.rate = rate, rate
 end
 
 -- -> whether it is a bucket with a limit
@@ -50,7 +55,7 @@ local function add_dim(scope, dims, place, spec, m, probe)
     place = place, name = spec[1], kind = spec[2], limit = limit, window = spec[4], offset = spec[5],
     learn = spec[6], day = spec[2] == 'day', probing = probing, state = state,
   }
-  if not dim.day then set_pace(dim, m) end
+  if not dim.day then set_pace(dim, m, max(now, scope.last or 0)) end
   dims[#dims + 1] = dim
   return not dim.day
 end

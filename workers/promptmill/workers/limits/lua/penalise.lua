@@ -40,17 +40,18 @@ if episode then
     scope.cut, scope.cut_at = m, now
   end
 end
+-- What is void was booked between now and the last start; older debt stays.
+local void = episode and max(0, (scope.last or 0) - now) or 0
+if episode then scope.last, scope.latest = now, nil end
 for i = 1, #dims do
   local dim = dims[i]
   if not dim.day then
-    set_pace(dim, m)
-    local debt = dim.state.at or 0
-    -- What is void was booked between now and the last start; older debt stays.
-    if episode then debt = debt - max(0, (scope.last or 0) - now) end
-    dim.state.at = max(debt, till + dim.depth / dim.rate)
+    local state = dim.state
+    state.at = (state.at or 0) - void
+    set_pace(dim, m, max(now, scope.last or 0))
+    state.at = max(state.at or 0, till + dim.depth / dim.rate)
   end
 end
-if episode then scope.last, scope.latest = now, nil end
 write(KEYS[1], scope)
 if whole then write(KEYS[2], account) end
 return plan_of(scope, account)

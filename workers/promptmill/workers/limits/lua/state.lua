@@ -17,7 +17,7 @@
 --          probe     requests a minute tried while no limit is known
 --          pause, why   paused until, and the reason
 --          seen      when this state was last written
---          dims      name -> { at     when the bucket will be full again
+--          dims      name -> { at     when the bucket will be full again, at `rate` a us
 --                              told   limit told by headers
 --                              big    largest cost of late
 --                              act, est   decayed sums of true and of estimated costs
