@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from celery import Celery
-from tests.services.waiting import wait_until
 
 from promptmill.schema.broker import broker_options, broker_url
 from promptmill.schema.settings import Settings
+from tests.services.waiting import wait_until
 
 
 class CeleryEvents:

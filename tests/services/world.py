@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tests.schema.scene import assert_sums
-from tests.services.running_mill import RunningMill
-
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import FINAL_STATES, JobState
 from promptmill.schema.tables import metadata
 from promptmill.simulator import Row
+from tests.schema.scene import assert_sums
+from tests.services.running_mill import RunningMill
 
 _MAY_HOLD_PROMPTS = {"job_payloads", "results", "attempt_bodies"}
 _COSTS_TOKENS = {AttemptOutcome.SUCCEEDED, AttemptOutcome.LATE}
@@ -104,7 +103,7 @@ def _assert_nothing_leaks(mill: RunningMill, events: Iterable[Any]) -> None:
 
 def _everything_that_stays(mill: RunningMill, events: Iterable[Any]) -> Iterator[tuple[str, str]]:
     for table in metadata.tables:
-        yield f"table {table}", repr(mill.sql(f"select * from {table}"))  # noqa: S608
+        yield f"table {table}", repr(mill.sql(f"select * from {table}"))
     for log in mill.logs():
         yield log.name, log.read_text(errors="replace")
     yield "events", repr(list(events))

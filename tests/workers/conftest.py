@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from promptmill.simulator import Simulator, SimulatorConfig
 from tests.schema.conftest import (
     database,
     migrated_postgres,
@@ -17,8 +19,6 @@ from tests.services.celery_events import CeleryEvents
 from tests.services.running_mill import RunningMill, Worker
 from tests.services.valkey import Valkey
 from tests.services.world import assert_world
-
-from promptmill.simulator import Simulator, SimulatorConfig
 
 __all__ = [
     "database",
@@ -59,5 +59,5 @@ def worker(mill: RunningMill, events: CeleryEvents) -> Iterator[Worker]:
     assert_world(mill, events=events.seen, unbooked=UNBOOKED)
 
 
-UNBOOKED = 1
+UNBOOKED = 0
 """the test that revokes an open call ends it before its answer came"""

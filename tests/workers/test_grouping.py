@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from tests.services.waiting import wait_until
 
 from promptmill.workers.grouping import Grouping
+from tests.services.waiting import wait_until
 
 FAR_S = 60.0
 
