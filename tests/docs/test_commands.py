@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from tests.docs.pages import PAGES, ROOT, Page, page
 
 from promptmill.producer.cli.main import VERBS, _load, main
+from tests.docs.pages import PAGES, ROOT, Page, page
 
 VERB_NAMES = [verb.name for verb in VERBS]
 RUN_VERBS = {"test", "check", "bench", "chaos", "pictures", "lock"}

@@ -4,14 +4,13 @@ import asyncio
 import re
 import tomllib
 
-from tests.docs.pages import page
-from tests.services.valkey import Valkey
-
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.limit import Booked, Dimension, Estimate, Postponed, Scope
 from promptmill.workers.limits.permits import Permits
+from tests.docs.pages import page
+from tests.services.valkey import Valkey
 
 PAGE = page("docs/rate-limits.md")
 EXAMPLE = PAGE.text.partition("## An example with numbers")[2].partition("\n## ")[0]

@@ -1,6 +1,7 @@
 """Links lead somewhere, and every page can be reached."""
 
 import pytest
+
 from tests.docs.pages import PAGES, ROOT, Page, page
 
 

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import PAGES, ROOT, Page, page
 
 from promptmill.schema.settings import Settings
 from promptmill.schema.tables import metadata
+from tests.docs.pages import PAGES, ROOT, Page, page
 
 HOUSES = ("schema", "producer", "workers", "simulator", "tests")
 FILE = re.compile(r"[\w./-]+\.(?:py|lua|md|toml|yml|sh|lock|jsonl|svg|conf|example|db|log)")

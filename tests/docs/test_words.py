@@ -2,11 +2,10 @@
 
 import re
 
-from tests.docs.pages import page
-
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import JobState
 from promptmill.workers.limits.limit import Dimension
+from tests.docs.pages import page
 
 
 def rows(name: str, heading: str) -> list[str]:
