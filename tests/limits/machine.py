@@ -9,7 +9,6 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from redis.commands.core import Script
-from tests.limits.model import Model
 
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
@@ -25,6 +24,7 @@ from promptmill.workers.limits.ledger import (
 )
 from promptmill.workers.limits.limit import Dimension, Estimate, Scope, TooLarge
 from promptmill.workers.limits.scripts import PARTS, script_text
+from tests.limits.model import Model
 
 LEASE_US = 30_000_000
 LATE_US = 250_000

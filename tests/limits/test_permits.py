@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.services.valkey import Valkey
 
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.settings import ProviderKind
@@ -19,6 +18,7 @@ from promptmill.workers.limits.limit import (
     TooLarge,
 )
 from promptmill.workers.limits.permits import Permits
+from tests.services.valkey import Valkey
 
 KINDS = {"openai": ProviderKind.OPENAI, "anthropic": ProviderKind.ANTHROPIC}
 SMALL = Estimate(100, 100)

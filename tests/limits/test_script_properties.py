@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis.commands.core import Script
 from redis.exceptions import ResponseError
-from tests.limits.machine import FEW, TIGHT, WIDE, LimiterMachine, Place
-from tests.services.valkey import Valkey
 
 from promptmill.workers.limits.scripts import PARTS, script_text
+from tests.limits.machine import FEW, TIGHT, WIDE, LimiterMachine, Place
+from tests.services.valkey import Valkey
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ SEEDED_BUGS = {
     "a call is settled twice": Bug(
         "if not close(id) or not record then return 0 end", "if not record then return 0 end"
     ),
-    "book ignores a pause": Bug("if left > horizon then", "if false then"),
+    "book ignores a pause": Bug("if left > horizon then", "if false then", FEW),
     "confirm ignores a pause": Bug("and paused(scope, account) == 0", "", FEW),
     "void bookings are sent": Bug("record[2] == plan_of(scope, account)\n", "true\n", FEW),
     "late bookings are sent": Bug("and now - record[1] <= late", ""),
