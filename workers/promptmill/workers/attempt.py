@@ -166,9 +166,11 @@ class Attempt:
         began = loop.time()
         reply = await self._served.adapter.complete(call)
         self._reply = (reply, loop.time() - began)
-        settling = asyncio.create_task(self._settle(reply))  # a slow Redis keeps no answer waiting
+        settling = asyncio.create_task(self._settle(reply))
+        if isinstance(reply, Refusal):
+            await settling  # before the limiter hears of the refusal
         report = await self._end(job, booked.scope, *self._reply)
-        await settling
+        await settling  # an answer was stored meanwhile: it waits for no slow Redis
         return report
 
     async def _settle(self, reply: Answer | Refusal) -> None:
