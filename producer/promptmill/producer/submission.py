@@ -21,10 +21,11 @@ from promptmill.producer.reading import (
     ReadOptions,
     check_input,
     open_input,
+    read_prompts,
 )
 from promptmill.producer.routing import Route, route
 from promptmill.schema.database import Database, DatabaseError, first_line
-from promptmill.schema.errors import ServiceError, UsageError
+from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
 from promptmill.schema.settings import ProviderSettings, Settings
 from promptmill.schema.states import BatchState
@@ -90,7 +91,7 @@ def submit(
     options = _with_route(request.reading, settings.providers)
     with open_input(request.source, settings.state_dir / "spool") as source:
         checked = check_input(source, options)
-        routes = _routes(checked, settings.providers)
+        routes = _routes(source, options, checked, settings.providers)
         admit({found.provider for found in routes.values()})
         batch = _new_batch(
             request,
@@ -138,12 +139,30 @@ def _with_route(options: ReadOptions, providers: Mapping[str, ProviderSettings])
     return replace(options, model=f"{found.provider}/{found.model}")
 
 
-def _routes(checked: Checked, providers: Mapping[str, ProviderSettings]) -> dict[str | None, Route]:
-    """Route each model that the lines name. Raises UsageError."""
-    if None in checked.models:
-        msg = f"{checked.models[None]:,} of {checked.rows:,} prompts name no model: give -m MODEL"
-        raise UsageError(msg)
-    return {model: route(model, providers) for model in checked.models if model is not None}
+def _routes(
+    source: Input,
+    options: ReadOptions,
+    checked: Checked,
+    providers: Mapping[str, ProviderSettings],
+) -> dict[str | None, Route]:
+    """Route each model that the lines name. Raises InputError at the first line that cannot be."""
+    routes: dict[str | None, Route] = {}
+    for model, prompts in checked.models.items():
+        try:
+            if model is None:
+                msg = f"{prompts:,} of {checked.rows:,} prompts name no model"
+                raise UsageError(msg)
+            routes[model] = route(model, providers)
+        except UsageError as error:
+            asking = (one.position for one in read_prompts(source, options) if one.model == model)
+            raise InputError(
+                problem=str(error),
+                file=source.name,
+                line=next(asking, 0),
+                value=model or "",
+                fix="give -m MODEL for all lines, or name a model in each that somebody answers",
+            ) from None
+    return routes
 
 
 def _new_batch(
