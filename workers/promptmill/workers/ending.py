@@ -101,5 +101,5 @@ def what(refusal: Refusal) -> str:
 def _ok(attempted: Attempted) -> str:
     usage, cost = attempted.usage, attempted.cost_micros
     tokens = f" in={usage.input_tokens} out={usage.output_tokens}" if usage else ""
-    dollars = f" ${cost / 1e6:.4f}" if cost is not None else ""
+    dollars = f" ${cost / 1e6:.6f}" if cost is not None else ""
     return f"ok{tokens}{dollars}"

@@ -5,6 +5,7 @@ countdown would be redelivered after the visibility timeout and run again, so a 
 in SQL (dispatch hints it when it is due) and a short one is a timer of this process.
 """
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,7 +45,7 @@ class CompletePrompt(Task):  # type: ignore[type-arg]  # generic in the stubs on
         hint = Hint(job_id, dispatch_no)
         report = await_(CompletePrompt.runtime.complete(self.provider, hint))
         if report.retry_in_s is not None:
-            # Celery would show the bare arguments of a retry: pass on what is shown now.
+            # Celery would show the bare arguments of a retry: pass on what dispatch would show.
             shown: dict[str, Any] = {"argsrepr": _shown(self.request), "kwargsrepr": ""}
             raise self.retry(countdown=report.retry_in_s, exc=JobFailed(report.text), **shown)
         if report.failed:
@@ -65,7 +66,8 @@ class CompletePrompt(Task):  # type: ignore[type-arg]  # generic in the stubs on
 
 
 def _shown(request: Any) -> str:
-    return str(request.argsrepr)
+    """Name the prompt as dispatch did, with the number of the next attempt at its end."""
+    return re.sub(r"\d+$", lambda attempt: str(int(attempt[0]) + 1), str(request.argsrepr))
 
 
 def forget_revoked(request: Any = None, **_: Any) -> None:
