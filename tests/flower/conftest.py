@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from promptmill.simulator import Simulator, SimulatorConfig
 from tests.flower.monitor import Monitor
 from tests.services.running_mill import ANTHROPIC, OPENAI, RunningMill
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
-
-from promptmill.simulator import Simulator, SimulatorConfig
 
 _TRAP = "from pathlib import Path\nPath('flowerconfig.ran').touch()\nbasic_auth = []\n"
 _LAST_SEEN = {"SUCCESS": 28, "FAILURE": 1, "RETRY": 1}

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from promptmill.simulator import Simulator
 from tests.flower.monitor import Monitor, queue_lengths
 from tests.services.running_mill import ANTHROPIC, OPENAI, RunningMill
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
-
-from promptmill.simulator import Simulator
 
 
 def test_the_broker_page_counts_hints_over_a_unix_socket(

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from tests.flower.conftest import Watched
 
 from promptmill.producer.cli.flower import choose_login
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.settings import load_settings
+from tests.flower.conftest import Watched
 
 PAGES = ("/", "/workers", "/workers?json=1", "/tasks", "/tasks/datatable", "/task/job-1", "/broker")
 EVERYWHERE = "0.0.0.0"  # noqa: S104  what is tested

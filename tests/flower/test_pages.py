@@ -47,7 +47,7 @@ def test_rows_are_found_by_batch_and_state(watched: Watched) -> None:
 def test_the_tasks_page_has_the_columns_and_a_link_to_each_task(watched: Watched) -> None:
     page = watched.flower.get("/tasks")
     columns = re.findall(r'data-column="(\w+)"', page.text)
-    assert ",".join(columns) == "uuid,name,args,state,retries,result,runtime,received,worker"
+    assert ",".join(columns) == "uuid,name,args,state,result,runtime,received,worker"
 
 
 def test_a_task_has_a_page_of_its_own(watched: Watched) -> None:

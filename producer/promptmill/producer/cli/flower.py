@@ -25,7 +25,7 @@ def flower(
     """Show workers, tasks and queues in a browser; read-only, behind a password."""
     settings = load_settings()
     login = choose_login(settings, host)
-    port = _free_port(host, port)
+    port = free_port(host, port)
     given = "" if settings.flower_basic_auth is None else "  (login: PROMPTMILL_FLOWER_BASIC_AUTH)"
     user, _, password = login.partition(":")
     note(f"http://{_in_url(host)}:{port}{given or f'  user {user}  password {password}'}")
@@ -69,7 +69,7 @@ def choose_login(settings: Settings, host: str) -> str:
     raise SettingsError(msg)
 
 
-def _free_port(host: str, port: int) -> int:
+def free_port(host: str, port: int) -> int:
     """Return *port*, or a free one for 0. Raises ServiceError where nobody can listen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

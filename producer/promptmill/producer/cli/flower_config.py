@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 read_only = True
-tasks_columns = "uuid,name,args,state,retries,result,runtime,received,worker"
+tasks_columns = "uuid,name,args,state,result,runtime,received,worker"  # args tells the attempt
 natural_time = True
 max_tasks = 20_000  # 5 kB each; what happened before is asked in SQL
 purge_offline_workers = 86_400  # seconds; a worker that starts again has another name
