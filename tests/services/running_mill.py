@@ -87,6 +87,8 @@ class RunningMill:
     simulator: Simulator
     database_url: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    vendors: Sequence[str] = ()
+    """further providers, which speak as OpenAI does"""
 
     def __post_init__(self) -> None:
         self.canary = f"canary{uuid.uuid4().hex}"
@@ -258,7 +260,12 @@ class RunningMill:
         text = f"prompt{self.canary} number {n} {say}"
         request = {"messages": [{"role": "user", "content": text}], "max_tokens": 60, **body}
         return NewJob(
-            n + 1, f"row-{n}", provider, model or MODELS[provider], json.dumps(request), f"{n:064x}"
+            n + 1,
+            f"row-{n}",
+            provider,
+            model or MODELS.get(provider, MODELS[OPENAI]),
+            json.dumps(request),
+            f"{n:064x}",
         )
 
     def _make_environment(self) -> dict[str, str]:
@@ -270,6 +277,7 @@ class RunningMill:
             "LOG_LEVEL": "debug",
             **FAST,
             **({"DATABASE_URL": self.database_url} if self.database_url else {}),
+            **self._vendor_settings(),
             **self.env,
         }
         urls = {
@@ -282,3 +290,15 @@ class RunningMill:
         paths = os.pathsep.join([inherited["PYTHONPATH"], str(ROOT)])
         named = {f"PROMPTMILL_{name}": value for name, value in ours.items()}
         return {**inherited, **keys, **bases, **named, "PYTHONPATH": paths}
+
+    def _vendor_settings(self) -> dict[str, str]:
+        return {
+            f"PROVIDERS__{name.upper()}__{setting}": value
+            for name in self.vendors
+            for setting, value in {
+                "KIND": OPENAI,
+                "API_KEY": self.key(name),
+                "BASE_URL": self.simulator.openai_url,
+                "LIMITS__RPM": "600k",
+            }.items()
+        }
