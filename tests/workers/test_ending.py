@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from promptmill.workers.limits.permits import Permits
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
-from promptmill.workers.served import serve
+from promptmill.workers.served import Served, serve
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
 
@@ -36,8 +36,17 @@ def recorder(scene: Scene) -> Iterator[Recorder]:
     recorder.stop(10)
 
 
+async def do_not_pause(_served: Served, _refusal: Refusal) -> None:
+    """Leave SQL as it is."""
+
+
 def end_with(
-    reply: Answer | Refusal, scene: Scene, recorder: Recorder, valkey: Valkey
+    reply: Answer | Refusal,
+    scene: Scene,
+    recorder: Recorder,
+    valkey: Valkey,
+    *,
+    pause: Callable[[Served, Refusal], Awaitable[None]] = do_not_pause,
 ) -> tuple[Report, int, int]:
     """Claim a new job and end it with *reply*; return the report, the job and the fence."""
     (hint,) = scene.queue(scene.load())
@@ -56,7 +65,7 @@ def end_with(
             call_timeout_s=1.0,
             slots=asyncio.Semaphore(1),
             rng=random.Random(1),
-            pause=lambda _served, _refusal: None,
+            pause=pause,
         )
         try:
             return await end(
@@ -134,3 +143,18 @@ def test_the_hint_of_a_held_job_is_stale(scene: Scene, recorder: Recorder, valke
     _report, job_id, _fence = end_with(answer, scene, recorder, valkey)
     job = scene.job(job_id)
     assert scene.claim(Hint(job_id, job.dispatch_no)) == {}
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.MONEY, ErrorKind.KEY])
+def test_the_key_is_stopped_before_its_job_is_put_back(
+    scene: Scene, recorder: Recorder, valkey: Valkey, kind: ErrorKind
+) -> None:
+    states = []
+
+    async def pause(_served: Served, _refusal: Refusal) -> None:
+        await asyncio.sleep(0.05)
+        states.append(scene.sql("select state from jobs")[0].state)
+
+    _report, job_id, _fence = end_with(Refusal(kind, "no"), scene, recorder, valkey, pause=pause)
+    assert states == [2]
+    assert scene.job(job_id).state == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from promptmill.schema.settings import RetrySettings
@@ -35,7 +35,7 @@ class Bench:
     slots: asyncio.Semaphore
     """one for each call that may be open"""
     rng: random.Random
-    pause: Callable[[Served, Refusal], None]
-    """stop a key in SQL, with the reason"""
+    pause: Callable[[Served, Refusal], Awaitable[None]]
+    """stop a key in SQL, with the reason; it holds when this returns"""
     draining: bool = False
     """nothing is sent any more"""

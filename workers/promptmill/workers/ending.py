@@ -39,7 +39,8 @@ async def end(
             reason=what(outcome.refusal),
         )
     if isinstance(outcome, deciding.Stopped):
-        bench.pause(served, outcome.refusal)
+        # Before the job is put back and its slot is free, or the next call goes out unpaused.
+        await asyncio.shield(bench.pause(served, outcome.refusal))
     try:
         moved = await asyncio.shield(
             bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))

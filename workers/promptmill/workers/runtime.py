@@ -13,8 +13,8 @@ from typing import Any
 import httpx2
 
 from promptmill.schema.broker import redis_url
-from promptmill.schema.database import Database
-from promptmill.schema.errors import SettingsError
+from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.hint import Hint
 from promptmill.schema.migrate import require_current
 from promptmill.schema.pauses import pause_provider
@@ -78,7 +78,7 @@ class Runtime:
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
         for name, reason in self._missing.items():
-            await asyncio.to_thread(self._pause_in_sql, name, NO_KEY, "key", reason)
+            await asyncio.to_thread(self._pause_in_sql, name, NO_KEY, "key", f"key: {reason}")
 
     async def complete(self, provider: str, hint: Hint) -> Report:
         """Take the job of *hint* as far as it goes now."""
@@ -177,14 +177,15 @@ class Runtime:
     def _take_name(self, worker_id: str) -> None:
         self.bench.recorder.worker_id = worker_id
 
-    def _pause(self, served: Served, refusal: Refusal) -> None:
+    async def _pause(self, served: Served, refusal: Refusal) -> None:
         """Stop a key that has no money or is refused, for all workers, until told."""
         reason = f"{refusal.kind}: {refusal.message or refusal.code or refusal.http_status}"
-        self._spawn(
-            asyncio.to_thread(
+        try:
+            await asyncio.to_thread(
                 self._pause_in_sql, served.name, served.fingerprint, refusal.kind, reason
             )
-        )
+        except (DatabaseError, ServiceError) as error:
+            _log.error("pause not written, the next refusal will try: %s", type(error).__name__)
 
     def _pause_in_sql(self, provider: str, fingerprint: str, kind: str, reason: str) -> None:
         _log.error("%s paused: %s", provider, reason)
