@@ -91,6 +91,7 @@ def take_terminal() -> None:
     console.print(Text.from_ansi("\x1b[2m$\x1b[0m \x1b[1m./run demo\x1b[0m"))
     for line in screen(output.rstrip().replace(folder, "~/promptmill")):
         console.print(Text.from_ansi(line))
+    console.print()  # or the last line is cut at its foot
     svg = console.export_svg(title="promptmill")
     # A picture asks no other site for its font.
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
