@@ -56,8 +56,8 @@ _ASKS = (
     "Is '{thing}' a good name for a boat? Answer in a sentence.",
 )
 _QUERY = """select provider, model, count(*) as answers, sum(output_tokens) as output_tokens,
-  round(avg(latency_ms)) as mean_ms
-from promptmill_results where batch_id = {batch_id} group by provider, model order by provider"""
+    cast(avg(latency_ms) as int) as mean_ms from promptmill_results
+    where batch_id = {batch_id} group by provider, model order by provider"""
 
 
 def demo(
@@ -83,6 +83,7 @@ def demo(
             f"✓ batch {stored.batch_id}     {stored.total:,} prompts;"
             " Ctrl-C stops, the same command goes on"
         )
+        used_before = _tokens_used(database, stored.batch_id)
         try:
             progress = answer_here(
                 settings,
@@ -94,7 +95,7 @@ def demo(
             )
         except Interrupted:
             raise typer.Exit(EXIT_INTERRUPTED) from None
-        bill_is_right = _compare_bill(database, stored.batch_id, urls["url"])
+        bill_is_right = _compare_bill(database, stored.batch_id, urls["url"], used_before)
     overall = progress.overall
     note(
         f"✓ {overall.succeeded:,} of {overall.total:,} answered"
@@ -106,13 +107,21 @@ def demo(
     raise typer.Exit(exit_code(progress) if bill_is_right else 1)
 
 
-def _compare_bill(database: Database, batch_id: int, url: str) -> bool:
-    """Hold what the simulator charged against what the attempts say."""
-    with urllib.request.urlopen(f"{url}/_simulator/bill/summary", timeout=10) as reply:  # noqa: S310
-        billed = json.loads(reply.read())["total"]
+def _tokens_used(database: Database, batch_id: int) -> tuple[int, int]:
+    """Sum the tokens, in and out, of all attempts of a batch."""
     with database.read() as connection:
         usage = batch_usage(connection, batch_id)
-    ours = (sum(u.input_tokens for u in usage), sum(u.output_tokens for u in usage))
+    return sum(used.input_tokens for used in usage), sum(used.output_tokens for used in usage)
+
+
+def _compare_bill(
+    database: Database, batch_id: int, url: str, used_before: tuple[int, int]
+) -> bool:
+    """Hold what this simulator charged against what the attempts say since it started."""
+    with urllib.request.urlopen(f"{url}/_simulator/bill/summary", timeout=10) as reply:  # noqa: S310
+        billed = json.loads(reply.read())["total"]
+    used = _tokens_used(database, batch_id)
+    ours = (used[0] - used_before[0], used[1] - used_before[1])
     theirs = (billed["input_tokens"], billed["output_tokens"])
     if not billed["requests"]:
         note("✓ bill        nothing was asked: this batch had its answers (--new asks again)")
@@ -123,8 +132,8 @@ def _compare_bill(database: Database, batch_id: int, url: str) -> bool:
         )
         return False
     note(
-        f"✓ bill        the simulator charged {theirs[0]:,} tokens in and {theirs[1]:,} out for"
-        f" {billed['requests']:,} requests; the attempts say the same"
+        f"✓ bill        {theirs[0]:,} tokens in and {theirs[1]:,} out for {billed['requests']:,}"
+        " requests: what the simulator charged is what the attempts say"
     )
     return True
 
