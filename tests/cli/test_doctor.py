@@ -1,0 +1,99 @@
+"""`promptmill doctor`: each part with a line, and what to do about those that miss."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from promptmill.schema.database import Database
+from promptmill.schema.host import host_identity, new_owner
+from promptmill.schema.presence import register_worker, seize_lead
+from tests.cli.promptmill import Here, Said
+from tests.schema.scene import Scene
+from tests.services.valkey import Valkey
+
+KEY = "sk-never-shown-1234567890"
+
+
+def parts(said: Said) -> dict[str, dict[str, str]]:
+    return {check["part"]: check for check in said.objects}
+
+
+def test_all_parts_of_a_fresh_laptop_are_told_without_making_any(promptmill: Here) -> None:
+    said = promptmill("doctor", "--json")
+    assert said.code == 0
+    found = parts(said)
+    assert found["sql"]["verdict"] == "note"
+    assert "promptmill submit" in found["sql"]["to_do"]
+    assert found["redis"]["verdict"] == "ok"
+    assert "OPENAI_API_KEY" in found["key openai"]["to_do"]
+    assert not list(Path().iterdir())
+
+
+def test_settings_are_named_and_keys_are_fingerprints(
+    promptmill: Here, scene: Scene, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("PROMPTMILL_REDIS_URL", valkey.url)
+    said = promptmill("doctor")
+    assert said.code == 0, said.out
+    assert KEY not in said.out + said.err
+    assert "OPENAI_API_KEY (environment)" in said.out
+    assert "✓ key openai" in said.out
+    assert "fingerprint" in said.out
+    assert "none leads" in said.out
+
+
+def test_workers_and_the_leader_are_judged_by_their_beats(
+    promptmill: Here, scene: Scene, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_WORKER__BEAT_S", "0.01")
+    monkeypatch.setenv("PROMPTMILL_DISPATCH__LEADER_S", "0.05")
+    with database.write() as connection:
+        register_worker(
+            connection,
+            worker_id="w1",
+            host=host_identity(),
+            pid=os.getpid(),
+            version="1",
+            keys={"openai": "abc"},
+            concurrency=7,
+        )
+        seize_lead(connection, "dispatch", owner=new_owner(), seen=None)
+    found = parts(promptmill("doctor", "--json"))
+    assert f"process {os.getpid()} for openai (key abc) is gone" in found["worker"]["found"]
+    assert "is gone" in found["dispatcher"]["found"]
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "part"),
+    [
+        ("REDIS_URL", "redis://:secret@127.0.0.1:1/0", "redis"),
+        ("DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/x", "sql"),
+    ],
+)
+def test_a_service_that_is_away_is_bad_and_ill(
+    name: str, url: str, part: str, promptmill: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"PROMPTMILL_{name}", url)
+    said = promptmill("doctor", "--json")
+    assert said.code == 1
+    assert parts(said)[part]["verdict"] == "bad"
+    health = promptmill("doctor", "--health")
+    assert health.code == 1
+    assert health.err.startswith(f"{part}: ")
+    assert "secret" not in said.out + said.err + health.err
+
+
+def test_a_healthy_container_is_silent(
+    promptmill: Here, scene: Scene, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_REDIS_URL", valkey.url)
+    assert promptmill("doctor", "--health") == Said(0, "", "")
+
+
+def test_a_wrong_setting_is_named(promptmill: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPTMILL_WORKER__BEAT", "3")
+    said = promptmill("doctor")
+    assert said.code == 2
+    assert "worker.beat" in said.err

@@ -1,0 +1,165 @@
+"""`ls`, `status`, `results` and `sql`: what they tell of a batch that is half done."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from promptmill.producer.opening import opened
+from promptmill.schema.pauses import pause_provider
+from promptmill.schema.settings import Settings
+from tests.cli.promptmill import Here, typed
+from tests.schema.scene import Scene
+from tests.submit.inputs import answer, claim_all, hold_back, refuse, write_batch
+
+EVIL = "ok \x1b[2J\x9b31m\u202e[bold]%s {x}\nnext"
+
+
+@pytest.fixture
+def batch_id(promptmill: Here, scene: Scene) -> int:
+    """Six prompts: two answered, two failed, one held, one to be done."""
+    batch = int(promptmill("submit", write_batch(Path("in.jsonl"), 6)).out)
+    one, two, three, four, five = claim_all(scene, batch, most=5).items()
+    answer(scene, *one, text=EVIL)
+    answer(scene, *four, text="four")
+    refuse(scene, *two)
+    refuse(scene, *three)
+    hold_back(scene, *five)
+    return batch
+
+
+def test_batches_are_listed_the_latest_first(
+    batch_id: int, promptmill: Here, tmp_path: Path
+) -> None:
+    promptmill("submit", write_batch(tmp_path / "other.jsonl", 1))
+    listed = promptmill("ls", "--json").objects
+    assert [row["name"] for row in listed] == ["other.jsonl", "in.jsonl"]
+    told = listed[1]
+    assert (told["batch"], told["state"], told["total"], told["left"]) == (batch_id, "open", 6, 1)
+    assert (told["succeeded"], told["failed"]) == (2, 3)
+    assert len(promptmill("ls", "-n", 1).out.splitlines()) == 2
+
+
+def test_status_tells_counts_usage_failures_and_what_to_do(batch_id: int, promptmill: Here) -> None:
+    (told,) = promptmill("status", "--json").objects
+    assert (told["batch"], told["total"], told["succeeded"], told["failed"]) == (batch_id, 6, 2, 3)
+    assert (told["input_tokens"], told["output_tokens"], told["cost_usd"]) == (200, 40, 0.003)
+    assert [model["name"] for model in told["models"]] == ["openai gpt-4o-mini"]
+    by_kind = {group["error_kind"]: group for group in told["failures"]}
+    assert {kind: group["jobs"] for kind, group in by_kind.items()} == {"request": 2, "unknown": 1}
+    assert by_kind["request"]["custom_id"] == "a2"
+    assert "mend these lines" in by_kind["request"]["what_to_do"]
+    assert f"promptmill retry {batch_id}" in by_kind["unknown"]["what_to_do"]
+    assert told["without_worker"] == ["openai"]
+
+
+def test_status_for_people_fits_100_columns(batch_id: int, promptmill: Here) -> None:
+    said = promptmill("status", batch_id)
+    assert said.code == 0
+    assert max(map(len, said.out.splitlines())) <= 100
+    assert "2 failed: request, such as a2" in said.out
+    assert "1 quarantined: unknown timeout, such as a5" in said.out
+    assert "start `promptmill worker openai`" in said.out
+
+
+def test_status_tells_of_pauses_and_how_to_end_them(
+    batch_id: int, promptmill: Here, settings: Settings
+) -> None:
+    with opened(settings) as database, database.write() as connection:
+        refused, name = "key: refused", "openai"
+        pause_provider(connection, provider=name, kind="key", reason=refused, fingerprint="abc")
+        pause_provider(connection, provider=name, kind="rate", reason="429", model="x", seconds=600)
+    promptmill("pause", batch_id, "--reason", "lunch")
+    (told,) = promptmill("status", batch_id, "--json").objects
+    assert (told["state"], told["paused_reason"]) == ("paused", "lunch")
+    advice = {pause["kind"]: pause["what_to_do"] for pause in told["pauses"]}
+    assert "OPENAI_API_KEY" in advice["key"]
+    assert "promptmill resume openai" in advice["key"]
+    assert advice["rate"] == "goes on by itself"
+    shown = promptmill("status", batch_id).out
+    assert "paused: lunch" in shown
+    assert "openai paused (key abc): key: refused" in shown
+
+
+def test_results_come_in_the_order_of_the_input(batch_id: int, promptmill: Here) -> None:
+    found = promptmill("results", batch_id, "--json").objects
+    assert [(one["custom_id"], one["text"]) for one in found] == [("a1", EVIL), ("a4", "four")]
+    assert (found[0]["cost_usd"], found[0]["state"]) == (0.0015, "succeeded")
+    assert len(promptmill("results", "-n", 1, "--json").objects) == 1
+
+
+def test_failures_are_shown_in_place_of_answers(batch_id: int, promptmill: Here) -> None:
+    found = promptmill("results", "--failed").objects
+    assert [(one["custom_id"], one["error_kind"]) for one in found] == [
+        ("a2", "request"),
+        ("a3", "request"),
+        ("a5", "unknown"),
+    ]
+
+
+def test_a_terminal_gets_a_table_and_no_control_characters(
+    batch_id: int, promptmill: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    query = "select custom_id, text from promptmill_results order by position"
+    for arguments in (("results",), ("sql", query)):
+        shown = promptmill(*arguments).out
+        assert "ok [2J31m[bold]%s {x} next" in shown
+        assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
+    assert "\x9b" not in promptmill("results", "--json").out
+
+
+@pytest.mark.parametrize("verb", ["status", "results", "retry"])
+def test_a_batch_that_is_not_there_is_named(verb: str, promptmill: Here, scene: Scene) -> None:
+    assert promptmill(verb, 99).err == "error: there is no batch 99: `promptmill ls` lists them\n"
+    assert "there is no batch yet" in promptmill(verb).err
+
+
+def test_sql_gives_csv_to_a_pipe_and_json_lines(batch_id: int, promptmill: Here) -> None:
+    query = "select custom_id, text, cost_usd, tool_calls from promptmill_results order by position"
+    rows = list(csv.reader(io.StringIO(promptmill("sql", query).out)))
+    assert rows[0] == ["custom_id", "text", "cost_usd", "tool_calls"]
+    assert (rows[1][:2], float(rows[1][2]), rows[1][3]) == (["a1", EVIL], 0.0015, "")
+    found = promptmill("sql", query, "--json").objects
+    assert found[1] == {"custom_id": "a4", "text": "four", "cost_usd": 0.0015, "tool_calls": None}
+
+
+def test_sql_takes_what_a_statement_may_have_in_it(batch_id: int, promptmill: Here) -> None:
+    query = "select '100%', ':x', '%(x)s', '{now}' from promptmill_batches where name like '%n%'"
+    assert promptmill("sql", query).out.splitlines()[1:] == ["100%,:x,%(x)s,{now}"]
+    assert promptmill("sql", f"select {batch_id} as n -- {batch_id}", "--json").objects == [
+        {"n": batch_id}
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "selec 1",
+        "select * from nothing",
+        "delete from jobs",
+        "update jobs set attempts = 1 returning id",
+        "drop table jobs",
+        "select 1; delete from jobs",
+        "commit",
+        "",
+    ],
+)
+def test_sql_refuses_what_is_no_select(
+    statement: str, batch_id: int, promptmill: Here, scene: Scene
+) -> None:
+    said = promptmill("sql", statement)
+    assert said.code == 2
+    assert said.err.startswith("error: ")
+    assert "Traceback" not in said.err
+    assert scene.count("jobs") == 6
+
+
+def test_sql_gives_all_rows_of_a_long_result(batch_id: int) -> None:
+    numbers = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 300000)"
+    said = typed("sql", f"{numbers} select i from n", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out.splitlines()[-1]) == {"i": 300_000}
