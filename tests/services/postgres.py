@@ -18,10 +18,10 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import sql
-from tests.services import keeper
-from tests.services.waiting import wait_until
 
 from promptmill.producer.embedded.share import UserShare, alone
+from tests.services import keeper
+from tests.services.waiting import wait_until
 
 _NUMBERS = itertools.count()
 _FAST = {
@@ -59,6 +59,13 @@ class Postgres:
     def drop_database(self, name: str) -> None:
         """Drop a database, ending whatever is still connected to it."""
         self._say("drop database {} with (force)", name)
+
+    def cut_connections(self, url: str) -> None:
+        """End all connections to the database of *url*, as a restart of the server does."""
+        name = url.rpartition("@/")[2].partition("?")[0]
+        self._say(
+            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        )
 
     def __enter__(self) -> Self:
         self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """A real Valkey of a test's own, on a unix socket, from the wheel."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Self
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from tests.services import keeper
-from tests.services.waiting import wait_until
 
 from promptmill.producer.embedded.binaries import bundled_binary
 from promptmill.producer.embedded.share import UserShare
 from promptmill.schema.redis_urls import kombu_url, socket_url
+from tests.services import keeper
+from tests.services.waiting import wait_until
 
 
 class Valkey:
@@ -76,6 +77,10 @@ class Valkey:
             self.client.shutdown(nosave=True)
             wait_until(lambda: not self.is_up(), "the stopped Valkey to be gone")
         self._leave()
+
+    def forget(self) -> None:
+        """Remove the data of a server that is not running: it comes back empty."""
+        shutil.rmtree(self._folder / "data")
 
     def flush(self) -> None:
         """Empty every database, and drop all other clients' scripts."""
