@@ -20,7 +20,7 @@ COMMAND = re.compile(r"\s*(?:\$ )?(promptmill|\./run) (.+)")
 
 def commands(page_: Page) -> Iterator[list[str]]:
     """Find each `promptmill …` and `./run …` of a page, as words."""
-    shown = list(page_.spans)
+    shown = page_.spans + re.findall(r"^ {4}(\S.+)", page_.prose, re.MULTILINE)
     for language in ("sh", "console", "text", ""):
         shown += (line for block in page_.blocks(language) for line in block.splitlines())
     for line in shown:
