@@ -1,0 +1,75 @@
+"""`promptmill run`, from a file of prompts to rows in SQL."""
+
+import json
+from collections import Counter
+
+from tests.acceptance.laptop import EXAMPLES, Laptop, living
+from tests.services.waiting import wait_until
+
+
+def test_a_batch_file_is_answered_once_and_its_rows_are_in_sql(laptop: Laptop) -> None:
+    typed = laptop.promptmill("run", EXAMPLES / "batch.jsonl")
+    assert typed.code == 0, typed.err
+    answered = laptop.sql("select custom_id, text from promptmill_results order by position")
+    assert [custom_id for custom_id, _text in answered] == [f"request-{n}" for n in range(1, 21)]
+    assert all(text for _custom_id, text in answered)
+    assert laptop.simulator.summary().total.requests == 20
+    assert "20 of 20 done" in typed.err
+    assert "20 of 20 answered, 0 failed" in typed.err
+    assert typed.out == ""
+
+    again = laptop.promptmill("run", EXAMPLES / "batch.jsonl")
+    assert again.code == 0, again.err
+    assert laptop.simulator.summary().total.requests == 20
+
+
+def test_rows_with_a_template_are_answered_and_progress_is_told_in_json(laptop: Laptop) -> None:
+    words = ["-m", "claude-haiku-4-5", "-p", "Sentiment of: {text}", "--json"]
+    typed = laptop.promptmill("run", EXAMPLES / "reviews.jsonl", *words)
+    assert typed.code == 0, typed.err
+    events = [json.loads(line) for line in typed.out.splitlines()]
+    assert [event["event"] for event in events[:-1]] == ["progress"] * (len(events) - 1)
+    last = events[-1]
+    assert (last["event"], last["succeeded"], last["total"]) == ("finished", 60, 60)
+    assert last["output_tokens"] == laptop.simulator.summary().total.output_tokens
+    assert laptop.count("promptmill_results where provider = 'anthropic'") == 60
+    assert len({row.prompt_sha256 for row in laptop.simulator.bill()}) == 60
+
+
+def test_a_prompt_that_is_refused_fails_alone_and_says_why(laptop: Laptop) -> None:
+    laptop.simulator.add_fault("invalid_request", contains="number 3 ")
+    prompts = laptop.write_prompts(10)
+    typed = laptop.promptmill("run", prompts, "-m", "gpt-4o-mini", "-p", "Answer: {text}")
+    assert typed.code == 3, typed.err
+    assert "9 of 10 answered, 1 failed" in typed.err
+    assert laptop.simulator.summary().total.requests == 10
+
+    failed = laptop.promptmill("results", "--failed", "--json")
+    (row,) = map(json.loads, failed.out.splitlines())
+    assert (row["custom_id"], row["error_kind"]) == ("q3", "request")
+    assert row["error_text"]
+    view = "select custom_id, error_kind, http_status, error_text from promptmill_failures"
+    assert laptop.sql(view) == [("q3", "request", 400, row["error_text"])]
+
+
+def test_runs_at_the_same_time_in_one_folder_share_the_valkey_and_all_finish(
+    laptop: Laptop,
+) -> None:
+    laptop.simulator.configure(latency_s=0.3)
+    files = [laptop.write_prompts(count, f"{count}.jsonl") for count in (30, 60)]
+    both = [
+        laptop.begin("run", file, "-m", "gpt-4o-mini", "-p", "Answer: {text}", "-c", "5")
+        for file in files
+    ]
+    wait_until(lambda: laptop.count("workers") == 2, "a worker of each", timeout=40)
+    families = [running.family() for running in both]
+    (valkey,) = laptop.valkeys()
+    assert sum(valkey in family for family in families) == 1
+    for running in both:
+        typed = running.ended()
+        assert typed.code == 0, typed.err
+    asked = Counter(row.prompt_sha256 for row in laptop.simulator.bill())
+    assert len(asked) == 90
+    assert set(asked.values()) == {1}
+    assert laptop.count("promptmill_results") == 90
+    assert not set.union(*families) & living().keys()
