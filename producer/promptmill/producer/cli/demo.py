@@ -28,7 +28,7 @@ from promptmill.producer.submission import SubmitRequest, submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.migrate import upgrade
-from promptmill.schema.reading import batch_usage
+from promptmill.schema.reading import batch_usage, latest_batches
 from promptmill.schema.settings import PREFIX, Settings, load_settings
 
 _MODELS = ("gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash")
@@ -83,7 +83,7 @@ def demo(
             f"✓ batch {stored.batch_id}     {stored.total:,} prompts;"
             " Ctrl-C stops, the same command goes on"
         )
-        used_before = _tokens_used(database, stored.batch_id)
+        used_before = _tokens_used(database)
         try:
             progress = answer_here(
                 settings,
@@ -95,7 +95,7 @@ def demo(
             )
         except Interrupted:
             raise typer.Exit(EXIT_INTERRUPTED) from None
-        bill_is_right = _compare_bill(database, stored.batch_id, urls["url"], used_before)
+        bill_is_right = _compare_bill(database, urls["url"], used_before)
     overall = progress.overall
     note(
         f"✓ {overall.succeeded:,} of {overall.total:,} answered"
@@ -107,20 +107,19 @@ def demo(
     raise typer.Exit(exit_code(progress) if bill_is_right else 1)
 
 
-def _tokens_used(database: Database, batch_id: int) -> tuple[int, int]:
-    """Sum the tokens, in and out, of all attempts of a batch."""
+def _tokens_used(database: Database) -> tuple[int, int]:
+    """Sum the tokens, in and out, of all attempts: a batch left open by an earlier demo goes on."""
     with database.read() as connection:
-        usage = batch_usage(connection, batch_id)
-    return sum(used.input_tokens for used in usage), sum(used.output_tokens for used in usage)
+        batches = latest_batches(connection, most=sys.maxsize)
+        used = [one for batch in batches for one in batch_usage(connection, batch.id)]
+    return sum(one.input_tokens for one in used), sum(one.output_tokens for one in used)
 
 
-def _compare_bill(
-    database: Database, batch_id: int, url: str, used_before: tuple[int, int]
-) -> bool:
+def _compare_bill(database: Database, url: str, used_before: tuple[int, int]) -> bool:
     """Hold what this simulator charged against what the attempts say since it started."""
     with urllib.request.urlopen(f"{url}/_simulator/bill/summary", timeout=10) as reply:  # noqa: S310
         billed = json.loads(reply.read())["total"]
-    used = _tokens_used(database, batch_id)
+    used = _tokens_used(database)
     ours = (used[0] - used_before[0], used[1] - used_before[1])
     theirs = (billed["input_tokens"], billed["output_tokens"])
     if not billed["requests"]:
