@@ -1,4 +1,4 @@
-"""How fast a batch moves: answers a second over the last while, and what is left of it."""
+"""How fast a batch moves: answers a second, of late and over all, and what is left of it."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -7,27 +7,48 @@ _WINDOW_S = 20.0
 
 
 @dataclass(slots=True)
+class _Course:
+    """What was seen of one name: (seconds, jobs done) of late, and where it began and last moved."""
+
+    late: deque[tuple[float, int]] = field(default_factory=deque)
+    began: tuple[float, int] = (0.0, 0)
+    moved: tuple[float, int] = (0.0, 0)
+
+
+@dataclass(slots=True)
 class Rates:
     """Remembers what was done when, by name (a provider, or all)."""
 
     window_s: float = _WINDOW_S
-    _seen: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
+    _seen: dict[str, _Course] = field(default_factory=dict)
 
     def saw(self, name: str, done: int, *, at: float) -> None:
         """Note that *done* jobs had ended at *at*, in seconds of a monotonic clock."""
-        seen = self._seen.setdefault(name, deque())
-        seen.append((at, done))
-        while len(seen) > 2 and at - seen[0][0] > self.window_s:
-            seen.popleft()
+        here = (at, done)
+        course = self._seen.setdefault(name, _Course(began=here, moved=here))
+        if course.moved == course.began:
+            course.began = course.moved = (at, course.began[1])  # nothing has moved yet
+        if done != course.moved[1]:
+            course.moved = here
+        course.late.append(here)
+        while len(course.late) > 2 and at - course.late[0][0] > self.window_s:
+            course.late.popleft()
 
     def per_second(self, name: str) -> float:
-        """Jobs a second over the window; 0 while nothing is known."""
-        seen = self._seen.get(name, deque())
-        if len(seen) < 2 or seen[-1][0] <= seen[0][0]:
-            return 0.0
-        return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
+        """Jobs a second of late; 0 while nothing is known."""
+        course = self._seen.get(name)
+        return _slope(course.late[0], course.late[-1]) if course else 0.0
+
+    def mean(self, name: str) -> float:
+        """Jobs a second from where it began to move to where it last moved."""
+        course = self._seen.get(name)
+        return _slope(course.began, course.moved) if course else 0.0
 
     def left_s(self, name: str, left: int) -> float | None:
         """Seconds until *left* jobs are done at this rate; None while nothing moves."""
         rate = self.per_second(name)
         return left / rate if rate > 0 else None
+
+
+def _slope(begin: tuple[float, int], end: tuple[float, int]) -> float:
+    return (end[1] - begin[1]) / (end[0] - begin[0]) if end[0] > begin[0] else 0.0

@@ -34,6 +34,7 @@ def make_app(settings: Settings) -> WorkerApp:
         accept_content=["json"],
         task_queues=[Queue(queue_name(name)) for name in settings.providers],
         task_create_missing_queues=False,
+        task_default_queue=queue_name(next(iter(settings.providers))),  # or Flower shows `celery`
         task_acks_late=False,
         worker_pool="promptmill.workers.pool:AsyncioPool",
         worker_concurrency=settings.worker.concurrency,

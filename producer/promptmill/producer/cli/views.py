@@ -115,9 +115,9 @@ def progress_panel(progress: Progress, rates: Rates) -> RenderableType:
     for header in ("done", "fail", "retry", "429/503", "rate", "tokens in/out", "cost"):
         table.add_column(header, justify="right", no_wrap=True)
     for tally in progress.providers:
-        table.add_row(*_row(tally, rates))
+        table.add_row(*_row(tally, _rate(progress, rates, tally.name)))
     if len(progress.providers) > 1:
-        table.add_row(*_row(progress.overall, rates), style="bold")
+        table.add_row(*_row(progress.overall, _rate(progress, rates, "all")), style="bold")
     batch = progress.batch
     return Panel(
         Group(table, Text(), _note(progress, rates)),
@@ -137,7 +137,7 @@ def plain_line(progress: Progress, rates: Rates) -> str:
         f"{all_.failed:,} failed",
         f"{all_.retries:,} retries",
         f"{all_.refusals:,} refused (429, 503)",
-        f"{rates.per_second('all'):.1f}/s",
+        f"{_rate(progress, rates, 'all'):.1f}/s",
         cost_text(all_),
     ]
     if left is not None and not progress.finished:
@@ -163,7 +163,7 @@ def as_event(progress: Progress, rates: Rates) -> dict[str, object]:
         "input_tokens": all_.input_tokens,
         "output_tokens": all_.output_tokens,
         "cost_usd": None if all_.unpriced_calls else all_.cost_micros / 1e6,
-        "per_second": round(rates.per_second("all"), 2),
+        "per_second": round(_rate(progress, rates, "all"), 2),
         "pauses": [pause_text(pause) for pause in progress.pauses],
     }
 
@@ -190,7 +190,12 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
 
 
-def _row(tally: Tally, rates: Rates) -> list[RenderableType]:
+def _rate(progress: Progress, rates: Rates, name: str) -> float:
+    """Choose the rate of late, or once all is done that of the whole time."""
+    return rates.mean(name) if progress.finished else rates.per_second(name)
+
+
+def _row(tally: Tally, rate: float) -> list[RenderableType]:
     return [
         tally.name,
         ProgressBar(total=max(1, tally.total), completed=tally.ended, width=_BAR),
@@ -198,7 +203,7 @@ def _row(tally: Tally, rates: Rates) -> list[RenderableType]:
         Text(f"{tally.failed:,}", style="red" if tally.failed else ""),
         f"{tally.retries:,}",
         Text(f"{tally.refusals:,}", style="yellow" if tally.refusals else ""),
-        f"{rates.per_second(tally.name):.1f}/s",
+        f"{rate:.1f}/s",
         f"{human(tally.input_tokens)}/{human(tally.output_tokens)}",
         cost_text(tally),
     ]
