@@ -8,7 +8,7 @@ _WINDOW_S = 20.0
 
 @dataclass(slots=True)
 class _Course:
-    """What was seen of one name: (seconds, jobs done) of late, and where it began and last moved."""
+    """What was seen of one name, as (seconds, jobs done)."""
 
     late: deque[tuple[float, int]] = field(default_factory=deque)
     began: tuple[float, int] = (0.0, 0)

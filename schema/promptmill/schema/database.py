@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.private import private_file, private_folder
 from promptmill.schema.settings import Settings
 
 __all__ = ["Connection", "Database", "DatabaseError", "first_line", "is_passing"]
@@ -87,7 +88,9 @@ class Database:
 
     def _sqlite_engine(self, begin: str, pool_size: int) -> Engine:
         if self.url.database and self.url.database != ":memory:":
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = Path(self.url.database)
+            private_folder(path.parent)
+            private_file(path)  # the write-ahead log takes its mode
         engine = create_engine(
             self.url,
             hide_parameters=True,

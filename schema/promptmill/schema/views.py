@@ -60,7 +60,8 @@ from batches b
 left join batch_counts c on c.batch_id = b.id
 group by b.id, b.name, b.state, b.paused_reason, b.total, b.priority, b.input_name, b.created_at""",
     "promptmill_usage_by_model": f"""
-select u.batch_id, u.provider, u.model, {_total("u.calls")} as calls,
+select u.batch_id, u.provider, u.model,
+  {_total("case when u.outcome <> 4 then u.calls else 0 end")} as calls,
   {_total("case when u.outcome = 1 then u.calls else 0 end")} as succeeded_calls,
   {_total("u.input_tokens")} as input_tokens, {_total("u.output_tokens")} as output_tokens,
   {_usd("sum(u.cost_micros)")} as cost_usd,

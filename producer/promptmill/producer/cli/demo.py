@@ -28,6 +28,7 @@ from promptmill.producer.submission import SubmitRequest, submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.migrate import upgrade
+from promptmill.schema.private import private_folder
 from promptmill.schema.reading import batch_usage, latest_batches
 from promptmill.schema.settings import PREFIX, Settings, load_settings
 
@@ -68,7 +69,7 @@ def demo(
     """Answer 1,000 prompts over three simulated providers: no key, network or service needed."""
     began = time.monotonic()
     home = load_settings().state_dir.absolute() / "demo"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(home)
     with _simulator() as urls:
         env = _environment(home, urls)
         settings = _settings(home, urls)

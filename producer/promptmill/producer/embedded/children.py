@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from promptmill.producer.embedded import logs
+from promptmill.schema.private import private_folder
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import PREFIX
 
@@ -55,7 +56,7 @@ class Children:
 
         It leads a session of its own: Ctrl-C reaches this process only, which then decides.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folder)
         logs.trim(self._log(name))
         output = logs.append_to(self._log(name))
         inherited = os.environ  # noqa: TID251  handed on as it is, not read

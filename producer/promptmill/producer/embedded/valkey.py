@@ -31,6 +31,7 @@ from promptmill.producer.embedded import logs
 from promptmill.producer.embedded.binaries import Binary, bundled_binary, find_binaries
 from promptmill.producer.embedded.share import UserShare, alone
 from promptmill.schema.errors import ServiceError
+from promptmill.schema.private import private_folder
 from promptmill.schema.redis_urls import kombu_url, redis_py_url, shown, socket_url, with_password
 from promptmill.schema.settings import Settings
 
@@ -102,7 +103,7 @@ def ensure_redis(settings: Settings, *, binaries: Iterable[Binary] | None = None
         return RedisPlace(url=url, label=shown(url))
     home = settings.state_dir.absolute() / "redis"
     for folder in (home.parent, home):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
     with alone(home / "start.lock"):
         share = UserShare(home / "users.lock")
         try:

@@ -13,6 +13,7 @@ from typing import BinaryIO, Self
 from promptmill.producer.reading import gunzip
 from promptmill.producer.reading.lines import Line, split_lines
 from promptmill.schema.errors import InputError
+from promptmill.schema.private import private_folder
 
 _CHUNK_BYTES = 1 << 20
 _CAPS = gunzip.UnpackCaps()
@@ -116,7 +117,7 @@ def open_input(path: str | Path, spool_dir: Path, *, stdin: BinaryIO | None = No
 
 def _spool(stream: BinaryIO, name: str, spool_dir: Path) -> Input:
     """Copy *stream* to a file that only this user can read."""
-    spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(spool_dir)
     with tempfile.NamedTemporaryFile(dir=spool_dir, prefix="input-", delete=False) as copy:
         spooled = Input(Path(copy.name), name=name, spooled=True)
         try:

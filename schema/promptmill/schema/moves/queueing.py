@@ -58,6 +58,14 @@ where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and +jobs.
 returning jobs.id""",
     _HINTS,
 )
+_requeue = Statement(
+    """
+update jobs set state = 1, queued_at = {now}, run_at = null from {hints}
+where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and jobs.state = 3
+  and jobs.run_at <= {now}
+returning jobs.id""",
+    _HINTS,
+)
 _postpone = Statement(
     """
 update jobs set state = 3, queued_at = null, run_at = {after:postponed.delay_s} from {postponed}
@@ -95,6 +103,12 @@ def unqueue(connection: Connection, hints: Sequence[Hint]) -> set[int]:
     """Put queued jobs back to pending; a hint that is stale changes nothing."""
     rows = [(hint.job_id, hint.dispatch_no) for hint in hints]
     return {row[0] for row in _unqueue.fetch(connection, {"hints": rows})}
+
+
+def requeue(connection: Connection, hints: Sequence[Hint]) -> set[int]:
+    """Move due waiting jobs to queued, for a worker that publishes their old hints again itself."""
+    rows = [(hint.job_id, hint.dispatch_no) for hint in hints]
+    return {row[0] for row in _requeue.fetch(connection, {"hints": rows})}
 
 
 def postpone(connection: Connection, postponed: Sequence[tuple[Hint, float]]) -> set[int]:
