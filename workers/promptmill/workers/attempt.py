@@ -26,7 +26,7 @@ from promptmill.workers.tokens import estimate
 
 CLAIM_LEAD_S = 0.015
 """How long before its booked start a job is claimed: about one group commit."""
-SOON_S = 0.5
+SOON_S = 2.0
 """How long a claimed job may wait for another start."""
 PATIENCE_S = 30.0
 """How long a job waits in this process for its turn."""
