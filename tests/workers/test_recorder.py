@@ -10,7 +10,7 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import StoredResult
 from promptmill.workers.recorder import Recorder
-from tests.schema.scene import ANSWER, ANSWERED, Scene
+from tests.schema.scene import ANSWER, ANSWERED, BROKEN, Scene
 
 UNSTORABLE = StoredResult("half a pair: \ud800", "stop")
 """text that the worker would have cleaned; both engines refuse it"""
@@ -83,3 +83,23 @@ def test_different_writes_of_one_group_are_all_done(scene: Scene, recorder: Reco
     asyncio.run(write())
     hints = (claimed, given_back, put_off, ended)
     assert [scene.job(hint.job_id).state for hint in hints] == [2, 0, 3, 4]
+
+
+def test_a_retry_is_queued_by_its_worker_only_when_due_and_before_dispatch_does(
+    scene: Scene, recorder: Recorder
+) -> None:
+    early, due, taken = scene.queue(scene.load(3))
+    claims = scene.claim(early, due, taken)
+    for hint, delay_s in ((early, 60.0), (due, 1.0), (taken, 1.0)):
+        scene.close(closing.retry(hint.job_id, claims[hint.job_id], BROKEN, delay_s))
+    scene.clock.advance(2.0)
+    assert len(scene.queue_due(most=1)) == 1
+    first = next(hint for hint in (due, taken) if scene.job(hint.job_id).state == 1)
+    second = due if first is taken else taken
+
+    async def requeue() -> list[bool]:
+        return [await recorder.requeue(hint) for hint in (early, first, second)]
+
+    assert asyncio.run(requeue()) == [False, False, True]
+    assert [scene.job(hint.job_id).state for hint in (early, first, second)] == [3, 1, 1]
+    assert scene.job(second.job_id).dispatch_no == second.dispatch_no

@@ -76,7 +76,7 @@ def test_rows_in_flower_stay_readable_after_a_retry(
     job_id = the_job(mill, batch)["id"]
     done = events.wait_for(job_id, "task-succeeded")
     shown = [e for e in events.seen if e.get("uuid") == f"job-{job_id}" and "args" in e]
-    assert {event["retries"] for event in shown} == {0, 1}
+    assert [event["retries"] for event in shown] == [0, 1], "either dispatch or the worker hints"
     for event in shown:
         assert event["args"].startswith(f"batch {batch} line 1 {MODELS[OPENAI]} attempt")
         assert event["kwargs"] == ""

@@ -16,7 +16,7 @@ from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import Closing, close
-from promptmill.schema.moves.queueing import postpone, unqueue
+from promptmill.schema.moves.queueing import postpone, requeue, unqueue
 from promptmill.schema.reading import DueJob, due_jobs
 from promptmill.workers.grouping import Grouping
 
@@ -50,7 +50,14 @@ class Postpone:
     delay_s: float
 
 
-Write = Claim | Closing | Unqueue | Postpone
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Queue the job of this hint, whose wait is over."""
+
+    hint: Hint
+
+
+Write = Claim | Closing | Unqueue | Postpone | Requeue
 Written = int | bool | None
 """A claim's fence or None; for the others, whether the job moved."""
 
@@ -94,6 +101,10 @@ class Recorder:
         """Snooze a job that was hinted and not claimed."""
         await self._writes.ask(Postpone(hint, delay_s))
 
+    async def requeue(self, hint: Hint) -> bool:
+        """Queue a waiting job that is due. False: dispatch was first, its hint is the good one."""
+        return bool(await self._writes.ask(Requeue(hint)))
+
     def stop(self, timeout_s: float) -> bool:
         """Write what is still to be written. False if SQL stayed away for that long."""
         stopped = self._writes.stop(timeout_s)
@@ -127,10 +138,12 @@ class Recorder:
         claims = [(write.hint, write.fingerprint) for write in writes if isinstance(write, Claim)]
         returned = [write.hint for write in writes if isinstance(write, Unqueue)]
         snoozed = [(write.hint, write.delay_s) for write in writes if isinstance(write, Postpone)]
+        again = [write.hint for write in writes if isinstance(write, Requeue)]
         moved = close(connection, closings, worker_id=self.worker_id) if closings else set()
         fences = claim(connection, claims, worker_id=self.worker_id) if claims else {}
         moved |= unqueue(connection, returned) if returned else set()
         moved |= postpone(connection, snoozed) if snoozed else set()
+        moved |= requeue(connection, again) if again else set()
         return [_answer(write, moved, fences) for write in writes]
 
     def _until_sql_is_there(self, step: Callable[[], Result]) -> Result:
@@ -152,5 +165,5 @@ def _answer(write: Write, moved: set[int], fences: dict[int, int]) -> Written:
             return fences.pop(hint.job_id, None)  # of two like hints, one wins
         case Closing(job_id=job_id):
             return job_id in moved
-        case Unqueue(hint=hint) | Postpone(hint=hint):
+        case Unqueue(hint=hint) | Postpone(hint=hint) | Requeue(hint=hint):
             return hint.job_id in moved

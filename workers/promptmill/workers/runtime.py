@@ -96,14 +96,15 @@ class Runtime:
             if not self._under_way:
                 self._idle.set()
 
-    def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Call *act* in a thread after *seconds*."""
+    def hint_again(self, hint: Hint, seconds: float, publish: Callable[[], object]) -> None:
+        """Call *publish* in a thread after *seconds*, unless dispatch has hinted the job by then."""
 
-        async def wait_and_act() -> None:
+        async def wait_and_publish() -> None:
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(act)
+            if not self.bench.draining and await self.bench.recorder.requeue(hint):
+                await asyncio.to_thread(publish)
 
-        self._spawn(wait_and_act())
+        self._spawn(wait_and_publish())
 
     def drain(self) -> None:
         """From now on nothing is sent. What waits goes back; open calls go on. Any thread."""
@@ -145,7 +146,7 @@ class Runtime:
         kinds = {name: provider.kind for name, provider in self._settings.providers.items()}
         return Permits(
             self._redis,
-            prefix=f"{self._settings.key_prefix}limits:",
+            prefix=self._settings.key_prefix,
             kinds=kinds,
             lease_s=_BEATS_A_LEASE * self._settings.worker.beat_s,
         )

@@ -61,7 +61,7 @@ class CompletePrompt(Task):  # type: ignore[type-arg]  # generic in the stubs on
             return super().apply_async(args, kwargs, **options)
         if countdown <= PARK_AFTER_S:
             publish = partial(super().apply_async, args, kwargs, **options)
-            CompletePrompt.runtime.later(countdown, publish)
+            CompletePrompt.runtime.hint_again(Hint(*args), countdown, publish)
         return AsyncResult(options["task_id"], app=self.app)
 
 
