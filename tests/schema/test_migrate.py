@@ -148,3 +148,11 @@ def test_an_old_or_empty_database_is_refused_with_what_to_do(tmp_path: Path) -> 
     with pytest.raises(ContractError, match=f"revision 0000.*needs {newest_revision()}"):
         require_current(database)
     database.close()
+
+
+def test_a_database_of_a_newer_release_is_left_alone(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("update alembic_version set version_num = '9999'")
+    for refuse in (upgrade, require_current):
+        with pytest.raises(ContractError, match="a newer promptmill has upgraded it"):
+            refuse(database)

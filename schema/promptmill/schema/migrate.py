@@ -23,11 +23,17 @@ _LOCK = 7305114411  # any fixed number: one upgrade at a time on PostgreSQL
 
 
 def upgrade(database: Database) -> str:
-    """Upgrade to the newest revision and return it. Two at once wait for each other."""
+    """Upgrade to the newest revision and return it. Two at once wait for each other.
+
+    Raises ContractError for a database that a newer release has upgraded; nothing is changed then.
+    """
     with database.write() as connection:
         if database.dialect == "postgresql":
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
-        if _revision(connection) != newest_revision():
+        found = _revision(connection)
+        if found is not None and not _is_known(found):
+            raise ContractError(_newer(found))
+        if found != newest_revision():
             for name in reversed(VIEWS):
                 connection.exec_driver_sql(f"drop view if exists {name}")
             command.upgrade(_config(connection), "head")
@@ -41,6 +47,8 @@ def require_current(database: Database) -> None:
     """Raise ContractError unless the database has this release's revision."""
     with database.read() as connection:
         found = _revision(connection)
+    if found is not None and not _is_known(found):
+        raise ContractError(_newer(found))
     if found != newest_revision():
         msg = (
             f"the database is at revision {found or 'none'}, this release needs"
@@ -56,6 +64,19 @@ def newest_revision() -> str:
         msg = "this installation lacks its migrations: install promptmill again"
         raise ContractError(msg)
     return head
+
+
+def _is_known(revision: str) -> bool:
+    """Say whether *revision* is one of this release's."""
+    scripts = ScriptDirectory(str(_FOLDER))
+    return revision in {script.revision for script in scripts.walk_revisions()}
+
+
+def _newer(revision: str) -> str:
+    return (
+        f"the database is at revision {revision}, which this release does not know: a newer"
+        " promptmill has upgraded it, so use that one here too"
+    )
 
 
 def _revision(connection: Connection) -> str | None:

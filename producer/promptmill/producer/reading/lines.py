@@ -76,5 +76,5 @@ def _without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _too_long(line: Line, max_bytes: int) -> InputError:
     return line.refused(
         problem=f"the line is longer than {max_bytes:,} bytes",
-        fix="give one prompt a line, or raise the cap on the length of a line",
+        fix="give one prompt a line, and large documents in parts",
     )
