@@ -97,7 +97,7 @@ class Runtime:
                 self._idle.set()
 
     def hint_again(self, hint: Hint, seconds: float, publish: Callable[[], object]) -> None:
-        """Call *publish* in a thread after *seconds*, unless dispatch has hinted the job by then."""
+        """Call *publish* in a thread after *seconds*, unless dispatch hints the job before."""
 
         async def wait_and_publish() -> None:
             await asyncio.sleep(seconds)
