@@ -1,5 +1,6 @@
 """The dispatcher and workers that a command on a laptop brings along."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -49,7 +50,9 @@ class Crew:
     def start_worker(self, provider: str, *, number: int = 1) -> None:
         """Start a worker process for one provider."""
         name = f"worker-{provider}-{number}"
-        self._children.start(name, worker_command([provider], name=name), self._env)
+        # Another run in the same folder has workers too: Flower tells them apart by their names.
+        command = worker_command([provider], name=f"{name}-{os.getpid()}")
+        self._children.start(name, command, self._env)
 
     def start_other(self, name: str, argv: list[str], env: Mapping[str, str]) -> None:
         """Start another child that ends with this process."""
