@@ -62,7 +62,7 @@ class Page:
 
 BROKER = Page("broker", "/broker", (r"promptmill\.openai</td>\s*<td[^>]*>[1-9]",))
 PAGES = (
-    Page("workers", "/workers", ("worker-openai-1@", "worker-gemini-1@", "Online")),
+    Page("workers", "/workers", ("worker-openai-1-", "worker-gemini-1-", "Online")),
     Page("tasks", "/tasks", (r"batch 1 line \d+ ", r"ok in=\d+ out=\d+ \$", "SUCCESS")),
     Page("failed", "/tasks?state=FAILURE", ("FAILURE", "request 400")),
     Page("waiting", "/tasks?state=RETRY", ("RETRY", r"transient 500.*, again in")),
