@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.services import network
 from tests.services.environment import clean_environment
 from tests.services.postgres import Postgres

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+
+from promptmill.schema.database import Database
 from tests.dispatch.mill import Mill
 from tests.schema.conftest import (
     database,
@@ -13,8 +15,6 @@ from tests.schema.conftest import (
 )
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
-
-from promptmill.schema.database import Database
 
 __all__ = [
     "database",

@@ -6,8 +6,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from kombu import Connection
-from tests.schema.scene import PROVIDER, Scene
-from tests.services.valkey import Valkey
 
 from promptmill.producer.broker import HintSender, make_sender
 from promptmill.producer.dispatch import Dispatcher
@@ -15,6 +13,8 @@ from promptmill.schema import presence
 from promptmill.schema.broker import broker_options, broker_url
 from promptmill.schema.hint import Hint, queue_name
 from promptmill.schema.settings import DispatchSettings, Settings
+from tests.schema.scene import PROVIDER, Scene
+from tests.services.valkey import Valkey
 
 
 class Mill:
@@ -86,7 +86,7 @@ class Mill:
     def states(self, batch_id: int) -> dict[int, int]:
         """Count a batch's jobs by state, from the rows and not from the counters."""
         rows = self.scene.sql(
-            f"select state, count(*) as n from jobs where batch_id = {batch_id} group by state"  # noqa: S608
+            f"select state, count(*) as n from jobs where batch_id = {batch_id} group by state"
         )
         return {row.state: row.n for row in rows}
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from kombu import Connection
-from tests.services.valkey import Valkey
 
 from promptmill.producer.broker import BrokerLostError, HintSender, make_sender
 from promptmill.schema.broker import BULK_STEP, URGENT_STEP, broker_options, broker_url, step_of
@@ -15,6 +14,7 @@ from promptmill.schema.hint import queue_name
 from promptmill.schema.moves.queueing import Queued
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Settings
+from tests.services.valkey import Valkey
 
 JOB = Queued(4711, 2, 3, 77, "openai", "gpt-4o-mini", 1)
 

@@ -1,8 +1,6 @@
 """People's orders hold at once, and say what they did."""
 
 import pytest
-from tests.dispatch.mill import Mill
-from tests.schema.scene import PROVIDER, REFUSED, new_batch, new_jobs
 
 from promptmill.producer import control
 from promptmill.schema.errors import UsageError
@@ -10,6 +8,8 @@ from promptmill.schema.moves import closing
 from promptmill.schema.moves.loading import create_batch, insert_jobs
 from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.states import JobState
+from tests.dispatch.mill import Mill
+from tests.schema.scene import PROVIDER, REFUSED, new_batch, new_jobs
 
 
 def fail_some(mill: Mill, jobs: int) -> int:

@@ -5,12 +5,12 @@ from pathlib import Path
 from threading import Event, Thread
 
 from structlog.testing import capture_logs
-from tests.dispatch.mill import Mill
-from tests.services.waiting import wait_until
 
 from promptmill.producer.dispatch import ROLE, Dispatcher, run_dispatcher
 from promptmill.schema.database import Database
 from promptmill.schema.presence import leader_of
+from tests.dispatch.mill import Mill
+from tests.services.waiting import wait_until
 
 
 def test_it_feeds_until_it_is_told_to_stop(mill: Mill) -> None:

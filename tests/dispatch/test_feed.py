@@ -4,8 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from structlog.testing import capture_logs
-from tests.dispatch.mill import Mill
-from tests.schema.scene import BROKEN, MODEL, PROVIDER, new_batch, new_jobs
 
 from promptmill.producer.feed import Feeder
 from promptmill.schema.moves import closing
@@ -14,6 +12,8 @@ from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.states import JobState
+from tests.dispatch.mill import Mill
+from tests.schema.scene import BROKEN, MODEL, PROVIDER, new_batch, new_jobs
 
 
 def test_a_queue_is_bounded_whatever_the_batch(mill: Mill) -> None:

@@ -5,9 +5,8 @@ import signal
 import subprocess
 import sys
 
-from tests.services.waiting import wait_until
-
 from promptmill.schema.host import host_identity, new_owner, owner_is_gone, process_is_gone
+from tests.services.waiting import wait_until
 
 
 def test_this_process_is_there() -> None:

@@ -4,10 +4,9 @@ import os
 import subprocess
 import sys
 
-from tests.dispatch.mill import Mill
-
 from promptmill.producer.leader import Lead
 from promptmill.schema.host import host_identity
+from tests.dispatch.mill import Mill
 
 
 def lead(mill: Mill, owner: str) -> Lead:

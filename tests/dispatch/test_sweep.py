@@ -3,12 +3,11 @@
 import subprocess
 import sys
 
-from tests.dispatch.mill import Mill
-
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity
 from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.states import JobState
+from tests.dispatch.mill import Mill
 
 
 def take_and_claim(mill: Mill, worker: str = "w1", jobs: int = 3) -> int:

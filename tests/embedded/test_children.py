@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.waiting import wait_until
 
 from promptmill.producer.embedded import logs
 from promptmill.producer.embedded.children import Children, Ended
 from promptmill.schema.secret import Secret
+from tests.services.waiting import wait_until
 
 WATCHES = """
     import fcntl, os, sys, threading

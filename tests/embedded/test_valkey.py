@@ -13,13 +13,13 @@ import redis
 from kombu import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from tests.services.waiting import wait_until
 
 from promptmill.producer.embedded.binaries import Binary, bundled_binary, find_binaries
 from promptmill.producer.embedded.valkey import RedisPlace, ensure_redis
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Settings, load_settings
+from tests.services.waiting import wait_until
 
 USER = """
 import sys

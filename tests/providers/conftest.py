@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.providers.dialects import DIALECTS, Harness
 
 from promptmill.simulator import Simulator, SimulatorConfig
 from promptmill.workers.providers.http import open_http
+from tests.providers.dialects import DIALECTS, Harness
 
 
 @pytest.fixture(scope="session")

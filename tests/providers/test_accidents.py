@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from time import monotonic
 
 import pytest
-from tests.providers.dialects import CANARY, PROMPT, Harness
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.simulator import Accident
 from promptmill.workers.providers.base import Answer, Refusal
+from tests.providers.dialects import CANARY, PROMPT, Harness
 
 LOST = [Accident.HANG, Accident.DRIP, Accident.CUT, Accident.RESET, Accident.GARBAGE]
 SPOILED = [Accident.EMPTY, Accident.HTML, Accident.EMPTY_OBJECT, Accident.TRUNCATED]

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tests.providers.dialects import CANARY, PROMPT, Harness
 
 from promptmill.schema.outcomes import Usage
 from promptmill.simulator import Limits, Simulator, SimulatorConfig
+from tests.providers.dialects import CANARY, PROMPT, Harness
 
 MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-5"}
 

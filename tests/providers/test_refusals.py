@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tests.providers.dialects import CANARY, PROMPT, Harness
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.simulator import Trouble
+from tests.providers.dialects import CANARY, PROMPT, Harness
 
 TABLE = {
     Trouble.INVALID_REQUEST: (400, ErrorKind.REQUEST),

@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from tests.providers.dialects import DIALECTS, Harness
 
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.workers.providers.registry import make_provider
+from tests.providers.dialects import DIALECTS, Harness
 
 
 @pytest.mark.parametrize(

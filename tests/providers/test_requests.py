@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.providers.dialects import CANARY, PROMPT, Harness
-from tests.providers.recorder import Recorder
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.openai import endpoint_of
+from tests.providers.dialects import CANARY, PROMPT, Harness
+from tests.providers.recorder import Recorder
 
 TALK = [
     {"role": "system", "content": "Be brief."},

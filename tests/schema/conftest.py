@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.schema.scene import Scene
-from tests.services.postgres import Postgres
 
 from promptmill.schema.database import Database
 from promptmill.schema.migrate import upgrade
+from tests.schema.scene import Scene
+from tests.services.postgres import Postgres
 
 
 @pytest.fixture(scope="session")

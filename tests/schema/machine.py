@@ -12,8 +12,6 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlalchemy import Connection
-from tests.schema import scene
-from tests.schema.scene import MODEL, PROVIDER, Clock, assert_sums, rows_of
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
@@ -25,6 +23,8 @@ from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import FINAL_STATES, JobState
 from promptmill.schema.types import known_instant
+from tests.schema import scene
+from tests.schema.scene import MODEL, PROVIDER, Clock, assert_sums, rows_of
 
 MAX_CRASHES = 3
 WORKERS = st.sampled_from(["w1", "w2"])
@@ -189,7 +189,7 @@ class Moves(RuleBasedStateMachine):
 
     def rows(self) -> list[Any]:
         tables = ("jobs", "attempts", "results")
-        return [rows_of(self.sql, f"select * from {name} order by 1, 2") for name in tables]  # noqa: S608
+        return [rows_of(self.sql, f"select * from {name} order by 1, 2") for name in tables]
 
     # Crashes and rescues
 
@@ -279,7 +279,7 @@ class Moves(RuleBasedStateMachine):
             self.sql,
             f"""select r.job_id as id, r.fence from results r join attempts a
 on a.job_id = r.job_id and a.fence = r.fence and a.outcome = {AttemptOutcome.SUCCEEDED.value}
-order by r.job_id""",  # noqa: S608
+order by r.job_id""",
         )
         assert results == succeeded, "one result each, by the fence that won"
         stored = rows_of(self.sql, "select job_id as id, fence from results order by job_id")

@@ -1,5 +1,4 @@
 """A database with a clock of its own, and short words for what the tests of the moves do."""
-# ruff: noqa: S608  SQL made of our own names and numbers
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -4,14 +4,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.schema.scene import Scene
-from tests.services.postgres import Postgres
 
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.reading import query
 from promptmill.schema.settings import load_settings
 from promptmill.schema.statement import Statement
+from tests.schema.scene import Scene
+from tests.services.postgres import Postgres
 
 PRAGMAS = {
     "journal_mode": "wal",
@@ -68,7 +68,7 @@ def test_four_threads_that_read_then_write_wait_for_each_other(database: Databas
     """SQLite refuses a read that turns into a write; so writers begin IMMEDIATE."""
     raise_beat = Statement("update leaders set beat = :beat where role = 'a'")
     lock = "" if database.dialect == "sqlite" else " for update"
-    look = Statement(f"select beat from leaders where role = 'a'{lock}")  # noqa: S608
+    look = Statement(f"select beat from leaders where role = 'a'{lock}")
     with database.write() as connection:
         connection.exec_driver_sql(LEADER)
     errors: list[BaseException] = []

@@ -1,16 +1,15 @@
 """What SQL refuses and keeps by itself, also against hand-written SQL, on both engines."""
-# ruff: noqa: S608  SQL made of our own names and numbers
 
 from dataclasses import replace
 from itertools import product
 
 import pytest
-from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, REFUSED, Scene, new_jobs
 
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.moves.closing import fail, finish, retry, snooze
 from promptmill.schema.states import FINAL_STATES, LEGAL_MOVES, JobState
 from promptmill.schema.types import parse_instant
+from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, REFUSED, Scene, new_jobs
 
 NOW = "'2026-11-22T11:00:00.000Z'"
 COLUMNS = {

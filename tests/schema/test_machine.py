@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Connection
-from tests.schema.machine import Moves
 
 from promptmill.schema.database import Database
 from promptmill.schema.moves import claiming, closing, rescuing
 from promptmill.schema.statement import Statement
+from tests.schema.machine import Moves
 
 
 def run(database: Database, *, examples: int, steps: int = 30, derandomize: bool = False) -> None:

@@ -8,13 +8,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
-from tests.services.waiting import wait_until
 
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ContractError
 from promptmill.schema.migrate import newest_revision, require_current, upgrade
 from promptmill.schema.tables import metadata
 from promptmill.schema.views import VIEWS
+from tests.services.waiting import wait_until
 
 TRIGGERS = {
     "sqlite": "select name from sqlite_master where type = 'trigger'",
@@ -84,7 +84,7 @@ def test_every_view_can_be_read(database: Database) -> None:
     with database.read() as connection:
         assert set(inspect(connection).get_view_names()) == set(VIEWS)
         for name in VIEWS:
-            assert connection.exec_driver_sql(f"select * from {name}").all() == []  # noqa: S608
+            assert connection.exec_driver_sql(f"select * from {name}").all() == []
 
 
 def test_an_upgrade_puts_back_a_view_and_a_trigger_that_were_lost(database: Database) -> None:

@@ -4,17 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from tests.schema.scene import (
-    ANSWER,
-    ANSWERED,
-    BROKEN,
-    BUSY,
-    CUT,
-    REFUSED,
-    START,
-    UNSENT,
-    Scene,
-)
 
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.hint import Hint
@@ -34,6 +23,17 @@ from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import due_jobs
 from promptmill.schema.states import JobState
 from promptmill.schema.types import parse_instant
+from tests.schema.scene import (
+    ANSWER,
+    ANSWERED,
+    BROKEN,
+    BUSY,
+    CUT,
+    REFUSED,
+    START,
+    UNSENT,
+    Scene,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def test_one_refused_claim_does_not_hinder_the_others_of_its_group(scene: Scene)
 def test_nothing_of_a_stopped_batch_is_claimed(scene: Scene, state: str) -> None:
     (hint,) = scene.queue(scene.load(1))
     reason = "'user'" if state == "paused" else "null"
-    scene.order(f"update batches set state = '{state}', paused_reason = {reason}")  # noqa: S608
+    scene.order(f"update batches set state = '{state}', paused_reason = {reason}")
     assert scene.claim(hint) == {}
     assert scene.job(hint.job_id).state == JobState.QUEUED
 

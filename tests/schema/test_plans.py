@@ -1,5 +1,4 @@
 """Each frequent statement uses the index that is named for it, and never reads all jobs."""
-# ruff: noqa: S608  SQL made of our own names and numbers
 
 import re
 import shutil
@@ -9,8 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
-from tests.schema.scene import ANSWER, ANSWERED, BROKEN, MODEL, PROVIDER, Scene, new_batch
-from tests.services.postgres import Postgres
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
@@ -22,6 +19,8 @@ from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import orphaned_owners
 from promptmill.schema.reading import batch_counts, due_jobs
+from tests.schema.scene import ANSWER, ANSWERED, BROKEN, MODEL, PROVIDER, Scene, new_batch
+from tests.services.postgres import Postgres
 
 ROWS = 60_000
 BATCHES = 20

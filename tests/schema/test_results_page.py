@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, CUT, REFUSED, Scene
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
@@ -17,6 +16,7 @@ from promptmill.schema.moves.queueing import queue_pending, queue_waiting
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.reading import query
 from promptmill.schema.views import VIEWS
+from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, CUT, REFUSED, Scene
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```sql\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
@@ -119,5 +119,5 @@ def test_the_page_names_every_view_with_all_its_columns(database: Database) -> N
     }
     assert documented.keys() == VIEWS.keys()
     for view, columns in documented.items():
-        for names, _rows in query(database, f"select * from {view}"):  # noqa: S608
+        for names, _rows in query(database, f"select * from {view}"):
             assert names == columns

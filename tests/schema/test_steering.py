@@ -3,18 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.schema.scene import (
-    ANSWER,
-    ANSWERED,
-    BROKEN,
-    CUT,
-    MODEL,
-    PROVIDER,
-    REFUSED,
-    Scene,
-    new_batch,
-    new_jobs,
-)
 
 from promptmill.schema.moves import steering
 from promptmill.schema.moves.closing import fail, finish, hold, retry
@@ -29,6 +17,18 @@ from promptmill.schema.moves.loading import (
 from promptmill.schema.pauses import lift_pauses, pause_provider, pauses_now
 from promptmill.schema.reading import batch_counts, batch_row, batch_usage, due_jobs, latest_batches
 from promptmill.schema.states import JobState
+from tests.schema.scene import (
+    ANSWER,
+    ANSWERED,
+    BROKEN,
+    CUT,
+    MODEL,
+    PROVIDER,
+    REFUSED,
+    Scene,
+    new_batch,
+    new_jobs,
+)
 
 
 @pytest.fixture(autouse=True)

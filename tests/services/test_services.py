@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
+
 from tests.services import network
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until

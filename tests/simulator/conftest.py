@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.simulator.clients import RawClient, Sdks
 
 from promptmill.simulator import Simulator, SimulatorConfig
+from tests.simulator.clients import RawClient, Sdks
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import openai
 import pytest
-from tests.services.waiting import wait_until
-from tests.simulator.clients import RawClient, Sdks
 
 from promptmill.simulator import Accident, Row, Simulator
+from tests.services.waiting import wait_until
+from tests.simulator.clients import RawClient, Sdks
 
 Connect = Callable[[Simulator], RawClient]
 

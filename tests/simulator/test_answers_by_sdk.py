@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from google.genai import types as genai_types
-from tests.simulator.clients import Sdks
 
 from promptmill.simulator import Limits, Simulator
+from tests.simulator.clients import Sdks
 
 PROVIDERS = ["openai", "anthropic", "google-genai", "google-generativeai"]
 

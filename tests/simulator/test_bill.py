@@ -5,11 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
-from tests.services.waiting import wait_until
-from tests.simulator.clients import KEY, RawClient, Sdks
 
 from promptmill.simulator import Limits, Provider, Simulator
 from promptmill.simulator.bill import Bill, Entry
+from tests.services.waiting import wait_until
+from tests.simulator.clients import KEY, RawClient, Sdks
 
 
 def test_a_row_tells_who_asked_what_and_what_it_cost(simulator: Simulator, sdks: Sdks) -> None:

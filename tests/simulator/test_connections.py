@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 
 import pytest
-from tests.simulator.clients import RawClient
 
 from promptmill.simulator import Simulator
+from tests.simulator.clients import RawClient
 
 Connect = Callable[[Simulator], RawClient]
 

@@ -13,10 +13,10 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.simulator.clients import Sdks
 
 from promptmill.simulator import Simulator, SimulatorConfig
 from promptmill.simulator.engine import Engine
+from tests.simulator.clients import Sdks
 
 PATIENCE_S = 20.0
 

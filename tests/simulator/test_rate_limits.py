@@ -6,9 +6,9 @@ import anthropic
 import openai
 import pytest
 from google.genai import errors
-from tests.simulator.clients import Sdks
 
 from promptmill.simulator import Limits, Shape, Simulator
+from tests.simulator.clients import Sdks
 
 Start = Callable[..., Simulator]
 MESSAGE = {"role": "user", "content": "x" * 400}

@@ -6,9 +6,9 @@ import anthropic
 import openai
 import pytest
 from google.genai import errors
-from tests.simulator.clients import Sdks
 
 from promptmill.simulator import Simulator, Trouble
+from tests.simulator.clients import Sdks
 
 # trouble: status, class, code
 OPENAI = {
