@@ -89,7 +89,7 @@ class Valkey:
 
     def written(self) -> str:
         """Return all commands that ever wrote to the server: its append-only files."""
-        files = sorted((self._folder / "data").rglob("*.aof"))
+        files = sorted((self._folder / "data" / "appendonlydir").glob("*.aof"))
         return "".join(file.read_text(encoding="latin-1") for file in files)
 
     def __enter__(self) -> Self:
