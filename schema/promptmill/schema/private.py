@@ -1,6 +1,7 @@
 """Folders and files that only their owner may read: prompts and answers are in them."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,5 +17,10 @@ def private_folder(folder: Path) -> Path:
 
 
 def private_file(path: Path) -> None:
-    """Make an empty file for the owner only, where there is none."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    """Make an empty file for the owner only, where there is none.
+
+    One that is there is not opened: to close a descriptor of an SQLite file gives back all locks
+    that this process holds on it, and the next process that leaves removes its log.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
