@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -99,6 +99,7 @@ class Laptop:
         self.state = folder / ".promptmill"
         self.database = self.state / "promptmill.db"
         self._started: list[Running] = []
+        self._connection: sqlite3.Connection | None = None
 
     def begin(self, *words: str | Path) -> Running:
         """Type `promptmill WORDS…`, and do not wait."""
@@ -132,11 +133,13 @@ class Laptop:
 
     def sql(self, statement: str) -> list[Any]:
         """Read rows from the SQLite file as any client does; none while it has no tables."""
-        if not self.database.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            tables = connection.execute("select name from sqlite_master").fetchall()
-            return connection.execute(statement).fetchall() if ("results",) in tables else []
+        if self._connection is None and self.database.exists():
+            found = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+            if found.execute("select 1 from sqlite_master where name = 'results'").fetchall():
+                self._connection = found
+            else:
+                found.close()
+        return [] if self._connection is None else self._connection.execute(statement).fetchall()
 
     def count(self, what: str) -> int:
         """Count the rows of a table or view, with its conditions."""
@@ -179,6 +182,8 @@ class Laptop:
             self.kill(running.family())
             running.ended(10)
         self.kill(self.valkeys())
+        if self._connection is not None:
+            self._connection.close()
 
 
 def living() -> dict[int, int]:
