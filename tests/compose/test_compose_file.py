@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.services.compose import ROOT, local_command, resolved, run_compose
 
 from promptmill.schema.settings import load_settings
+from tests.services.compose import ROOT, local_command, resolved, run_compose
 
 OURS = "promptmill:local"
 ONE_SHOT = {"migrate", "submit"}

@@ -14,15 +14,15 @@ from celery import Celery
 from kombu import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from tests.services.compose import ROOT
-from tests.services.valkey import Valkey
-from tests.services.waiting import wait_until
 
 from promptmill.producer.embedded.binaries import bundled_binary
 from promptmill.schema.broker import broker_options
 from promptmill.schema.redis_urls import kombu_url, with_password
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import load_settings
+from tests.services.compose import ROOT
+from tests.services.valkey import Valkey
+from tests.services.waiting import wait_until
 
 ACL = ROOT / "deploy" / "redis" / "acl.conf.example"
 FOLDER = ROOT / "deploy" / "redis"
