@@ -14,16 +14,11 @@ from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Settings
 
 _QUIET = (
-    "httpx",
-    "httpx2",
-    "httpcore",
-    "httpcore2",
-    "openai",
-    "anthropic",
-    "google_genai",
-    "alembic",
+    *("httpx", "httpx2", "httpcore", "httpcore2", "openai", "anthropic", "google_genai", "alembic"),
+    *("celery.app.trace", "celery.worker.strategy"),
 )
-"""SDKs that log each request, or at DEBUG the prompt itself (anthropic)."""
+"""Loggers that say something for each request (anthropic at DEBUG: the prompt itself) or task (0.2 ms
+of CPU each; Flower and SQL tell the same)."""
 
 
 def configure_logging(settings: Settings) -> None:
