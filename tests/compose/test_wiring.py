@@ -40,7 +40,7 @@ class Machine:
     def __init__(self, folder: Path, places: Mapping[str, str], env: Mapping[str, str]) -> None:
         self.services: dict[str, dict[str, Any]] = resolved()["services"]
         self._folder, self._places, self._env = folder, places, env
-        self.flower_port = places["5555"]
+        self.flower_port, self.secrets = places["5555"], Path(places["/run/secrets"])
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def up(self, name: str, *words: str) -> None:
@@ -81,6 +81,10 @@ class Machine:
             timeout=30,
         )
         return done.returncode == 0
+
+    @property
+    def started(self) -> list[str]:
+        return list(self._running)
 
     def stop(self, name: str) -> None:
         """Send what an engine sends first."""
@@ -221,9 +225,13 @@ def test_the_services_wired_as_the_file_says_answer_a_batch(
     seen = {(row.provider, row.key) for row in simulator.bill()}
     assert seen == {(provider, fingerprint(key_of(provider))) for provider in MODELS}
 
-    asked_at = monotonic()
+    stopped_at = monotonic()
     for name in STAYING:
         machine.stop(name)
     for name in STAYING:
-        left_s = machine.grace_s(name) - (monotonic() - asked_at)
+        left_s = machine.grace_s(name) - (monotonic() - stopped_at)
         assert machine.ended(name, left_s) == 0, machine.told(name)
+
+    secrets = [file.read_text() for file in machine.secrets.iterdir()]
+    for name in machine.started:
+        assert not [secret for secret in secrets if secret in machine.told(name)]
