@@ -11,6 +11,7 @@ from promptmill.schema.logs import configure_logging
 from promptmill.schema.settings import Settings
 from promptmill.workers.bootstep import RuntimeStep
 from promptmill.workers.task import register_tasks
+from promptmill.workers.transport import use_transport
 
 
 class WorkerApp(Celery):
@@ -21,6 +22,7 @@ class WorkerApp(Celery):
 
 def make_app(settings: Settings) -> WorkerApp:
     """Build the app: one queue and one task a provider, our pool, hints acked early."""
+    use_transport()
     app = WorkerApp("promptmill")
     app.settings = settings
     app.conf.update(
