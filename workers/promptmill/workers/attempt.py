@@ -17,6 +17,7 @@ from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
+from promptmill.workers.attempted import unstorable
 from promptmill.workers.bench import Bench, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
@@ -229,6 +230,11 @@ class Attempt:
         frames = traceback.extract_tb(error.__traceback__)[-3:]
         at = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
         _log.error("attempt_broken", job_id=self.hint.job_id, error=name, at=at)
+        if self._reply and isinstance(self._reply[0], Answer):
+            # Paid for: kept as it came, for a person to look at, and not bought again.
+            held = closing.hold(self.hint.job_id, self._fence(), unstorable(self._reply[0], error))
+            await self._close(held)
+            return Report(f"held: worker_error {name}", failed=True)
         if self.sent and self._job and self._scope:
             reply = Refusal(ErrorKind.UNKNOWN, f"our own {name} at {at}", code="worker_error")
             await self._settle(reply)

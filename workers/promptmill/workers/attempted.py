@@ -49,13 +49,13 @@ def attempted_of(
 
 
 def unstorable(reply: Answer | Refusal, error: Exception) -> Attempted:
-    """Describe a reply that SQL refused with *error*: little else than what came, as bytes."""
+    """Describe a reply that *error* kept from being stored: little else than what came, as bytes."""
     raw = _bytes(reply.text or "") if isinstance(reply, Answer) else reply.raw
     return Attempted(
         AttemptOutcome.REFUSED,
         error_kind=ErrorKind.BAD_RESPONSE,
         error_code="unstorable",
-        error_text=f"SQL refused to store what came: {type(error).__name__}",
+        error_text=f"what came could not be stored: {type(error).__name__}",
         usage=_plausible(reply.usage),
         body_base64=base64.b64encode(raw).decode() if raw else None,
     )
