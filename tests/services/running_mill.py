@@ -181,6 +181,7 @@ class RunningMill:
         say: str = "",
         model: str | None = None,
         on_unknown: str = "retry",
+        priority: int = 0,
         **body: Any,
     ) -> int:
         """Load a batch of *count* prompts that contain *say*, dealt to *providers* in turn."""
@@ -196,6 +197,7 @@ class RunningMill:
             options="{}",
             total=count,
             on_unknown=on_unknown,
+            priority=priority,
         )
         with self.database.write() as connection:
             batch_id = create_batch(connection, batch)

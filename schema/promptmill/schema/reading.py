@@ -29,6 +29,8 @@ class DueJob:
     """since its batch was opened"""
     body: str
     """JSON of the request"""
+    priority: int = 0
+    """of its batch; above 0 goes before all others"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def _due_statement(dialect: str) -> Statement:
     return Statement(
         f"""
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
-  b.on_unknown, {_AGE[dialect]}, {body}
+  b.on_unknown, {_AGE[dialect]}, {body}, b.priority
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})

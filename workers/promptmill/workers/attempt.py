@@ -21,6 +21,7 @@ from promptmill.workers.attempted import unstorable
 from promptmill.workers.bench import Bench, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
+from promptmill.workers.limits.permits import LATE_S
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.served import Served
 from promptmill.workers.tokens import estimate
@@ -29,6 +30,9 @@ CLAIM_LEAD_S = 0.015
 """How long before its booked start a job is claimed: about one group commit."""
 SOON_S = 2.0
 """How long a claimed job may wait for another start."""
+BULK_HORIZON_S = 2.0
+URGENT_HORIZON_S = 10.0
+"""How far ahead a start may be booked: who may book further ahead goes first."""
 PATIENCE_S = 30.0
 """How long a job waits in this process for its turn."""
 
@@ -89,7 +93,13 @@ class Attempt:
         self, scope: Scope, expected: Estimate, *, patience_s: float = PATIENCE_S
     ) -> Booked | Postponed | TooLarge:
         self._scope = scope
-        booked = await self._bench.permits.book(scope, expected, patience_s=patience_s)
+        urgent = self._job is not None and self._job.priority > 0
+        booked = await self._bench.permits.book(
+            scope,
+            expected,
+            horizon_s=URGENT_HORIZON_S if urgent else BULK_HORIZON_S,
+            patience_s=patience_s,
+        )
         self._booked = booked if isinstance(booked, Booked) else None
         return booked
 
@@ -103,23 +113,56 @@ class Attempt:
     async def _send(
         self, job: DueJob, body: dict[str, Any], booked: Booked, expected: Estimate
     ) -> Report:
-        """Claim and call at the booked start; where that is missed, book again."""
-        async with self._bench.slots:
-            while True:
-                if not await self._claim_before(booked):
-                    await self._give_back_booking()
-                    await self._bench.recorder.unqueue(self.hint)
-                    return _STALE
-                confirmed = await self._confirm(booked, expected)
-                if self._bench.draining:
-                    return await self._put_back()
-                if confirmed:
-                    return await self._call(job, body, confirmed)
-                await self._unclaim()
-                again = await self._book(booked.scope, expected)
-                if not isinstance(again, Booked):
-                    return await self._not_now(again)
-                booked = again
+        """Claim and call at the booked start; where that is missed, book again.
+
+        A booking waits for no slot beyond its start, and a slot for no booking beyond `SOON_S`: or
+        all slots, and all places under the limiter's cap, would wait for each other.
+        """
+        while True:
+            start = await self._take_slot(booked, expected)
+            try:
+                report = await self._send_at(start, job, body, expected) if start else None
+            finally:
+                self._bench.slots.release()
+            if report:
+                return report
+            again = await self._book(booked.scope, expected)
+            if not isinstance(again, Booked):
+                return await self._not_now(again)
+            booked = again
+
+    async def _take_slot(self, booked: Booked, expected: Estimate) -> Booked | None:
+        """Take a slot for the booked start, or for one soon after. None: a slot, and no start."""
+        try:
+            async with asyncio.timeout_at(booked.start + LATE_S):
+                await self._bench.slots.acquire()
+        except TimeoutError:
+            await self._give_back_booking()
+            await self._bench.slots.acquire()
+        else:
+            return booked
+        try:
+            again = await self._book(booked.scope, expected, patience_s=SOON_S)
+        except BaseException:
+            self._bench.slots.release()
+            raise
+        return again if isinstance(again, Booked) else None
+
+    async def _send_at(
+        self, booked: Booked, job: DueJob, body: dict[str, Any], expected: Estimate
+    ) -> Report | None:
+        """Claim and call at the booked start, in a slot. None: too late, nothing is held."""
+        if not await self._claim_before(booked):
+            await self._give_back_booking()
+            await self._bench.recorder.unqueue(self.hint)
+            return _STALE
+        confirmed = await self._confirm(booked, expected)
+        if self._bench.draining:
+            return await self._put_back()
+        if confirmed:
+            return await self._call(job, body, confirmed)
+        await self._unclaim()
+        return None
 
     async def _claim_before(self, booked: Booked) -> bool:
         """Commit the intent just before the booked start. False: the job is not ours to take."""

@@ -49,7 +49,7 @@ def attempted_of(
 
 
 def unstorable(reply: Answer | Refusal, error: Exception) -> Attempted:
-    """Describe a reply that *error* kept from being stored: little else than what came, as bytes."""
+    """Describe a reply that *error* kept from being stored: what came, as bytes."""
     raw = _bytes(reply.text or "") if isinstance(reply, Answer) else reply.raw
     return Attempted(
         AttemptOutcome.REFUSED,
