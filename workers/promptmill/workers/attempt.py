@@ -6,6 +6,7 @@ committed before the request goes out; the request goes out at the booked start 
 
 import asyncio
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from promptmill.workers.tokens import estimate
 CLAIM_LEAD_S = 0.015
 """How long before its booked start a job is claimed: about one group commit."""
 SOON_S = 2.0
-"""How long a claimed job may wait for another start."""
+"""How long a job may wait for its start in a slot, or claimed."""
+AT_ONCE_S = 0.25
+"""How long a slot is held while the limiter is asked."""
 BULK_HORIZON_S = 2.0
 URGENT_HORIZON_S = 10.0
 """How far ahead a start may be booked: who may book further ahead goes first."""
@@ -84,10 +87,45 @@ class Attempt:
             return await self._refuse("max_age", "older than retry.max_age_s allows")
         body = msgspec.json.decode(job.body)
         expected = estimate(self._served.kind, body)
-        booked = await self._book(self._served.scope(job.model), expected)
-        if isinstance(booked, Booked):
-            return await self._send(job, body, booked, expected)
-        return await self._not_now(booked)
+        scope = self._served.scope(job.model)
+        while True:
+            booked = await self._take_turn(scope, expected)
+            if not isinstance(booked, Booked):
+                return await self._not_now(booked)
+            try:
+                report = await self._send(job, body, booked, expected)
+            finally:
+                self._bench.slots.release()
+            if report is not None:
+                return report
+
+    async def _take_turn(self, scope: Scope, expected: Estimate) -> Booked | Postponed | TooLarge:
+        """Take a slot and book a start for it; where that is not soon, wait for it without a slot.
+
+        Neither waits long for the other: bookings that waited for slots would fill the limiter's
+        cap, and slots that wait for a booking would then be given back by nobody.
+        """
+        slots = self._bench.slots
+        while True:
+            await slots.acquire()
+            keeps = False
+            try:
+                booked = await self._book(scope, expected, patience_s=AT_ONCE_S)
+                keeps = isinstance(booked, Booked) and _is_soon(booked)
+            finally:
+                if not keeps:
+                    slots.release()
+            if keeps or isinstance(booked, TooLarge):
+                return booked
+            if not isinstance(booked, Booked):
+                booked = await self._book(scope, expected)
+            if not isinstance(booked, Booked):
+                return booked
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(booked.start + LATE_S):
+                    await slots.acquire()
+                return booked
+            await self._give_back_booking()
 
     async def _book(
         self, scope: Scope, expected: Estimate, *, patience_s: float = PATIENCE_S
@@ -112,46 +150,8 @@ class Attempt:
 
     async def _send(
         self, job: DueJob, body: dict[str, Any], booked: Booked, expected: Estimate
-    ) -> Report:
-        """Claim and call at the booked start; where that is missed, book again.
-
-        A booking waits for no slot beyond its start, and a slot for no booking beyond `SOON_S`: or
-        all slots, and all places under the limiter's cap, would wait for each other.
-        """
-        while True:
-            start = await self._take_slot(booked, expected)
-            try:
-                report = await self._send_at(start, job, body, expected) if start else None
-            finally:
-                self._bench.slots.release()
-            if report:
-                return report
-            again = await self._book(booked.scope, expected)
-            if not isinstance(again, Booked):
-                return await self._not_now(again)
-            booked = again
-
-    async def _take_slot(self, booked: Booked, expected: Estimate) -> Booked | None:
-        """Take a slot for the booked start, or for one soon after. None: a slot, and no start."""
-        try:
-            async with asyncio.timeout_at(booked.start + LATE_S):
-                await self._bench.slots.acquire()
-        except TimeoutError:
-            await self._give_back_booking()
-            await self._bench.slots.acquire()
-        else:
-            return booked
-        try:
-            again = await self._book(booked.scope, expected, patience_s=SOON_S)
-        except BaseException:
-            self._bench.slots.release()
-            raise
-        return again if isinstance(again, Booked) else None
-
-    async def _send_at(
-        self, booked: Booked, job: DueJob, body: dict[str, Any], expected: Estimate
     ) -> Report | None:
-        """Claim and call at the booked start, in a slot. None: too late, nothing is held."""
+        """Claim and call at the booked start. None: too late, and nothing is held; book again."""
         if not await self._claim_before(booked):
             await self._give_back_booking()
             await self._bench.recorder.unqueue(self.hint)
@@ -192,7 +192,7 @@ class Attempt:
         again = await self._book(booked.scope, expected, patience_s=SOON_S)
         if not isinstance(again, Booked):
             return None
-        if again.start - asyncio.get_running_loop().time() > SOON_S:
+        if not _is_soon(again):
             await self._give_back_booking()
             return None
         await _sleep_until(again.start)
@@ -298,6 +298,10 @@ class Attempt:
             msg = "an attempt is closed only under its fence"
             raise RuntimeError(msg)
         return self.fence
+
+
+def _is_soon(booked: Booked) -> bool:
+    return booked.start - asyncio.get_running_loop().time() <= SOON_S
 
 
 async def _sleep_until(when: float) -> None:
