@@ -32,3 +32,20 @@ def test_kombu_still_needs_that(valkey: Valkey) -> None:
     with pytest.raises(AttributeError, match="hostname"):
         channel.close()
     channel.qos._on_collect.cancel()
+
+
+def test_a_channel_keeps_one_client_for_its_pool_and_takes_another_for_a_new_one(
+    valkey: Valkey,
+) -> None:
+    connection: Any = Connection(valkey.kombu_url)
+    connection.transport_cls = "promptmill.workers.transport:Transport"
+    with connection:
+        channel: Any = connection.channel()
+        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+            assert first is second
+        with channel.conn_or_acquire(first) as given:
+            assert given is first
+        channel._disconnect_pools()
+        with channel.conn_or_acquire() as after:
+            assert after is not first
+            assert after.ping()
