@@ -28,11 +28,11 @@ def what_to_do(group: FailureGroup, batch_id: int) -> str:
     return advice.format(retry=f"`promptmill retry {batch_id}`")
 
 
-def how_to_resume(pause: Pause) -> str:
-    """Say what ends a pause of a provider."""
+def how_to_resume(pause: Pause, *, resume: str | None = None) -> str:
+    """Say what ends a pause of a provider; *resume* stands for `promptmill resume`."""
     if pause.until_at is not None:
         return "goes on by itself"
-    resume = f"`promptmill resume {pause.provider}`"
+    resume = resume or f"`promptmill resume {pause.provider}`"
     variable = f"{pause.provider.upper().replace('-', '_')}_API_KEY"
     match pause.kind:
         case ErrorKind.KEY:

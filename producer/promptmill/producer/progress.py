@@ -1,6 +1,6 @@
 """How far a batch is, as one value: counters, usage and pauses, read together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from promptmill.schema.database import Database
@@ -15,9 +15,11 @@ from promptmill.schema.reading import (
     batch_counts,
     batch_row,
     batch_usage,
+    latest_batches,
 )
-from promptmill.schema.states import BatchState, JobState
+from promptmill.schema.states import FINAL_STATES, BatchState, JobState
 
+_LATEST = 1000
 _REFUSALS = (ErrorKind.RATE, ErrorKind.OVERLOADED, ErrorKind.DAILY)
 
 
@@ -77,6 +79,13 @@ class Progress:
         held = {pause.provider for pause in lasting}
         return tuple(lasting) if left <= held else ()
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing can move until somebody acts: all of it is paused, nothing runs."""
+        if self.finished or self.overall.running:
+            return False
+        return self.batch.state == BatchState.PAUSED or bool(self.stuck)
+
     def _holds(self, pause: Pause) -> bool:
         """Say whether no live worker can call its provider under *pause*."""
         if pause.until_at is not None or pause.model:
@@ -121,6 +130,28 @@ def read_progress(database: Database, batch_id: int) -> Progress:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch that has something left."""
+
+    id: int
+    name: str
+    left: int
+
+
+def open_besides(
+    database: Database, batch_id: int, *, providers: Collection[str]
+) -> list[OpenBatch]:
+    """List the open batches of the latest 1,000 but *batch_id* that wait for one of *providers*."""
+    with database.read() as connection:
+        others = [
+            (batch, _left(batch_counts(connection, batch.id), providers))
+            for batch in latest_batches(connection, most=_LATEST)
+            if batch.id != batch_id and batch.state == BatchState.OPEN
+        ]
+    return [OpenBatch(batch.id, batch.name, left) for batch, left in others if left]
+
+
 def tally_of(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage]) -> Tally:
     """Add up the counts and the usage of one provider, or of one model, or of all."""
     paid = [
@@ -145,6 +176,11 @@ def tally_of(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage
         cost_micros=sum(used.cost_micros for used in usage),
         unpriced_calls=sum(used.unpriced_calls for used in paid),
     )
+
+
+def _left(counts: Iterable[ScopeCount], providers: Collection[str]) -> int:
+    ours = [count for count in counts if count.provider in providers]
+    return _jobs(ours, set(JobState) - FINAL_STATES)
 
 
 def _jobs(counts: Iterable[ScopeCount], states: Iterable[JobState]) -> int:

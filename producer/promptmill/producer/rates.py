@@ -26,8 +26,9 @@ class Rates:
         """Note that *done* jobs had ended at *at*, in seconds of a monotonic clock."""
         here = (at, done)
         course = self._seen.setdefault(name, _Course(began=here, moved=here))
-        if course.moved == course.began:
-            course.began = course.moved = (at, course.began[1])  # nothing has moved yet
+        if course.moved == course.began and done == course.began[1]:
+            course.began = course.moved = here  # nothing has moved yet: this is no part of a rate
+            course.late.clear()
         if done != course.moved[1]:
             course.moved = here
         course.late.append(here)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli.answering import Interrupted, answer_here
 from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import note
@@ -13,16 +14,19 @@ from promptmill.producer.cli.submit import submit_with_counter
 from promptmill.producer.cli.views import choose_view, cost_text, duration, pause_text
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.opening import opened
-from promptmill.producer.progress import Progress, read_progress
+from promptmill.producer.progress import Progress, open_besides, read_progress
 from promptmill.producer.submission import SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import lift_pauses, pauses_now
 from promptmill.schema.settings import PREFIX, Settings, load_settings, parse_amount
+from promptmill.schema.states import BatchState
 
 _QUERY = "select custom_id, text from promptmill_results where batch_id ="
 _LIFTED = (ErrorKind.KEY, ErrorKind.MONEY)
+_TOLD = 3
+"""other batches that are named one by one"""
 
 
 @takes_prompts
@@ -61,6 +65,7 @@ def run(
         if names:
             _require_keys(settings, names)
             _lift_pauses(database, names)
+            _tell_of_others(database, stored.batch_id, names)
             progress = _answer(
                 settings,
                 database,
@@ -122,10 +127,27 @@ def _lift_pauses(database: Database, names: Collection[str]) -> None:
                 lift_pauses(connection, provider=pause.provider, fingerprint=pause.fingerprint)
 
 
+def _tell_of_others(database: Database, batch_id: int, names: Collection[str]) -> None:
+    """Say what else will be answered, and paid: workers take whatever is due."""
+    others = open_besides(database, batch_id, providers=names)
+    for other in others[:_TOLD]:
+        note(
+            f"batch {other.id} ({other.name}) is open too, and its {other.left:,} prompts are"
+            f" answered as well; `promptmill pause {other.id}` holds them"
+        )
+    if len(others) > _TOLD:
+        note(f"and so are {len(others) - _TOLD:,} other batches: `promptmill ls` lists them")
+
+
 def _amount(flag: str, value: str | None) -> str | None:
-    if value is not None and not isinstance(parse_amount(value), float):
-        msg = f"{flag} {value!r} is not an amount; write 500, 200k or 1.5M"
-        raise SettingsError(msg)
+    if value is not None:
+        try:
+            amount = parse_amount(value)
+        except ValueError:
+            amount = None
+        if not isinstance(amount, float) or amount <= 0:
+            msg = f"{flag} {value!r} is not an amount above 0; write 500, 200k or 1.5M"
+            raise SettingsError(msg)
     return value
 
 
@@ -150,9 +172,23 @@ def _summarise(progress: Progress, *, took_s: float) -> None:
         f"batch {batch.id}: {overall.succeeded:,} of {overall.total:,} answered,"
         f" {overall.failed:,} failed, in {duration(took_s)}   {cost_text(overall)}"
     )
-    for pause in progress.stuck:
-        note(f"{pause_text(pause)}\n  put it right, then type the same command again")
-    note(f"  answers    promptmill results {batch.id}")
+    if progress.held:
+        _tell_how_to_go_on(progress)
+    if overall.succeeded:
+        note(f"  answers    promptmill results {batch.id}")
     if overall.failed:
-        note(f"  failures   promptmill status {batch.id}, then promptmill retry {batch.id}")
-    note(f"  sql        promptmill sql '{_QUERY} {batch.id} limit 5'")
+        note(f"  failures   promptmill status {batch.id} says why, and what to do")
+    if overall.succeeded:
+        note(f"  sql        promptmill sql '{_QUERY} {batch.id} limit 5'")
+
+
+def _tell_how_to_go_on(progress: Progress) -> None:
+    again = "type the same command again"
+    batch = progress.batch
+    if batch.state == BatchState.PAUSED:
+        note(f"batch {batch.id} paused: {batch.paused_reason}")
+        note(f"  `promptmill resume {batch.id}`, then {again}")
+    for pause in progress.stuck:
+        by_itself = pause.kind in _LIFTED  # see _lift_pauses
+        way = how_to_resume(pause, resume=again if by_itself else None)
+        note(f"{pause_text(pause)}\n  {way if by_itself else f'{way}, then {again}'}")

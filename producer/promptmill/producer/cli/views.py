@@ -17,7 +17,12 @@ from rich.text import Text
 from promptmill.producer.progress import Progress, Tally
 from promptmill.producer.rates import Rates
 from promptmill.schema.pauses import Pause
+from promptmill.schema.states import BatchState
 
+WIDEST = 100
+"""columns of the live table"""
+_WIDE = 96
+"""columns that the table with bars needs"""
 _PLAIN_EVERY_S = 5.0
 _BAR = 14
 
@@ -43,10 +48,13 @@ class LiveView:
     """A table that is drawn anew in place."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=False)
 
     def show(self, progress: Progress, rates: Rates, *, last: bool = False) -> None:
-        self._live.update(progress_panel(progress, rates), refresh=last)
+        # The terminal's own ^C behind a full line would wrap, and the next drawing miss its place.
+        width = min(WIDEST, self._console.width - len("^C"))
+        self._live.update(progress_panel(progress, rates, width=width), refresh=last)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -82,6 +90,19 @@ class PlainView:
         sys.stderr.flush()
 
 
+class NoView:
+    """Shows nothing."""
+
+    def show(self, progress: Progress, rates: Rates, *, last: bool = False) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class JsonView(PlainView):
     """One JSON object a line on standard output."""
 
@@ -101,30 +122,21 @@ def choose_view(*, as_json: bool, quiet: bool = False) -> View:
     """Choose the view that fits where we are."""
     if as_json:
         return JsonView()
+    if quiet:
+        return NoView()
     console = Console(stderr=True)
-    if console.is_terminal and not quiet:
-        return LiveView(console)
-    return PlainView(every_s=3600.0 if quiet else _PLAIN_EVERY_S)
+    return LiveView(console) if console.is_terminal else PlainView()
 
 
-def progress_panel(progress: Progress, rates: Rates) -> RenderableType:
-    """Draw the table of one batch: nine columns, at most 100 wide."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1), expand=True)
-    for header in ("provider", ""):
-        table.add_column(header, no_wrap=True)
-    for header in ("done", "fail", "retry", "429/503", "rate", "tokens in/out", "cost"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for tally in progress.providers:
-        table.add_row(*_row(tally, _rate(progress, rates, tally.name)))
-    if len(progress.providers) > 1:
-        table.add_row(*_row(progress.overall, _rate(progress, rates, "all")), style="bold")
+def progress_panel(progress: Progress, rates: Rates, *, width: int = WIDEST) -> RenderableType:
+    """Draw the table of one batch, *width* columns wide; a narrow one has no bars."""
     batch = progress.batch
     return Panel(
-        Group(table, Text(), _note(progress, rates)),
+        Group(_table(progress, rates, wide=width >= _WIDE), Text(), _note(progress, rates)),
         title=f"batch {batch.id}  {batch.name}",
         title_align="left",
         border_style="cyan",
-        width=100,
+        width=width,
     )
 
 
@@ -132,17 +144,18 @@ def plain_line(progress: Progress, rates: Rates) -> str:
     """Tell progress in one line."""
     all_ = progress.overall
     left = rates.left_s("all", all_.total - all_.ended)
+    rate = _rate(progress, rates, "all")
     parts = [
         f"batch {progress.batch.id}: {all_.ended:,} of {all_.total:,} done",
         f"{all_.failed:,} failed",
         f"{all_.retries:,} retries",
         f"{all_.refusals:,} refused (429, 503)",
-        f"{_rate(progress, rates, 'all'):.1f}/s",
+        *([] if progress.finished and not rate else [f"{rate:.1f}/s"]),
         cost_text(all_),
     ]
     if left is not None and not progress.finished:
         parts.append(f"left {duration(left)}")
-    return "  ".join(parts + [pause_text(pause) for pause in progress.pauses])
+    return "  ".join(parts + pause_texts(progress))
 
 
 def as_event(progress: Progress, rates: Rates) -> dict[str, object]:
@@ -164,8 +177,16 @@ def as_event(progress: Progress, rates: Rates) -> dict[str, object]:
         "output_tokens": all_.output_tokens,
         "cost_usd": None if all_.unpriced_calls else all_.cost_micros / 1e6,
         "per_second": round(_rate(progress, rates, "all"), 2),
-        "pauses": [pause_text(pause) for pause in progress.pauses],
+        "pauses": pause_texts(progress),
     }
+
+
+def pause_texts(progress: Progress) -> list[str]:
+    """Name what is paused: the batch, and providers of it."""
+    batch = progress.batch
+    own = batch.state == BatchState.PAUSED and not progress.finished
+    named = [f"batch {batch.id} paused: {batch.paused_reason}"] if own else []
+    return named + [pause_text(pause) for pause in progress.pauses]
 
 
 def pause_text(pause: Pause) -> str:
@@ -195,10 +216,26 @@ def _rate(progress: Progress, rates: Rates, name: str) -> float:
     return rates.mean(name) if progress.finished else rates.per_second(name)
 
 
-def _row(tally: Tally, rate: float) -> list[RenderableType]:
+def _table(progress: Progress, rates: Rates, *, wide: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0), expand=True)
+    for header in ("provider", "") if wide else ("provider",):
+        table.add_column(header, no_wrap=True)
+    tokens = "tokens in/out" if wide else "in/out"
+    for header in ("done", "fail", "retry", "429/503", "rate", tokens, "cost"):
+        table.add_column(header, justify="right", no_wrap=True)
+    rows = [(tally, "") for tally in progress.providers]
+    if len(rows) > 1:
+        rows.append((progress.overall, "bold"))
+    for tally, style in rows:
+        table.add_row(*_row(tally, _rate(progress, rates, tally.name), wide=wide), style=style)
+    return table
+
+
+def _row(tally: Tally, rate: float, *, wide: bool) -> list[RenderableType]:
+    bar = ProgressBar(total=max(1, tally.total), completed=tally.ended, width=_BAR)
     return [
         tally.name,
-        ProgressBar(total=max(1, tally.total), completed=tally.ended, width=_BAR),
+        *([bar] if wide else []),
         f"{tally.ended:,}/{tally.total:,}",
         Text(f"{tally.failed:,}", style="red" if tally.failed else ""),
         f"{tally.retries:,}",
@@ -223,6 +260,6 @@ def _note(progress: Progress, rates: Rates) -> Text:
     left = rates.left_s("all", all_.total - all_.ended)
     if left is not None and not progress.finished:
         note.append(f"   left {duration(left)}", style="dim")
-    for pause in progress.pauses:
-        note.append(f"\n{pause_text(pause)}", style="yellow")
+    for text in pause_texts(progress):
+        note.append(f"\n{text}", style="yellow")
     return note

@@ -24,7 +24,9 @@ _EVERY_S = 0.25
 
 
 def watch(
-    batch: Annotated[int | None, typer.Argument(help="Batch id; the latest if left out.")] = None,
+    batch: Annotated[
+        int | None, typer.Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
 ) -> None:
     """Show the progress of a batch until it ends. Ctrl-C ends the watching only."""
@@ -52,7 +54,7 @@ def follow(
         now = time.monotonic()
         for tally in (*progress.providers, progress.overall):
             rates.saw(tally.name, tally.ended, at=now)
-        over = progress.finished or bool(progress.stuck) or stop.is_set()
+        over = progress.finished or progress.held or stop.is_set()
         view.show(progress, rates, last=over)
         if over:
             return progress
@@ -61,8 +63,8 @@ def follow(
 
 
 def exit_code(progress: Progress) -> int:
-    """Choose the exit code: 0 all answered, 3 some failed, 5 paused by a provider."""
-    if progress.stuck:
+    """Choose the exit code: 0 all answered, 3 some failed, 5 paused."""
+    if progress.held:
         return EXIT_PAUSED
     overall = progress.overall
     return 0 if overall.succeeded == overall.total else EXIT_SOME_FAILED
