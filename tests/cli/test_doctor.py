@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -62,7 +63,9 @@ def test_workers_and_the_leader_are_judged_by_their_beats(
         seize_lead(connection, "dispatch", owner=new_owner(), seen=None)
     found = parts(promptmill("doctor", "--json"))
     assert f"process {os.getpid()} for openai (key abc) is gone" in found["worker"]["found"]
-    assert "is gone" in found["dispatcher"]["found"]
+    assert (
+        found["dispatcher"]["found"] == f"process {os.getpid()} on {gethostname()} led and is gone"
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,17 @@ def test_a_service_that_is_away_is_bad_and_ill(
     assert health.code == 1
     assert health.err.startswith(f"{part}: ")
     assert "secret" not in said.out + said.err + health.err
+
+
+def test_a_database_of_another_kind_is_bad_and_the_rest_is_told(
+    promptmill: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_DATABASE_URL", "mysql://me@127.0.0.1/x")
+    said = promptmill("doctor", "--json")
+    assert said.code == 1
+    found = parts(said)
+    assert "mysql" in found["sql"]["found"]
+    assert found["redis"]["verdict"] == "ok"
 
 
 def test_a_healthy_container_is_silent(

@@ -10,6 +10,7 @@ import pytest
 
 from promptmill.producer.cli.main import VERBS
 from tests.cli.promptmill import Here
+from tests.submit.inputs import write_batch
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("celery", "kombu", "sqlalchemy", "alembic", "openai", "anthropic", "google.genai", "redis")
@@ -61,6 +62,30 @@ def test_a_mistyped_verb_is_guessed(promptmill: Here) -> None:
 
 def test_an_option_that_is_not_there_is_refused(promptmill: Here) -> None:
     assert promptmill("ls", "--colour").code == 2
+
+
+@pytest.mark.parametrize("verb", ["ls", "submit", "demo"])
+def test_a_state_folder_that_cannot_be_one_is_named_without_a_traceback(
+    verb: str, promptmill: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PROMPTMILL_STATE_DIR", str(tmp_path / "file" / "state"))
+    source = [write_batch(tmp_path / "in.jsonl", 1)] if verb == "submit" else []
+    said = promptmill(verb, *source)
+    assert said.code == 2
+    assert str(tmp_path / "file") in said.err
+    assert "PROMPTMILL_STATE_DIR" in said.err or verb == "ls"
+
+
+@pytest.mark.parametrize("amount", ["0", "-5", "fast", "1.2.3"])
+def test_a_limit_that_is_none_is_refused_before_anything_is_stored(
+    amount: str, promptmill: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_STATE_DIR", str(tmp_path / "state"))
+    said = promptmill("run", write_batch(tmp_path / "in.jsonl", 1), f"--rpm={amount}")
+    assert said.code == 2
+    assert f"--rpm '{amount}'" in said.err
+    assert not (tmp_path / "state").exists()
 
 
 def test_the_version_is_told(promptmill: Here) -> None:

@@ -39,7 +39,9 @@ def test_batches_are_listed_the_latest_first(
     told = listed[1]
     assert (told["batch"], told["state"], told["total"], told["left"]) == (batch_id, "open", 6, 1)
     assert (told["succeeded"], told["failed"]) == (2, 3)
-    assert len(promptmill("ls", "-n", 1).out.splitlines()) == 2
+    table = promptmill("ls", "-n", 1).out.splitlines()
+    assert len(table) == 2
+    assert max(map(len, table)) <= 80
 
 
 def test_status_tells_counts_usage_failures_and_what_to_do(batch_id: int, promptmill: Here) -> None:

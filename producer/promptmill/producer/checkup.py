@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from promptmill.schema.settings import Settings, found_names
 
 _ROLE = "dispatch"
 _REDIS_S = 2.0
+_LEAD = "`promptmill dispatch`, or `promptmill run`, which brings one"
 
 
 class Verdict(StrEnum):
@@ -75,15 +77,14 @@ def _check_sql(settings: Settings) -> Check:
     if not exists(settings):
         found = f"no database yet; it will be {settings.state_dir / 'promptmill.db'}"
         return Check("sql", Verdict.NOTE, found, "`promptmill submit` or `run` makes it")
-    database = Database.from_settings(settings)
     try:
-        require_current(database)
+        database = Database.from_settings(settings)
+        with closing(database):
+            require_current(database)
     except PromptmillError as error:
         return Check("sql", Verdict.BAD, str(error), "see PROMPTMILL_DATABASE_URL")
     except DatabaseError as error:
         return Check("sql", Verdict.BAD, first_line(error), "see PROMPTMILL_DATABASE_URL")
-    finally:
-        database.close()
     return Check("sql", Verdict.OK, f"{database.url!r} at revision {newest_revision()}")
 
 
@@ -142,11 +143,16 @@ def _who_is_there(database: Database) -> tuple[list[WorkerSeen], tuple[str, int]
 
 def _check_leader(before: tuple[str, int] | None, now: tuple[str, int] | None) -> Check:
     if now is None:
-        to_do = "`promptmill dispatch`, or `promptmill run`, which brings one"
-        return Check("dispatcher", Verdict.NOTE, "none leads", to_do)
+        return Check("dispatcher", Verdict.NOTE, "none leads", _LEAD)
     if now == before or owner_is_gone(now[0]):
-        return Check("dispatcher", Verdict.NOTE, f"{now[0]} led and is gone", "start another")
-    return Check("dispatcher", Verdict.OK, f"{now[0]} leads")
+        return Check("dispatcher", Verdict.NOTE, f"{_named(now[0])} led and is gone", _LEAD)
+    return Check("dispatcher", Verdict.OK, f"{_named(now[0])} leads")
+
+
+def _named(owner: str) -> str:
+    """Say which process *owner* is, see `host.new_owner`."""
+    parts = owner.split("/")
+    return f"process {parts[-2]} on {parts[0]}" if len(parts) > 2 else owner
 
 
 def _check_worker(worker: WorkerSeen, beats_before: Mapping[str, int]) -> Check:

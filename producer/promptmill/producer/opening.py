@@ -19,7 +19,10 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     where SQL fails, then or within the block.
     """
     if not create and not exists(settings):
-        msg = "nothing was submitted yet: `promptmill submit INPUT -m MODEL` makes the database"
+        msg = (
+            f"nothing was submitted yet in {settings.state_dir.absolute()}:"
+            " `promptmill submit INPUT -m MODEL` makes the database"
+        )
         raise UsageError(msg)
     database = Database.from_settings(settings)
     try:

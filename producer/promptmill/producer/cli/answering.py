@@ -54,10 +54,19 @@ def answer_here(
 def _all_there(crew: Crew) -> None:
     for child in crew.ended():
         msg = (
-            f"{child.name} ended by itself ({child.returncode}); the batch is kept, and the same"
+            f"{child.name} {_ending(child.returncode)}; the batch is kept, and the same"
             f" command goes on with it. The end of its log:\n{child.last_words}"
         )
         raise ServiceError(msg)
+
+
+def _ending(returncode: int | None) -> str:
+    if returncode is None or returncode >= 0:
+        return f"ended by itself, with exit code {returncode}"
+    try:
+        return f"was killed, by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed, by signal {-returncode}"
 
 
 class _ctrl_c:  # noqa: N801  reads as a block

@@ -47,7 +47,7 @@ def resume(target: Target, as_json: Json = False) -> None:
 
 
 def cancel(
-    batch: Annotated[int, Argument(help="Batch id.")],
+    batch: Annotated[int, Argument(metavar="BATCH", help="Batch id.")],
     as_json: Json = False,
 ) -> None:
     """Stop a batch. What is answered stays; calls that are open end and are stored."""
@@ -57,7 +57,9 @@ def cancel(
 
 
 def retry(
-    batch: Annotated[int | None, Argument(help="Batch id; the latest if left out.")] = None,
+    batch: Annotated[
+        int | None, Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Try again what failed or is held; of a cancelled batch, what was cancelled too."""
@@ -65,7 +67,12 @@ def retry(
         batch_id = batch_or_latest(database, batch)
         states = (*_FAILED, JobState.CANCELLED) if _is_cancelled(database, batch_id) else _FAILED
         jobs = control.retry(database, batch_id, states=states)
-    told = f"batch {batch_id}: {jobs:,} jobs are to be done again"
+    told = (
+        f"batch {batch_id}: {jobs:,} to be done again, by workers that run, or by `promptmill run`"
+        " with the same input"
+        if jobs
+        else f"batch {batch_id}: nothing of it failed or is held"
+    )
     _tell(as_json, told, batch=batch_id, retried=jobs)
 
 

@@ -10,6 +10,8 @@ from promptmill.producer.progress import Progress, read_progress
 from promptmill.schema.reading import latest_batches
 from promptmill.schema.settings import load_settings
 
+_COLUMNS = ("batch", "name", "state", "total", "succeeded", "failed", "left", "created (UTC)")
+
 
 def ls(
     number: Annotated[int, Option("-n", min=1, help="How many, the latest first.")] = 20,
@@ -24,9 +26,15 @@ def ls(
         for row in listed:
             print_json(row)
     elif listed:
-        print_table(list(listed[0]), [list(row.values()) for row in listed])
+        print_table(_COLUMNS, [_cells(row) for row in listed])
     else:
         note("no batch yet: `promptmill submit INPUT -m MODEL` makes one")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """Choose what fits 80 columns: no seconds, and no cancelled, which the state tells."""
+    numbers = [f"{row[name]:,}" for name in ("total", "succeeded", "failed", "left")]
+    return [str(row["batch"]), row["name"], row["state"], *numbers, row["created"][:-3]]
 
 
 def _row(progress: Progress) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 `promptmill --help` imports no verb, so it needs neither Celery, nor an SDK, nor SQLAlchemy.
 """
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, NamedTuple
@@ -14,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from promptmill.producer.cli.output import fail
-from promptmill.schema.errors import PromptmillError
+from promptmill.schema.errors import PromptmillError, SettingsError
 
 ANSWER, LOOK, STEER, SERVE = "Answer prompts", "Look", "Steer", "Run the parts"
 
@@ -86,6 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         make_command().main(arguments, prog_name="promptmill")
     except PromptmillError as error:
         sys.exit(fail(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(fail(_unusable(error)))
 
 
 def make_command() -> TyperGroup:
@@ -97,14 +102,32 @@ def make_command() -> TyperGroup:
     return group
 
 
+def _unusable(error: OSError) -> SettingsError:
+    why = (error.strerror or str(error)).lower()
+    return SettingsError(
+        f"{error.filename} cannot be used: {why}\n"
+        "  promptmill keeps its files in the folder that PROMPTMILL_STATE_DIR names, else in"
+        " .promptmill of the current folder"
+    )
+
+
 def _load(verb: Verb) -> Any:
     module, _, name = verb.target.partition(":")
     target = getattr(import_module(module), name)
     if not isinstance(target, typer.Typer):
         function, target = target, typer.Typer(add_completion=False)
         settings = app.info.context_settings
-        target.command(verb.name, cls=_VerbCommand, context_settings=settings)(function)
+        made = target.command(
+            verb.name, cls=_VerbCommand, context_settings=settings, help=_flowing(function)
+        )
+        made(function)
     return get_command(target)
+
+
+def _flowing(function: Callable[..., Any]) -> str:
+    """Return the docstring with each paragraph as one line, so that any width can wrap it."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
 
 
 def _tell_version(asked: bool) -> None:

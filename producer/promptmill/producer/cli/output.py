@@ -119,8 +119,8 @@ def _cell(value: Any) -> str:
         return "NULL"
     if isinstance(value, datetime):
         return moment(value)
-    if isinstance(value, Decimal):
-        value = float(value)
+    if isinstance(value, float | Decimal):
+        value = f"{float(value):.10g}"  # a sum of cents is not 0.30000000000000004
     text = " ".join(plain(str(value)).split())
     return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
 

@@ -23,7 +23,9 @@ _SHOWN = 20
 
 
 def results(
-    batch: Annotated[int | None, Argument(help="Batch id; the latest if left out.")] = None,
+    batch: Annotated[
+        int | None, Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+    ] = None,
     number: Annotated[int | None, Option("-n", min=1, help="Only the first so many.")] = None,
     failed: Annotated[bool, Option("--failed", help="What failed, in place of answers.")] = False,
     as_json: Annotated[

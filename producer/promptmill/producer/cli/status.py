@@ -18,7 +18,9 @@ _HEADERS = ("model", "total", "done", "fail", "retries", "refused", "in", "out",
 
 
 def status(
-    batch: Annotated[int | None, Argument(help="Batch id; the latest if left out.")] = None,
+    batch: Annotated[
+        int | None, Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show counts, usage and cost of a batch, why jobs failed, what is paused, and what to do."""
