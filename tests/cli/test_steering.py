@@ -51,6 +51,8 @@ def test_a_cancelled_batch_is_taken_up_again_by_retry(
 ) -> None:
     assert promptmill("cancel", batch_id, "--json").objects[0]["cancelled"] == 3
     assert states(scene) == ["cancelled"] * 3
+    assert promptmill("ls", "--json").objects[0]["state"] == "cancelled"
+    assert promptmill("status", batch_id).out.splitlines()[0].endswith("  cancelled")
     assert promptmill("submit", tmp_path / "in.jsonl").code == 2
     assert promptmill("retry", "--json").objects == [{"batch": batch_id, "retried": 3}]
     assert states(scene) == ["pending"] * 3

@@ -70,6 +70,12 @@ class Progress:
         return not loading and self.overall.ended >= self.overall.total
 
     @property
+    def state(self) -> str:
+        """The batch's state in a word for people: `ended` once nothing is left of an open one."""
+        ended = self.finished and self.batch.state != BatchState.CANCELLED
+        return "ended" if ended else self.batch.state
+
+    @property
     def stuck(self) -> tuple[Pause, ...]:
         """The pauses without end that hold all that is left, where nothing runs any more."""
         if self.finished or self.overall.running:

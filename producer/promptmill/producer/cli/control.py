@@ -58,7 +58,7 @@ def cancel(
 
 def retry(
     batch: Annotated[
-        int | None, Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -42,7 +42,7 @@ def _row(progress: Progress) -> dict[str, Any]:
     return {
         "batch": batch.id,
         "name": batch.name,
-        "state": "ended" if progress.finished else batch.state,
+        "state": progress.state,
         "total": batch.total,
         "succeeded": overall.succeeded,
         "failed": overall.failed,

@@ -24,7 +24,7 @@ _SHOWN = 20
 
 def results(
     batch: Annotated[
-        int | None, Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
     ] = None,
     number: Annotated[int | None, Option("-n", min=1, help="Only the first so many.")] = None,
     failed: Annotated[bool, Option("--failed", help="What failed, in place of answers.")] = False,

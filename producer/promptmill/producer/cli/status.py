@@ -19,7 +19,7 @@ _HEADERS = ("model", "total", "done", "fail", "retries", "refused", "in", "out",
 
 def status(
     batch: Annotated[
-        int | None, Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
     ] = None,
     as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -38,8 +38,7 @@ def status(
 
 def _head(overview: Overview) -> Iterator[str]:
     batch, overall = overview.progress.batch, overview.progress.overall
-    state = "ended" if overview.progress.finished else batch.state
-    yield f"batch {batch.id}  {batch.name}  {state}"
+    yield f"batch {batch.id}  {batch.name}  {overview.progress.state}"
     yield f"{batch.total:,} prompts of {batch.input_name}, submitted {moment(batch.created_at)} UTC"
     if batch.state == BatchState.LOADING:
         yield "still being stored; if its submit was ended, the same command goes on with it"

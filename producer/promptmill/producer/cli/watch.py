@@ -25,7 +25,7 @@ _EVERY_S = 0.25
 
 def watch(
     batch: Annotated[
-        int | None, typer.Argument(metavar="[BATCH]", help="Batch id; the latest if left out.")
+        int | None, typer.Argument(metavar="BATCH", help="Batch id; the latest if left out.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
 ) -> None:
