@@ -27,7 +27,7 @@ class Channel(kombu_redis.Channel):
             client = self._kept
             if client is None or client.connection_pool is not self.pool:
                 channel: Any = self
-                client = self._kept = channel._create_client()
+                client = self._kept = channel._create_client()  # noqa: SLF001  its own
         yield client
 
     def close(self) -> None:
