@@ -120,6 +120,23 @@ class Recorder:
         return self._until_sql_is_there(read)
 
     def _write_group(self, writes: Sequence[Write]) -> list[Written | Exception]:
+        """Write a group: at once on SQLite, on PostgreSQL each kind of move in its own transaction.
+
+        One statement locks the counters in their order, two in one transaction do not: workers
+        whose groups close and claim would wait for each other until PostgreSQL ends one of them.
+        """
+        if self._database.dialect == "sqlite":
+            return self._write_part(writes)
+        answers: list[Written | Exception] = [None] * len(writes)
+        for kind in (Claim, Closing, Unqueue, Postpone, Requeue):
+            places = [place for place, write in enumerate(writes) if isinstance(write, kind)]
+            if places:
+                part = self._write_part([writes[place] for place in places])
+                for place, answer in zip(places, part, strict=True):
+                    answers[place] = answer
+        return answers
+
+    def _write_part(self, writes: Sequence[Write]) -> list[Written | Exception]:
         try:
             return self._until_sql_is_there(lambda: self._commit(writes))
         except REFUSED_BY_SQL as error:
@@ -127,7 +144,7 @@ class Recorder:
                 return [error]
             # One row that SQL refuses must not take the others with it: halve until it is alone.
             half = len(writes) // 2
-            return [*self._write_group(writes[:half]), *self._write_group(writes[half:])]
+            return [*self._write_part(writes[:half]), *self._write_part(writes[half:])]
 
     def _commit(self, writes: Sequence[Write]) -> list[Written | Exception]:
         with self._database.write() as connection:
