@@ -15,6 +15,8 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from celery.concurrency.base import BasePool, apply_target
@@ -22,6 +24,7 @@ from greenlet import getcurrent, greenlet
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_LAST_TOLD_S = 5.0
 
 HEADROOM = 4
 """Tasks in hand for each call that may be open: those beyond wait for permits, not for a slot."""
@@ -73,6 +76,9 @@ class AsyncioPool(BasePool):
         self._idle.set()
         self._thread = threading.Thread(target=self._run_loop, name="asyncio-pool", daemon=True)
         self._thread.start()
+        self._told: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._teller = threading.Thread(target=self._tell, name="celery-teller", daemon=True)
+        self._teller.start()
 
     def on_stop(self) -> None:
         """Wait for running tasks, then end the loop. Called again by a cold shutdown."""
@@ -81,6 +87,8 @@ class AsyncioPool(BasePool):
         self._idle.wait()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
+        self._told.put(None)
+        self._teller.join(_LAST_TOLD_S)
 
     def on_terminate(self) -> None:
         if not self.loop.is_closed():
@@ -119,6 +127,18 @@ class AsyncioPool(BasePool):
         info: dict[str, Any] = super()._get_info()  # type: ignore[misc]  # not in the stubs
         return info | {"running": len(self._active), "queued": len(self._queued)}
 
+    def _tell(self) -> None:
+        """Tell Celery what was accepted and what came of it, in order, in a thread of its own.
+
+        It acknowledges and sends events by blocking calls. On the loop, a Redis that hangs would
+        stop every open call, beyond its deadline, with the answer paid for.
+        """
+        while (tell := self._told.get()) is not None:
+            try:
+                tell()
+            except Exception:  # noqa: BLE001  an outermost loop: who comes next must be told too
+                _log.exception("celery was not told")
+
     # Below: on the loop's thread only.
 
     def _run_loop(self) -> None:
@@ -140,12 +160,16 @@ class AsyncioPool(BasePool):
     def _trace(self, number: int, work: _Work) -> None:
         run = getcurrent()
 
+        def accept(pid: int, began: float) -> None:
+            if work.accept_callback is not None:
+                self._told.put(partial(work.accept_callback, pid, began))
+
         def settle(returned: Any) -> None:
             # Celery itself has settled a terminated task.
             if not run.terminated:
-                work.callback(returned)
+                self._told.put(partial(work.callback, returned))
 
-        apply_target(work.target, work.args, work.kwargs, settle, work.accept_callback, number)
+        apply_target(work.target, work.args, work.kwargs, settle, accept, number)
 
     def _step(self, number: int, run: _Run, resume: Callable[..., Any], *values: Any) -> None:
         try:
