@@ -1,5 +1,7 @@
 """`promptmill run`, killed in mid batch and typed again."""
 
+import os
+import signal
 from time import monotonic
 
 from tests.acceptance.laptop import QUICK_TO_RESCUE, Laptop, living
@@ -54,6 +56,19 @@ def test_a_killed_run_goes_on_and_nothing_is_asked_twice_but_calls_that_were_ope
     assert_each_is_answered_once(laptop, bought_twice=was_open)
     wait_until(lambda: not family & living().keys(), "what the killed run had started to end")
     assert laptop.valkeys() == []
+
+
+def test_a_run_goes_on_without_its_worker_and_gets_another(laptop: Laptop) -> None:
+    run = laptop.begin(*begun(laptop))
+    laptop.wait_for_answers(PROMPTS // 3)
+    ((worker,),) = laptop.sql("select pid from workers where stopped_at is null")
+    os.kill(worker, signal.SIGKILL)
+    was_open = open_at(laptop, monotonic())
+
+    typed = run.ended()
+    assert typed.code == 0, typed.err
+    assert "worker-openai-1 was killed, by SIGKILL; it was started again" in typed.err
+    assert_each_is_answered_once(laptop, bought_twice=was_open)
 
 
 def test_a_run_goes_on_after_every_process_was_killed(laptop: Laptop) -> None:

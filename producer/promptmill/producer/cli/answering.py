@@ -7,6 +7,7 @@ from types import FrameType
 
 import typer
 
+from promptmill.producer.cli.output import note
 from promptmill.producer.cli.views import View
 from promptmill.producer.cli.watch import follow
 from promptmill.producer.embedded.crew import Crew
@@ -32,8 +33,8 @@ def answer_here(
 ) -> Progress:
     """Work on a batch until it ends or nothing can move.
 
-    Raises Interrupted after a Ctrl-C, once open calls have ended; ServiceError when a child ended
-    by itself.
+    A child that dies is started again, a few times. Raises Interrupted after a Ctrl-C, once open
+    calls have ended; ServiceError when a child ends each time.
     """
     stop = Event()
     with Crew(settings, env=env) as crew, _ctrl_c(stop, crew):
@@ -53,9 +54,13 @@ def answer_here(
 
 def _all_there(crew: Crew) -> None:
     for child in crew.ended():
+        how = f"{child.name} {_ending(child.returncode)}"
+        if crew.start_again(child):
+            note(f"{how}; it was started again, and what it had in hand is done again")
+            continue
         msg = (
-            f"{child.name} {_ending(child.returncode)}; the batch is kept, and the same"
-            f" command goes on with it. The end of its log:\n{child.last_words}"
+            f"{how}; the batch is kept, and the same command goes on with it."
+            f" The end of its log:\n{child.last_words}"
         )
         raise ServiceError(msg)
 

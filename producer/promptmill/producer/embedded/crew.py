@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,10 @@ from promptmill.producer.embedded.valkey import RedisPlace, ensure_redis
 from promptmill.schema.hint import queue_name
 from promptmill.schema.settings import PREFIX, Settings
 
+_USAGE = 2
+"""exit code of a child whose settings are wrong"""
+_LIVES = 3
+"""times that a child is started again"""
 _SPARE_S = 10.0
 """what a worker may take beyond its grace time, to store what came"""
 
@@ -40,23 +45,33 @@ class Crew:
             **(env or {}),
         }
         secrets = [one.api_key for one in settings.providers.values() if one.api_key]
+        self._started: dict[str, tuple[list[str], Mapping[str, str]]] = {}
+        self._revived: Counter[str] = Counter()
         self.log_folder = settings.state_dir / "logs"
         self._children = Children(self.log_folder, secrets=secrets, keep_fds=self.redis.keep_fds)
 
     def start_dispatcher(self) -> None:
         """Start a dispatcher; it stands by where another one leads."""
-        self._children.start("dispatch", dispatch_command(), self._env)
+        self._start("dispatch", dispatch_command())
 
     def start_worker(self, provider: str, *, number: int = 1) -> None:
         """Start a worker process for one provider."""
         name = f"worker-{provider}-{number}"
         # Another run in the same folder has workers too: Flower tells them apart by their names.
         command = worker_command([provider], name=f"{name}-{os.getpid()}")
-        self._children.start(name, command, self._env)
+        self._start(name, command)
 
     def start_other(self, name: str, argv: list[str], env: Mapping[str, str]) -> None:
         """Start another child that ends with this process."""
-        self._children.start(name, argv, {**self._env, **env})
+        self._start(name, argv, env)
+
+    def start_again(self, child: Ended) -> bool:
+        """Start a child that ended by itself. False: it ends each time, or is set up wrong."""
+        self._revived[child.name] += 1
+        if child.returncode == _USAGE or self._revived[child.name] > _LIVES:
+            return False
+        self._start(child.name, *self._started[child.name])
+        return True
 
     def ended(self) -> list[Ended]:
         """Tell which children ended by themselves since the last call."""
@@ -69,6 +84,11 @@ class Crew:
     def kill(self) -> None:
         """End all at once."""
         self._children.kill()
+
+    def _start(self, name: str, command: list[str], env: Mapping[str, str] | None = None) -> None:
+        env = env or {}
+        self._started[name] = command, env
+        self._children.start(name, command, {**self._env, **env})
 
     def __enter__(self) -> Self:
         self._children.__enter__()
