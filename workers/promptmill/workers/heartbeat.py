@@ -82,6 +82,9 @@ class Heartbeat:
                 self._once()
             except (DatabaseError, ServiceError) as error:
                 _log.warning("beat not written, sql is away: %s", type(error).__name__)
+            except Exception:  # noqa: BLE001  the outermost loop of this thread
+                # A worker without a beat would go on, with all its jobs taken and called again.
+                _log.exception("beat broken")
 
     def _once(self) -> None:
         with self._database.write() as connection:
