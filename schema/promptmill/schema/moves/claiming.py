@@ -23,6 +23,7 @@ where jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no
   and not exists (select 1 from pauses p where p.provider = jobs.provider
     and p.model in ('', jobs.model) and p.fingerprint in ('', claims.fingerprint)
     and (p.until_at is null or p.until_at > {now}))
+  and not exists (select 1 from workers w where w.id = :worker_id and w.stopped_at is not null)
 """
 _INTEND = """
 insert into attempts (job_id, fence, batch_id, provider, model, worker_id, started_at, outcome)
@@ -47,7 +48,8 @@ def claim(
     """Claim jobs by their hints, each with the fingerprint of the key that will be used.
 
     Returns the new fence of each job that was claimed. One that is missing was stale, not due,
-    paused or cancelled; whoever holds it now is somebody else.
+    paused or cancelled; whoever holds it now is somebody else. A worker that was declared dead
+    claims nothing under that name: the next sweep would take the job from it, with the call open.
     """
     rows = [(hint.job_id, hint.dispatch_no, fingerprint) for hint, fingerprint in claims]
     if connection.dialect.name != "sqlite":

@@ -141,7 +141,16 @@ _BODIES = RowSet(
     (Column("job_id", "bigint"), Column("fence", "bigint"), Column("body_base64", "text")),
 )
 
-# An answer that was rescued from us, and that nobody has claimed since, is still ours to store.
+# An answer that was rescued from us, and that nobody has claimed since, is still ours to store:
+# also where the job was held or cancelled meanwhile, which is undone by the move of a replay.
+_reopen = Statement(
+    """
+update jobs set state = 0, finished_at = null
+from {moves}
+where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state in (6, 7)
+  and moves.state = 4""",
+    _MOVES,
+)
 _adopt = Statement(
     """
 update jobs set state = 2, lease_owner = :worker_id, queued_at = null, run_at = null
@@ -210,6 +219,7 @@ def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str
     moved = {row[0] for row in _move.fetch(connection, {"moves": moves})}
     missed = [move for move in moves if move[0] not in moved and move[2] == JobState.SUCCEEDED]
     if missed:
+        _reopen.run(connection, {"moves": missed})
         _adopt.run(connection, {"moves": missed}, worker_id=worker_id)
         moved |= {row[0] for row in _move.fetch(connection, {"moves": missed})}
     stored = [_stored_row(c, c.result) for c in closings if c.result]
