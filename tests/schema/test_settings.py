@@ -272,3 +272,14 @@ def shown_default(name: str) -> str:
         return "required"
     value = field.get_default(call_default_factory=True)
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_a_setting_that_is_not_one_is_told_with_the_one_it_resembles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_WORKER__CONCURENCY", "3")
+    monkeypatch.setenv("PROMPTMILL_TYPO", "1")
+    with pytest.raises(SettingsError) as told:
+        load_settings()
+    assert "worker.concurency: there is no such setting; is it concurrency?" in str(told.value)
+    assert "typo: there is no such setting\n" in str(told.value)

@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -132,6 +133,15 @@ class DispatchSettings(_Strict):
 
 
 _DEFAULT_PROVIDERS = {kind.value: {"kind": kind.value} for kind in ProviderKind}
+
+
+_SECTIONS: tuple[type[BaseModel], ...] = (
+    ProviderSettings,
+    LimitSettings,
+    RetrySettings,
+    WorkerSettings,
+    DispatchSettings,
+)
 
 
 class Settings(BaseSettings):
@@ -277,7 +287,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         lines = [
-            f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            f"  {'.'.join(str(part) for part in item['loc'])}: {_told(item)}"
             for item in error.errors(include_input=False, include_url=False)
         ]
         msg = "these settings cannot be used:\n" + "\n".join(lines) + "\n  see docs/settings.md"
@@ -285,6 +295,15 @@ def load_settings(**overrides: Any) -> Settings:
     except tomllib.TOMLDecodeError as error:
         msg = f"promptmill.toml is not TOML: {error}; see docs/settings.md"
         raise SettingsError(msg) from None
+
+
+def _told(item: Any) -> str:
+    """Say in our words what pydantic says of a setting; its own where they are good."""
+    if item["type"] != "extra_forbidden":
+        return str(item["msg"])
+    known = {name for model in (Settings, *_SECTIONS) for name in model.model_fields}
+    near = get_close_matches(str(item["loc"][-1]), sorted(known), n=1)
+    return f"there is no such setting{f'; is it {near[0]}?' if near else ''}"
 
 
 def found_names(settings: Settings) -> dict[str, str]:

@@ -132,8 +132,8 @@ def _compare_bill(database: Database, url: str, used_before: tuple[int, int]) ->
         )
         return False
     note(
-        f"✓ bill        {theirs[0]:,} tokens in, {theirs[1]:,} out, {billed['requests']:,} requests:"
-        " the simulator and the attempts agree"
+        f"✓ bill        {theirs[0]:,} tokens in, {theirs[1]:,} out,"
+        f" {billed['requests']:,} requests: the simulator and the attempts agree"
     )
     return True
 
