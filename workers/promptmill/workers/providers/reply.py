@@ -28,7 +28,7 @@ def decode(body: bytes, shape: type[T]) -> T | None:
     """
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
         return msgspec.convert(json.loads(body), type=shape)
