@@ -301,7 +301,8 @@ def _told(item: Any) -> str:
     """Say in our words what pydantic says of a setting; its own where they are good."""
     if item["type"] != "extra_forbidden":
         return str(item["msg"])
-    known = {name for model in (Settings, *_SECTIONS) for name in model.model_fields}
+    models: tuple[type[BaseModel], ...] = (Settings, *_SECTIONS)
+    known = {name for model in models for name in model.model_fields}
     near = get_close_matches(str(item["loc"][-1]), sorted(known), n=1)
     return f"there is no such setting{f'; is it {near[0]}?' if near else ''}"
 
