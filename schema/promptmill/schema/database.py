@@ -21,6 +21,9 @@ __all__ = ["Connection", "Database", "DatabaseError", "first_line", "is_passing"
 DatabaseError = DBAPIError
 """What a statement raises when SQL refuses it or cannot be reached."""
 
+_TRANSACTION_STATE = "25"
+"""PostgreSQL's class of errors for a transaction that was ended for standing idle (this process was
+suspended), or may only read (the server became a standby)"""
 _PRAGMAS = (
     "pragma journal_mode = wal",
     "pragma synchronous = full",
@@ -146,6 +149,10 @@ def _checked(url: str, password: str | None) -> Any:
     return parsed
 
 
+def _sqlstate(error: Exception) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
 def first_line(error: DBAPIError) -> str:
     """Return what the database said, without the lines after it that may quote rows."""
     lines = str(error.orig).strip().splitlines()
@@ -155,6 +162,8 @@ def first_line(error: DBAPIError) -> str:
 def is_passing(error: Exception) -> bool:
     """Tell a fault that goes away by itself (no connection, a lock, a deadlock) from a refusal."""
     if isinstance(error, ServiceError):
+        return True
+    if _sqlstate(error).startswith(_TRANSACTION_STATE):
         return True
     if not isinstance(error, OperationalError):
         return False
