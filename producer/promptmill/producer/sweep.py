@@ -123,7 +123,13 @@ class Sweeper:
     def _take_back_lost_hints(self) -> int:
         dispatch = self._settings.dispatch
         with self._database.read() as connection:
-            aged = aged_hints(connection, age_s=dispatch.hint_age_s, most=2 * dispatch.depth_max)
+            aged = [
+                pair
+                for provider in self._settings.providers
+                for pair in aged_hints(
+                    connection, provider, age_s=dispatch.hint_age_s, most=2 * dispatch.depth_max
+                )
+            ]
         try:
             in_broker = self._in_broker({provider for provider, _ in aged})
         except BrokerLostError:

@@ -52,7 +52,8 @@ select count(*) from (select 1 from jobs w join batches b on b.id = w.batch_id a
 )
 _aged_hints = Statement(
     """
-select provider, id, dispatch_no from jobs where state = 1 and queued_at <= {after:-:age_s}
+select provider, id, dispatch_no from jobs
+where state = 1 and provider = :provider and queued_at <= {after:-:age_s}
 order by queued_at limit :most"""
 )
 _cancelled = Statement(
@@ -81,9 +82,14 @@ def due_waiting(connection: Connection, scope: Scope, *, most: int) -> int:
     return int(rows[0][0])
 
 
-def aged_hints(connection: Connection, *, age_s: float, most: int) -> list[tuple[str, Hint]]:
-    """List (provider, hint) of jobs that have been queued for longer than *age_s*, oldest first."""
-    rows = _aged_hints.fetch(connection, age_s=age_s, most=most)
+def aged_hints(
+    connection: Connection, provider: str, *, age_s: float, most: int
+) -> list[tuple[str, Hint]]:
+    """List (provider, hint) of jobs that have been queued for longer than *age_s*, oldest first.
+
+    Of one provider: those of another, whose workers are away, may be old, many and not lost.
+    """
+    rows = _aged_hints.fetch(connection, provider=provider, age_s=age_s, most=most)
     return [(row[0], Hint(row[1], row[2])) for row in rows]
 
 
