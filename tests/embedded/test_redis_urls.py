@@ -40,6 +40,7 @@ def test_no_password_leaves_the_url_as_it_is() -> None:
 
 def test_what_is_shown_has_no_password() -> None:
     assert shown("redis://app:hidden@r:6379/0") == "redis://r:6379/0"
+    assert shown("unix:///s?db=0&password=hidden") == "unix:/s?db=0"
 
 
 def test_a_url_of_something_else_says_what_to_write() -> None:

@@ -1,5 +1,6 @@
 """One Redis, two spellings: redis-py and kombu disagree about unix sockets and passwords."""
 
+import re
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -7,6 +8,8 @@ from promptmill.schema.errors import SettingsError
 from promptmill.schema.secret import Secret
 
 _SCHEMES = ("redis", "rediss", "unix", "redis+socket", "valkey", "valkeys")
+_SECRET_OPTION = re.compile("(username|password)=", re.IGNORECASE)
+"""redis-py takes them after the question mark too"""
 
 
 def socket_url(path: Path) -> str:
@@ -53,6 +56,9 @@ def kombu_url(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """Name the server of *url* for people: without user and password."""
+    """Name the server of *url* for people: without user and password, in either place."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    options = [option for option in parts.query.split("&") if not _SECRET_OPTION.match(option)]
+    return urlunsplit(
+        parts._replace(netloc=parts.netloc.rpartition("@")[2], query="&".join(options))
+    )
