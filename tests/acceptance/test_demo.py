@@ -7,7 +7,7 @@ from tests.acceptance.laptop import Laptop
 
 def billed_by_the_demo(err: str) -> tuple[int, int]:
     """Return the tokens, in and out, that the demo's own simulator charged."""
-    told = re.search(r"([\d,]+) tokens in and ([\d,]+) out", err)
+    told = re.search(r"([\d,]+) tokens in, ([\d,]+) out", err)
     assert told, err
     return int(told[1].replace(",", "")), int(told[2].replace(",", ""))
 

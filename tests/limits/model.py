@@ -253,6 +253,14 @@ class Model:
             self.pauses[whole] = (now + pause_us, reason)
         till = max(self.pauses[whole][0], now)
         multiplier = self.multiplier(now)
+        void = {
+            bucket.dimension: sum(
+                record.costs.get(bucket.dimension, 0.0)
+                for record in self.records.values()
+                if record.plan == self.plan and record.start > now
+            )
+            for bucket, _ in self.bounded()
+        }
         episode = now - self.punished[whole] >= 2_000_000
         if episode:
             self.plans[whole] += 1
@@ -261,12 +269,12 @@ class Model:
                 lowest = max(multiplier * 0.5, self._accepted_share(now) * 0.97)
                 multiplier = max(0.05, min(multiplier * 0.95, lowest))
                 self.cut, self.cut_at = multiplier, now
-        void = max(0.0, self.last - now) if episode else 0.0
         if episode:
             self.last, self.latest = now, None
         for bucket, limit in self.bounded():
             if not bucket.daily:
-                bucket.full_at -= void
+                if episode:
+                    bucket.full_at -= void[bucket.dimension] / bucket.rate
                 bucket.keep_pace(limit, multiplier, max(now, self.last))
                 bucket.full_at = max(bucket.full_at, till + bucket.depth(limit) / bucket.rate)
 

@@ -24,8 +24,10 @@ local epoch, cap, lease, longest, requests = unpack(unpacked(ARGV[3]))
 local left, why = paused(scope, account)
 local plan = plan_of(scope, account)
 
-if not account.epoch then
-  account.epoch = epoch
+if not account.epoch or not scope.tag then
+  account.epoch = account.epoch or epoch
+  account.scopes = (account.scopes or 0) + 1
+  scope.tag = account.scopes
   write(KEYS[2], account)
 end
 
@@ -118,7 +120,7 @@ local function book(id, horizon, turn, estimates, least)
   if turn > (scope.served or 0) then scope.served = turn end
   local n = #leases
   leases[n + 1], leases[n + 2] = start + lease, id
-  records[n + 1], records[n + 2] = id, pack({start, plan, scope.last or 0, costs})
+  records[n + 1], records[n + 2] = id, pack({start, plan, scope.last or 0, costs, scope.tag})
   charge(costs, start)
   scope.last, scope.latest = start, id
   return {'booked', start, plan, costs}

@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  scope state    KEYS[2]  account state
 -- KEYS[3]  leases of the account: zset booking id -> expiry, us
--- KEYS[4]  bookings of the account: hash booking id -> msgpack {start, plan, start before it, costs}
+-- KEYS[4]  bookings of the account: hash booking id -> msgpack {start, plan, start before it, costs,
+--          tag of the scope}
 --
 -- A lease counts against the in-flight cap; it dies with its worker, and its record with it.
 local FAR_US = 3600 * 1000000

@@ -1,6 +1,6 @@
 -- One shared answer to a refusal.
 --
--- KEYS     [1] scope state, [2] account state
+-- KEYS     as in bookings.lua
 -- ARGV     as in state.lua; own arguments: pause in us, whether to cut the rate,
 --          whether the pause is the account's (all models), reason
 -- Result   plan
@@ -32,6 +32,19 @@ local function accepted()
   return share
 end
 
+-- -> costs by place of all that is booked here and not sent. What was sent stays owed.
+local function unsent(plan)
+  local sums = {}
+  for _, raw in ipairs(redis.call('HVALS', KEYS[4])) do
+    local record = unpacked(raw)
+    if record[5] == scope.tag and record[2] == plan and record[1] > now then
+      for place, cost in ipairs(record[4]) do sums[place] = (sums[place] or 0) + cost end
+    end
+  end
+  return sums
+end
+
+local void = unsent(plan_of(scope, account))
 local episode = now - (target.punished or -EPISODE_US) >= EPISODE_US
 if episode then
   target.plan, target.punished = (target.plan or 0) + 1, now
@@ -40,14 +53,12 @@ if episode then
     scope.cut, scope.cut_at = m, now
   end
 end
--- What is void was booked between now and the last start; older debt stays.
-local void = episode and max(0, (scope.last or 0) - now) or 0
 if episode then scope.last, scope.latest = now, nil end
 for i = 1, #dims do
   local dim = dims[i]
   if not dim.day then
     local state = dim.state
-    state.at = (state.at or 0) - void
+    if episode then state.at = (state.at or 0) - (void[dim.place] or 0) / dim.rate end
     set_pace(dim, m, max(now, scope.last or 0))
     state.at = max(state.at or 0, till + dim.depth / dim.rate)
   end

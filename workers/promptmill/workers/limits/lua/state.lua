@@ -16,6 +16,7 @@
 --          ok, ok_at, ok_since    decayed sum of accepted work (us of the limit), its time, its birth
 --          probe     requests a minute tried while no limit is known
 --          pause, why   paused until, and the reason
+--          tag       names the scope in its bookings' records
 --          seen      when this state was last written
 --          dims      name -> { at     when the bucket will be full again, at `rate` a us
 --                              told   limit told by headers
@@ -23,6 +24,7 @@
 --                              act, est   decayed sums of true and of estimated costs
 --                              day, used  day number and what was used in it }
 -- account: epoch     random name of this life of the store
+--          scopes    how many tags were given
 --          plan, punished, pause, why, seen   as in a scope, for all models of the account
 local KEEP_S = 7 * 86400  -- an idle scope is forgotten after this, or after its pause
 
