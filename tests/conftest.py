@@ -15,6 +15,7 @@ import pytest
 from tests.services import network
 from tests.services.environment import clean_environment
 from tests.services.postgres import Postgres
+from tests.services.repeatable import make_repeatable
 from tests.services.valkey import Valkey
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _RUN_FOLDER = "PM_TEST_RUN_FOLDER"
 
 network.refuse_the_outside()
+make_repeatable()
 
 
 def pytest_configure() -> None:
