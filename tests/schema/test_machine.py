@@ -13,7 +13,7 @@ from promptmill.schema.statement import Statement
 from tests.schema.machine import Moves
 
 
-def run(database: Database, *, examples: int, steps: int = 30, derandomize: bool = False) -> None:
+def run(database: Database, *, examples: int, steps: int = 30) -> None:
     Moves.database = database
     run_state_machine_as_test(
         Moves,
@@ -22,7 +22,7 @@ def run(database: Database, *, examples: int, steps: int = 30, derandomize: bool
             stateful_step_count=steps,
             deadline=None,
             database=None,
-            derandomize=derandomize,
+            derandomize=True,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate],
         ),
@@ -99,7 +99,7 @@ def test_the_machine_finds(
     (module, name, right, wrong), found_by = SEEDED[bug]
     monkeypatch.setattr(module, name, altered(getattr(module, name), right, wrong))
     with pytest.raises(AssertionError) as found:
-        run(sqlite_database, examples=300, derandomize=True)
+        run(sqlite_database, examples=300)
     assert found_by in "".join(traceback.format_exception(found.value))
 
 
@@ -112,4 +112,4 @@ def test_the_machine_finds_that_a_trigger_is_missing(
 
     monkeypatch.setattr(Moves, "prepare", drop)
     with pytest.raises(AssertionError, match="kept"):
-        run(sqlite_database, examples=60, derandomize=True)
+        run(sqlite_database, examples=60)
