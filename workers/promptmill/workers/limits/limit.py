@@ -1,11 +1,13 @@
 """Limits, and what a booking answers: values only."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class Dimension(StrEnum):
-    """What a published ceiling counts."""
+    """What a published ceiling counts. Their order is that of all lists by dimension."""
 
     RPM = "rpm"
     TPM = "tpm"
@@ -21,6 +23,15 @@ class Dimension(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Charging:
+    """How a provider counts tokens, where that differs from what its kind does."""
+
+    tokens: Literal["max_tokens", "usage", "input"] | None = None
+    """What tokens a minute are: the larger of max_tokens and usage, usage alone, or input alone."""
+    cached_input: Literal["counts", "free"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Where a set of limits holds: one account (key) of one provider, and one model of it."""
 
@@ -29,9 +40,23 @@ class Scope:
     account: str
     """The key's fingerprint."""
     limits: tuple[tuple[Dimension, float], ...]
-    """Configured ceilings; a header may lower them."""
+    """Ceilings of the model; a header may lower them."""
     concurrency: int
     """Calls in flight over all workers."""
+    shared: tuple[tuple[Dimension, float], ...] = ()
+    """Ceilings of the whole account, over all its models."""
+    pool: str = ""
+    """Name of the models that share `limits`; empty: this model alone."""
+    burst_s: float = 0.0
+    """What the provider's own bucket is told to hold, in seconds of the limit; 0: not told."""
+    charging: Charging = Charging()
+    day_starts: str = "UTC"
+    """Time zone at whose midnight a day's limit is set anew."""
+
+    @property
+    def shared_by(self) -> str:
+        """Name of what has `limits`: the pool, or the model."""
+        return self.pool or self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +66,26 @@ class Estimate:
     input_tokens: int
     max_output_tokens: int | None
     """What the request allows, or None where it names no maximum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A call that was answered before: what the limiter's memory is rebuilt from."""
+
+    estimate: Estimate
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a store that knows nothing of a scope is told first."""
+
+    used_today: Mapping[Dimension, float] = field(default_factory=dict)
+    """Of the model's (or its pool's) limits by the day."""
+    shared_today: Mapping[Dimension, float] = field(default_factory=dict)
+    """Of the account's."""
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
