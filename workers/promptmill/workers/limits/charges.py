@@ -6,23 +6,26 @@ page "Rate limits" (input without cache reads; output as it is produced, max_tok
 count); Gemini's page "Rate limits" (tokens a minute are input tokens).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
-from promptmill.workers.limits.limit import Dimension, Estimate
+from promptmill.workers.limits.learned import Learned
+from promptmill.workers.limits.limit import Charging, Dimension, Estimate
 
-DEFAULT_OUTPUT_TOKENS = 256
-"""Expected answer where the request names no maximum; the learned ratio corrects it."""
-
-_COUNTED = {
-    ProviderKind.OPENAI: (Dimension.RPM, Dimension.TPM, Dimension.RPD, Dimension.TPD),
-    ProviderKind.ANTHROPIC: (Dimension.RPM, Dimension.ITPM, Dimension.OTPM, Dimension.TPM),
-    ProviderKind.GEMINI: (Dimension.RPM, Dimension.TPM, Dimension.RPD),
+_TOKENS = {
+    ProviderKind.OPENAI: "max_tokens",
+    ProviderKind.ANTHROPIC: "usage",
+    ProviderKind.GEMINI: "input",
 }
-_REQUESTS = frozenset({Dimension.RPM, Dimension.RPD})
+_CACHED_INPUT = {
+    ProviderKind.OPENAI: "counts",
+    ProviderKind.ANTHROPIC: "free",
+    ProviderKind.GEMINI: "counts",
+}
+_SURE_INPUT = {ProviderKind.OPENAI: 1.0, ProviderKind.ANTHROPIC: 0.5, ProviderKind.GEMINI: 0.5}
+"""Share of the input estimate that it takes at least: only OpenAI's tokens are counted exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,69 +33,60 @@ class Charge:
     """What a call is expected to cost in one dimension."""
 
     cost: int
-    """The estimate; the limiter scales it by what it has learned, except for requests."""
     least: int
     """What it costs for certain. More than the limit: the call can never be made."""
 
 
-def dimensions(kind: ProviderKind, configured: Iterable[Dimension]) -> tuple[Dimension, ...]:
-    """List what is counted for a provider: what its headers may tell, and what is configured."""
-    return tuple(dict.fromkeys((*_COUNTED[kind], *configured)))
+class Charges:
+    """How one provider counts."""
+
+    def __init__(self, kind: ProviderKind, charging: Charging | None = None) -> None:
+        charging = charging or Charging()
+        self._tokens = charging.tokens or _TOKENS[kind]
+        self._cached_is_free = (charging.cached_input or _CACHED_INPUT[kind]) == "free"
+        self._sure = _SURE_INPUT[kind]
+
+    def expected(self, estimate: Estimate, learned: Learned) -> tuple[Charge, ...]:
+        """Charge a call before it is made, in each dimension."""
+        given = learned.expect_input(estimate)
+        answer = learned.expect_output(estimate)
+        sure = int(estimate.input_tokens * self._sure)
+        one, tokens = Charge(1, 1), self._tokens_expected(estimate, given, answer, sure)
+        return (one, tokens, Charge(given, sure), Charge(answer, 0), one, tokens)
+
+    def settled(self, estimate: Estimate, usage: Usage) -> tuple[int, ...]:
+        """Charge a call by what it really used, in each dimension."""
+        given = self.input_of(usage)
+        match self._tokens:
+            case "max_tokens":
+                tokens = max(estimate.max_output_tokens or 0, given + usage.output_tokens)
+            case "usage":
+                tokens = given + usage.output_tokens
+            case _:
+                tokens = given
+        return (1, tokens, given, usage.output_tokens, 1, tokens)
+
+    def input_of(self, usage: Usage) -> int:
+        """Count the input that is charged."""
+        free = usage.cache_read_tokens if self._cached_is_free else 0
+        return max(0, usage.input_tokens - free)
+
+    def _tokens_expected(self, estimate: Estimate, given: int, answer: int, sure: int) -> Charge:
+        match self._tokens:
+            case "max_tokens":
+                allowed = estimate.max_output_tokens or 0
+                return Charge(max(allowed, given + answer), max(allowed, sure))
+            case "usage":
+                return Charge(given + answer, sure)
+            case _:
+                return Charge(given, sure)
 
 
-def is_learned(dimension: Dimension) -> bool:
-    """Tell whether estimates of *dimension* can be off. A request is always one request."""
-    return dimension not in _REQUESTS
-
-
-def day_offset_s(kind: ProviderKind) -> int:
-    """Seconds after midnight UTC at which a day's limit is set anew (Gemini: midnight Pacific)."""
-    return 8 * 3600 if kind is ProviderKind.GEMINI else 0
-
-
-def expected(kind: ProviderKind, dimension: Dimension, estimate: Estimate) -> Charge:
-    """Charge a call before it is made."""
-    given, allowed = estimate.input_tokens, estimate.max_output_tokens
-    answer = DEFAULT_OUTPUT_TOKENS if allowed is None else allowed
-    match dimension:
-        case Dimension.RPM | Dimension.RPD:
-            return Charge(1, 1)
-        case Dimension.ITPM:
-            return Charge(given, given)
-        case Dimension.OTPM:
-            return Charge(answer, 0)
-        case Dimension.TPM | Dimension.TPD:
-            return _tokens_expected(kind, given, allowed)
-    assert_never(dimension)
-
-
-def settled(kind: ProviderKind, dimension: Dimension, estimate: Estimate, usage: Usage) -> int:
-    """Charge a call by what it really used."""
-    uncached = usage.input_tokens
-    if kind is ProviderKind.ANTHROPIC:
-        uncached -= usage.cache_read_tokens
-    match dimension:
-        case Dimension.RPM | Dimension.RPD:
-            return 1
-        case Dimension.ITPM:
-            return uncached
-        case Dimension.OTPM:
-            return usage.output_tokens
-        case Dimension.TPM | Dimension.TPD:
-            if kind is ProviderKind.GEMINI:
-                return uncached
-            total = uncached + usage.output_tokens
-            if kind is ProviderKind.OPENAI:
-                return max(estimate.max_output_tokens or 0, total)
-            return total
-    assert_never(dimension)
-
-
-def _tokens_expected(kind: ProviderKind, given: int, allowed: int | None) -> Charge:
-    if kind is ProviderKind.GEMINI:
-        return Charge(given, given)
-    likely = DEFAULT_OUTPUT_TOKENS if allowed is None else min(allowed, DEFAULT_OUTPUT_TOKENS)
-    if kind is ProviderKind.OPENAI and allowed is not None:
-        return Charge(max(allowed, given + likely), max(allowed, given))
-    answer = likely if allowed is None else allowed
-    return Charge(given + answer, given)
+def counts(dimension: Dimension, kind: ProviderKind) -> bool:
+    """Tell whether a provider's headers, where it tells limits, may set *dimension*."""
+    match kind:
+        case ProviderKind.OPENAI | ProviderKind.GEMINI:
+            return dimension not in {Dimension.ITPM, Dimension.OTPM}
+        case ProviderKind.ANTHROPIC:
+            return dimension not in {Dimension.RPD, Dimension.TPD}
+    assert_never(kind)

@@ -94,13 +94,20 @@ class Booked:
 
     booking_id: str
     scope: Scope
+    estimate: Estimate
     costs: tuple[float, ...]
-    """What was booked, by `charges.dimensions`; 0 where no limit is known."""
+    """What was booked, by dimension; 0 where nothing is counted."""
     start: float
     """When to send, on `loop.time()`, in seconds."""
+    start_us: int
+    """The same on the limiter's clock."""
     plan: int
     """Number of the plan it belongs to; a penalty starts a new plan and voids this one."""
-    epoch: str
+    serial: int
+    """Its number among the bookings of the scope; 0: not known."""
+    before_us: int
+    """The start booked before it."""
+    epoch: int
     """Which life of the store it was booked in."""
 
 

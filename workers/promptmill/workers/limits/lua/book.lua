@@ -1,145 +1,160 @@
 -- Book starts for a list of requests of one scope, in their order.
 --
--- KEYS     as in bookings.lua
--- ARGV     as in state.lua; own arguments: epoch for an empty store, in-flight cap, lease in us,
---          longest hint in parts of the horizon, requests: each a list of id, horizon in us,
---          turn (0 = new), costs (estimates) and least costs (what is certain) by place
--- Result   {epoch, now, plan, answers}, integers, times in us; an answer is one of
---          {'booked', start, plan, costs}       send at start
---          {'turn', wait, turn}                 beyond the horizon: come back after `wait` with `turn`
---          {'paused', wait, turn, why}
---          {'day', wait, turn, dimension}       a day's limit is used up until its reset
---          {'cap', wait, turn}                  no lease is free
---          {'large', dimension, cost, limit}    never: larger than the limit itself
+-- KEYS     as in state.lua
+-- ARGV     [2] own arguments, doubles: number of the spec, in-flight cap, lease in us, longest hint
+--          in parts of the horizon, begin of the day in us after midnight UTC; then for each
+--          request: horizon in us, turn (0 = new), costs (estimates) by dimension, least costs
+--          (what is certain) by dimension
+--          [3] spec, see pace.lua
+--          [4 ...] the ids of the requests
+-- Result   {} = tell first what is known of the scope (seed.lua); else one flat list: epoch, now,
+--          plan, and for each request, times in us:
+--          'booked', start, serial, start before it     send at start; serial 0: this call had booked
+--                                        it before, -1: and it may be void since
+--          'turn', wait, turn, ''        beyond the horizon: come back after `wait` with `turn`
+--          'paused', wait, turn, why
+--          'day', wait, turn, place      a day's limit is used up until its reset
+--          'cap', 0, turn, ''            no lease is free: wait to be told
+--          'large', place, cost, limit   never: larger than the limit itself
 --
--- A bucket is full again at `at`; its level at t is depth - max(0, at - t) * rate. All dimensions
--- share one start: the earliest at which each bucket holds min(cost, depth), not before the latest
--- booked start. That is an exact FIFO simulation of n token buckets in O(n).
+-- A bucket is full again at `at`; its level at t is depth - max(0, at - t) * rate. All dimensions,
+-- of the scope and of the account, share one start: the earliest at which each bucket holds
+-- min(cost, depth), not before the latest booked start. That is an exact FIFO simulation of the
+-- token buckets, in as many steps as there are dimensions.
 -- Nothing is booked beyond the request's horizon, so that refunds still find takers: who comes
 -- later gets a turn, its place in the work queued, and keeps it itself (a dead caller leaves nothing).
 -- When less than half the horizon is booked anybody may book: no idling while someone waits.
-local scope, account = read(KEYS[1]), read(KEYS[2])
-local dims, m = read_dims(scope)
-local epoch, cap, lease, longest, requests = unpack(unpacked(ARGV[3]))
-local left, why = paused(scope, account)
-local plan = plan_of(scope, account)
 
-if not account.epoch or not scope.tag then
-  account.epoch = account.epoch or epoch
-  account.scopes = (account.scopes or 0) + 1
-  scope.tag = account.scopes
-  write(KEYS[2], account)
+-- include state.lua
+if not scope or not account then return pack({}) end
+local spec, cap, lease, longest, offset = struct.unpack('<ddddd', ARGV[2])
+if scope[SPEC] ~= spec or account[SPEC] ~= spec or now - scope[PACED] > 1000000 then
+  -- include pace.lua
+end
+-- include pause.lua
+local today = floor((clock - offset) / DAY_US)
+local in_flight = redis.call('ZCARD', KEYS[3])
+if in_flight + #ARGV - 3 > cap then
+  -- include purge.lua
+  in_flight = redis.call('ZCARD', KEYS[3])
 end
 
-local in_flight = redis.call('ZCARD', KEYS[3])
-if in_flight + #requests > cap then
-  purge()
-  in_flight = redis.call('ZCARD', KEYS[3])
+-- What a request needs of one state's limits: the latest of `start`, `base` (start without its own
+-- need) and `own` (us of work it brings), each over the buckets; and an answer if it cannot be
+-- booked today, or ever. `costs` has the least costs behind the costs.
+local function fit(state, costs, start, base, own)
+  local day_over
+  for place = 1, DIMENSIONS do
+    local limit = state[LIMIT + place]
+    if limit > 0 then
+      local cost = costs[place]
+      if cost > limit then
+        local least = costs[place + DIMENSIONS]
+        if least > limit then return 0, 0, 0, {'large', place, least, floor(limit)} end
+        cost = limit
+      end
+      if place <= MINUTES then
+        local rate, depth = state[RATE + place], state[DEPTH + place]
+        local full, need = state[AT + place] - depth / rate, cost / rate
+        local ready = full + (cost < depth and need or depth / rate)
+        if need > own then own = need end
+        if full > base then base = full end
+        if ready > start then start = ready end
+      else
+        -- an earlier day (the clock went back) is the same day
+        local used = state[DAY + place] >= today and state[USED + place] or 0
+        if used + cost > limit then
+          day_over = {'day', (today + 1) * DAY_US + offset - clock, 0, place}
+        end
+      end
+    end
+  end
+  return start, base, own, day_over
+end
+
+local function charge(state, costs, start)
+  for place = 1, DIMENSIONS do
+    local limit = state[LIMIT + place]
+    if limit > 0 then
+      local cost = min(costs[place], limit)
+      if place > MINUTES then
+        if state[DAY + place] < today then
+          state[USED + place], state[DAY + place], state.changed = 0, today, true
+        end
+        state[USED + place] = state[USED + place] + cost
+      else
+        if cost > state[DEPTH + place] and cost > state[BIG + place] then
+          state[BIG + place], state[SPEC], state.changed = cost, 0, true  -- paced anew by the next
+        end
+        state[AT + place] = max(state[AT + place], start) + cost / state[RATE + place]
+      end
+    end
+  end
 end
 
 local function new_turn(turn, own)
   if turn > 0 then return turn end
-  scope.queued = ceil(max(scope.queued or 0, scope.served or 0) + own * m)
-  return scope.queued
+  scope[QUEUED] = ceil(max(scope[QUEUED], scope[SERVED]) + own * scope[CUT])
+  return scope[QUEUED]
 end
 
--- -> earliest start; the same without the request's own need; us of work it brings;
---    an answer if it cannot be booked today or ever. Fills in `costs` as they will be charged.
-local function plan_start(estimates, least, costs)
-  local base = max(now + left, scope.last or 0)
-  local start, own, never = base, 0, nil
-  for i = 1, #dims do
-    local dim = dims[i]
-    local place, limit = dim.place, dim.limit
-    if least[place] > limit then
-      return 0, 0, 0, {'large', dim.name, ceil(least[place]), floor(limit)}
-    end
-    local cost = min(ceil(estimates[place] * ratio(dim)), floor(limit))
-    costs[place] = cost
-    if dim.day then
-      local day = day_of(dim, now)
-      if used_on(dim, day) + cost > limit then
-        never = {'day', ceil((day + 1) * dim.window + dim.offset - now), 0, dim.name}
-      end
-    else
-      local rate, depth, at = dim.rate, dim.depth, dim.state.at or 0
-      local full = at - depth / rate
-      local ready = full + min(cost, depth) / rate
-      if cost / rate > own then own = cost / rate end
-      if full > base then base = full end
-      if ready > start then start = ready end
+local function book(id, horizon, turn, costs)
+  local left, why = paused()
+  local first = max(now + left, scope[LAST])
+  local start, base, own, never = fit(scope, costs, first, first, 0)
+  if not never and account[LIMITED] > 0 then
+    start, base, own, never = fit(account, costs, start, base, own)
+  end
+  if never and never[1] == 'large' then return unpack(never) end
+  if left > horizon then return 'paused', ceil(left), new_turn(turn, own), why end
+  if never then return never[1], never[2], turn, never[4] end
+
+  -- May it book now, when `ahead` us are booked already?
+  local ahead, served = base - now, scope[SERVED]
+  if ahead > horizon / 2 then
+    local queued = turn == 0 and scope[QUEUED] - served or (turn - served) / scope[CUT]
+    if ahead > horizon or queued > (turn == 0 and 0 or horizon - ahead) then
+      turn = new_turn(turn, own)
+      local wait = max((turn - served) / scope[CUT] + ahead - horizon, own / 2)
+      return 'turn', ceil(min(wait, horizon * longest)), turn, ''
     end
   end
-  return ceil(start), base, own, never
-end
-
-local function charge(costs, start)
-  for i = 1, #dims do
-    local dim = dims[i]
-    local cost, state = costs[dim.place], dim.state
-    if dim.day then
-      local day = max(day_of(dim, start), state.day or 0)
-      state.used, state.day = used_on(dim, day) + cost, day
-    else
-      state.at = max(state.at or 0, start) + cost / dim.rate
-      state.big = max(cost, (state.big or 0) * 0.999)
-      set_pace(dim, m, start)
+  if in_flight >= cap then
+    if account[CAPPED] < now + 1000000 then
+      account[CAPPED], account.changed = now + 2000000, true
     end
+    return 'cap', 0, turn, ''
   end
-end
-
--- May a request with this turn book now, when `ahead` us are booked already?
-local function is_next(turn, ahead, horizon)
-  if ahead <= horizon / 2 then return true end
-  if ahead > horizon then return false end
-  local served = scope.served or 0
-  if turn == 0 then return (scope.queued or 0) <= served end
-  return (turn - served) / m <= horizon - ahead
-end
-
-local records, leases = {}, {}
-
-local function book(id, horizon, turn, estimates, least)
-  local costs = {}
-  for place = 1, #estimates do costs[place] = 0 end
-  local start, base, own, never = plan_start(estimates, least, costs)
-  if never and never[1] == 'large' then return never end
-  if left > horizon then return {'paused', ceil(left), new_turn(turn, own), why} end
-  if never then
-    never[3] = turn
-    return never
+  start = ceil(start)
+  if redis.call('ZADD', KEYS[3], 'NX', start + lease, id) == 0 then
+    -- The same call again (its answer was lost): booked once. Its plan may have been voided since.
+    local punished = max(scope[PUNISHED], account[PUNISHED])
+    start = redis.call('ZSCORE', KEYS[3], id) - lease
+    return 'booked', start, punished > 0 and now - punished < lease and -1 or 0, start
   end
-  local ahead = base - now
-  if not is_next(turn, ahead, horizon) then
-    turn = new_turn(turn, own)
-    local wait = max((turn - (scope.served or 0)) / m + ahead - horizon, own / 2)
-    return {'turn', ceil(min(wait, horizon * longest)), turn}
-  end
-  if in_flight >= cap then return {'cap', 0, turn} end
   in_flight = in_flight + 1
-  if turn > (scope.served or 0) then scope.served = turn end
-  local n = #leases
-  leases[n + 1], leases[n + 2] = start + lease, id
-  records[n + 1], records[n + 2] = id, pack({start, plan, scope.last or 0, costs, scope.tag})
-  charge(costs, start)
-  scope.last, scope.latest = start, id
-  return {'booked', start, plan, costs}
+  if turn > served then scope[SERVED] = turn end
+  charge(scope, costs, start)
+  if account[LIMITED] > 0 then charge(account, costs, start) end
+  local before = scope[LAST]
+  scope[LAST], scope[SERIAL] = start, scope[SERIAL] + 1
+  return 'booked', start, scope[SERIAL], before
 end
 
-local ids, answers = {}, {}
-for i = 1, #requests do ids[i] = requests[i][1] end
-local had = redis.call('HMGET', KEYS[4], unpack(ids))
-for i = 1, #requests do
-  if had[i] then  -- the same call again (a client repeats after a time-out): booked once, same answer
-    local record = unpacked(had[i])
-    answers[i] = {'booked', record[1], record[2], record[4]}
-  else
-    answers[i] = book(unpack(requests[i]))
-  end
+-- Most of a state stays as it was.
+local function write_hot(key, state)
+  if state.changed then return write(key, state) end
+  state[SEEN] = now
+  redis.call('SETRANGE', key, 0, struct.pack('FORMAT_HOT', unpack(state, 1, HOT)))
 end
-if #records > 0 then
-  redis.call('HSET', KEYS[4], unpack(records))
-  redis.call('ZADD', KEYS[3], unpack(leases))
+
+local result = {account[EPOCH], now, scope[PLAN] + account[PLAN]}
+for i = 4, #ARGV do
+  local n, at = #result, 41 + (i - 4) * 112
+  local horizon, turn = struct.unpack('<dd', ARGV[2], at)
+  local costs = {struct.unpack('<dddddddddddd', ARGV[2], at + 16)}
+  result[n + 1], result[n + 2], result[n + 3], result[n + 4] = book(ARGV[i], horizon, turn, costs)
 end
-write(KEYS[1], scope)
-return pack({account.epoch, now, plan, answers})
+write_hot(KEYS[1], scope)
+if account.changed or account[LIMITED] > 0 then write_hot(KEYS[2], account) end
+return pack(result)

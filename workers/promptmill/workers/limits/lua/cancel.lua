@@ -1,14 +1,13 @@
--- Give an unused booking back.
+-- Give unused bookings back.
 --
--- KEYS     as in bookings.lua
--- ARGV     as in state.lua; own arguments: booking id
--- Result   1 = given back; 0 = there was none (any more)
-local scope, account = read(KEYS[1]), read(KEYS[2])
-local id = unpacked(ARGV[3])[1]
-local record = find(id)
-if not record then
-  close(id)
-  return 0
-end
-give_back(scope, account, (read_dims(scope)), id, record)
-return 1
+-- KEYS     as in state.lua
+-- ARGV     own arguments: begin of the day in us after midnight UTC, records (see records.lua)
+-- Result   list: 1 = given back; 0 = there was none (any more)
+
+-- include state.lua
+-- include records.lua
+local offset, records = unpack(unpacked(ARGV[2]))
+local answers = {}
+for i = 1, #records do answers[i] = give_back(records[i], offset) end
+finish()
+return pack(answers)

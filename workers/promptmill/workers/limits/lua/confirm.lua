@@ -1,19 +1,24 @@
--- May this booking be sent now? If not, it is given back.
+-- May these bookings be sent now? Those that may not are given back.
 --
--- KEYS     as in bookings.lua
--- ARGV     as in state.lua; own arguments: booking id, epoch, lease in us, how late it may be in us
--- Result   1 = send; 0 = void (a penalty, a pause, an emptied store) or late: book again
-local scope, account = read(KEYS[1]), read(KEYS[2])
-local id, epoch, lease, late = unpack(unpacked(ARGV[3]))
-local record = find(id)
-if not record then
-  close(id)
-  return 0
+-- KEYS     as in state.lua
+-- ARGV     own arguments: lease in us, how late a start may be in us, begin of the day in us after
+--          midnight UTC, records (see records.lua)
+-- Result   list: 1 = send; 0 = void (a penalty, a pause, an emptied store) or late: book again
+
+-- include state.lua
+-- include pause.lua
+-- include records.lua
+local lease, late, offset, records = unpack(unpacked(ARGV[2]))
+local open = scope and account and paused() == 0
+local answers, back = {}, false
+for i = 1, #records do
+  local record = records[i]
+  if open and is_current(record) and now - record[4] <= late
+      and redis.call('ZADD', KEYS[3], 'XX', 'CH', now + lease, record[1]) == 1 then
+    answers[i] = 1
+  else
+    answers[i], back = 0, give_back(record, offset) == 1 or back
+  end
 end
-if account.epoch == epoch and record[2] == plan_of(scope, account)
-    and paused(scope, account) == 0 and now - record[1] <= late then
-  redis.call('ZADD', KEYS[3], now + lease, id)
-  return 1
-end
-give_back(scope, account, (read_dims(scope)), id, record)
-return 0
+if back then finish() end
+return pack(answers)

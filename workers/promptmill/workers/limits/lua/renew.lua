@@ -1,13 +1,17 @@
--- Extend, or bring back after the store was emptied, the leases of one process.
+-- Extend, or bring back after the store was emptied, the leases of calls under way of one process.
 --
--- KEYS     [3] leases and [4] bookings of the account, as in bookings.lua
--- ARGV     as in state.lua; own arguments: lease in us, booking ids
+-- KEYS     as in state.lua
+-- ARGV     own arguments: lease in us, booking ids
 -- Result   number of leases of the account
-local lease, ids = unpack(unpacked(ARGV[3]))
+
+-- include state.lua
+local lease, ids = unpack(unpacked(ARGV[2]))
 local leases = {}
 for i = 1, #ids do
   leases[2 * i - 1], leases[2 * i] = now + lease, ids[i]
 end
 if #ids > 0 then redis.call('ZADD', KEYS[3], unpack(leases)) end
-purge()
-return redis.call('ZCARD', KEYS[3])
+if account then
+  -- include purge.lua
+end
+return pack(redis.call('ZCARD', KEYS[3]))

@@ -1,10 +1,20 @@
--- End a pause.
+-- End the pauses of a scope and of its account.
 --
--- KEYS     [1] scope or account state
--- ARGV     now
--- Result   1 = it was paused; 0 = it was not
-local state = read(KEYS[1])
-local was = (state.pause or 0) > now
-state.pause, state.why = nil, nil
-if state.seen then write(KEYS[1], state) end
-return was and 1 or 0
+-- KEYS     as in state.lua
+-- ARGV     own arguments: none
+-- Result   number of pauses that were ended
+
+-- include state.lua
+local ended = 0
+
+local function resume(key, state)
+  if not state or state[PAUSE] <= now then return end
+  state[PAUSE], state.why = 0, nil
+  write(key, state)
+  ended = ended + 1
+end
+
+resume(KEYS[1], scope)
+resume(KEYS[2], account)
+redis.call('PUBLISH', KEYS[2], 'resumed')
+return pack(ended)

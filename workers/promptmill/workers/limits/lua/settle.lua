@@ -1,43 +1,75 @@
--- Close a booking with what it really used. Acts once only.
+-- Close bookings with what they really used. Each acts once only.
 --
--- KEYS     as in bookings.lua
--- ARGV     as in state.lua; own arguments: booking id, true costs by place (none = unknown: the
---          estimate stands), estimates before scaling by place
--- Result   1 = settled; 0 = was settled before, given back, or died
-local MEMORY = 0.98  -- of the learned ratio: the last 50 calls
-local PRIOR = 3      -- calls' worth of trust in the estimate at the start
-local GROW = 18      -- requests a minute more for each accepted one, while probing
+-- KEYS     as in state.lua
+-- ARGV     own arguments: begin of the day in us after midnight UTC, settlements: each a list of a
+--          record (see records.lua), true costs by dimension (empty = unknown: the estimate
+--          stands) and a lesson: input estimated, input used, output used, output allowed (0 = not
+--          named), output expected at the start
+-- Result   {answers, what is learned}: 1 = settled; 0 = was settled before, given back, or died
 
-local scope, account = read(KEYS[1]), read(KEYS[2])
-local id, actuals, estimates = unpack(unpacked(ARGV[3]))
-local record = find(id)
-if not close(id) or not record then return 0 end
-if #actuals == 0 then return 1 end
+-- include state.lua
+-- include records.lua
+local ACCEPT_US = 15000000  -- memory of what was accepted
+local MEMORY, PRIOR = 0.98, 3  -- as in learned.py
+-- How fast requests a minute grow, a second, while they are probed: until the first refusal, then
+-- below what was refused, near it, and above it.
+local DOUBLING, REGAIN, CAREFUL, ONWARDS = 0.7, 0.1, 0.005, 0.03
 
-local function learn(state, actual, estimate)
-  if not state.est then
-    state.act, state.est = PRIOR * estimate, PRIOR * estimate
+local offset, settlements = unpack(unpacked(ARGV[2]))
+local raw = redis.call('GET', KEYS[4])
+local sums = raw and {struct.unpack('<dddddd', raw)}
+
+local function learn(lesson)
+  local given, used, output, allowed, likely = unpack(lesson)
+  if not sums then
+    sums = {1, given, given, likely, allowed, allowed}
+    for i = 1, 6 do sums[i] = sums[i] * PRIOR end
   end
-  state.act = state.act * MEMORY + actual
-  state.est = state.est * MEMORY + estimate
+  local once = {1, given, used, output, allowed, allowed > 0 and output or 0}
+  for i = 1, 6 do sums[i] = sums[i] * MEMORY + once[i] end
 end
 
-local dims, m = read_dims(scope)
-local start, costs = record[1], record[4]
-local current = record[2] == plan_of(scope, account)
-local work = 0  -- us of the limit
-for i = 1, #dims do
-  local dim = dims[i]
-  local place = dim.place
-  local actual, booked = actuals[place], costs[place]
-  if dim.learn and estimates[place] > 0 then learn(dim.state, actual, estimates[place]) end
-  if not dim.day then
-    work = max(work, actual / (dim.probing and 1 / dim.window or dim.full_rate))
+-- -> us of the limit that these costs are
+local function work_of(costs)
+  local work = 0
+  if scope[PROBE] > 0 then return 60000000 end  -- then it is requests a minute
+  for place = 1, MINUTES do
+    local limit = scope[LIMIT + place]
+    if limit > 0 then work = max(work, costs[place] * 60000000 / limit) end
   end
-  if booked > 0 and (current or dim.day) then recharge(dim, start, actual - booked) end
-  if dim.probing and m >= 1 and (dim.state.at or 0) > now then scope.probe = dim.limit + GROW end
+  return work
 end
-scope.ok = (scope.ok or 0) * math.exp(((scope.ok_at or now) - now) / ACCEPT_US) + work
-scope.ok_at, scope.ok_since = now, scope.ok_since or now
-write(KEYS[1], scope)
-return 1
+
+local function probe_on()
+  local growth, share = DOUBLING, scope[PROBE] / scope[CEILING]
+  if scope[CEILING] > 0 then
+    growth = share < 0.9 and REGAIN or share < 1.1 and CAREFUL or ONWARDS
+  end
+  if scope[AT + 1] > now then  -- only while it is what holds calls back
+    scope[PROBE], scope[SPEC] = scope[PROBE] + 60 * growth, 0
+  end
+end
+
+local function settle(record, actuals)
+  if redis.call('ZREM', KEYS[3], record[1]) == 0 then return 0 end
+  if #actuals == 0 or not scope or not account then return 1 end
+  for place = 1, DIMENSIONS do
+    recharge(scope, record, place, actuals[place], offset)
+    recharge(account, record, place, actuals[place], offset)
+  end
+  scope[ACCEPTED] = scope[ACCEPTED] * math.exp((scope[ACCEPTED_AT] - now) / ACCEPT_US) + work_of(actuals)
+  scope[ACCEPTED_AT], scope.changed = now, true
+  if scope[ACCEPTED_SINCE] == 0 then scope[ACCEPTED_SINCE] = now end
+  if scope[PROBE] > 0 then probe_on() end
+  return 1
+end
+
+local answers = {}
+for i = 1, #settlements do
+  local settlement = settlements[i]
+  answers[i] = settle(settlement[1], settlement[2])
+  if answers[i] == 1 and #settlement[2] > 0 then learn(settlement[3]) end
+end
+if sums then redis.call('SET', KEYS[4], struct.pack('<dddddd', unpack(sums, 1, 6)), 'EX', KEEP_S) end
+finish()
+return pack({answers, sums and {unpack(sums, 1, 6)} or {}})

@@ -1,80 +1,66 @@
--- The clock, and the state of a scope and of its account. Put before every script.
+-- The clock, and the states of a scope and of its account: every script begins with it.
 --
--- ARGV[1]  now, in microseconds since 2025-01-01, for tests; '' = the server's own clock
--- ARGV[2]  msgpack: dimensions of the scope, see pace.lua
--- ARGV[3]  msgpack: the script's own arguments
+-- KEYS     [1] scope state  [2] account state  [3] leases of the account: zset id -> expiry
+--          [4] what was learned of the model
+-- ARGV     [1] now in us since 2025-01-01, for tests; '' = the server's own clock
+--          [2] msgpack: the script's own arguments
 -- Results are msgpack too. One packed argument costs a fraction of fifty plain ones, on both sides.
 --
--- All times are microseconds since 2025-01-01: a double then keeps less than 0.01 us.
--- A state is one msgpack map under one key, read and written whole: one GET and one SET cost less
--- than a dozen hash fields.
---
--- scope:   last, latest   start and id of the latest booking: starts never go back (FIFO)
---          queued, served   ends of the virtual queue beyond the horizon, in us of work
---          plan, punished   number of the plan, and when it began: a penalty begins a new one
---          cut, cut_at      rate multiplier (nil = 1) and when it was cut
---          ok, ok_at, ok_since    decayed sum of accepted work (us of the limit), its time, its birth
---          probe     requests a minute tried while no limit is known
---          pause, why   paused until, and the reason
---          tag       names the scope in its bookings' records
---          seen      when this state was last written
---          dims      name -> { at     when the bucket will be full again, at `rate` a us
---                              told   limit told by headers
---                              big    largest cost of late
---                              act, est   decayed sums of true and of estimated costs
---                              day, used  day number and what was used in it }
--- account: epoch     random name of this life of the store
---          scopes    how many tags were given
---          plan, punished, pause, why, seen   as in a scope, for all models of the account
-local KEEP_S = 7 * 86400  -- an idle scope is forgotten after this, or after its pause
-
+-- A state is a list of numbers; the names of their places are in schema/limit_state.py. Those by
+-- dimension are bases: state[LIMIT + 2] is the limit of the second dimension. Dimensions of a day
+-- come last, and have USED for AT, DAY for RATE. Either state may be missing (nil): never seen, or
+-- lost with the store.
 local max, min, ceil, floor = math.max, math.min, math.ceil, math.floor
-local pack, unpacked = cmsgpack.pack, cmsgpack.unpack
+local unpacked, pack = cmsgpack.unpack, cmsgpack.pack
+local KEEP_S = 604800  -- an idle state is forgotten after seven days, or after its pause
+local DAY_US = 86400000000
 
-local now
-if ARGV[1] ~= '' then
-  now = tonumber(ARGV[1])
-else
+local clock
+if ARGV[1] == '' then
   local t = redis.call('TIME')
-  now = (tonumber(t[1]) - 1735689600) * 1000000 + tonumber(t[2])
+  clock = (t[1] - 1735689600) * 1000000 + t[2]
+else
+  clock = tonumber(ARGV[1])
 end
+local now = clock
 
--- The clock went back (a failover to a server that is behind): everything goes back with it.
-local function rewind(state)
-  local back = state.seen - now
-  for _, field in ipairs({'last', 'punished', 'cut_at', 'ok_at', 'ok_since', 'pause'}) do
-    if state[field] then state[field] = state[field] - back end
-  end
-  for _, dim in pairs(state.dims or {}) do
-    if dim.at then dim.at = dim.at - back end
-  end
-end
+local raws = redis.call('MGET', KEYS[1], KEYS[2])
 
-local function write(key, state)
-  state.seen = now
-  local pause_s = ceil(max(0, (state.pause or now) - now) / 1000000)
-  redis.call('SET', key, pack(state), 'EX', KEEP_S + pause_s)
-end
-
-local function read(key)
-  local raw = redis.call('GET', key)
-  local state = raw and unpacked(raw) or {}
-  if state.seen and state.seen - now >= 1000000 then
-    rewind(state)
-    write(key, state)
-  end
+local function read(raw)
+  local state = {struct.unpack('FORMAT_SIZE', raw)}
+  if #raw > BYTES then state.why = raw:sub(BYTES + 1) end
   return state
 end
 
--- -> us until work may go on, and why not now
-local function paused(scope, account)
-  local a, s = (account.pause or 0) - now, (scope.pause or 0) - now
-  if a > 0 and a >= s then return a, account.why or '' end
-  if s > 0 then return s, scope.why or '' end
-  return 0, ''
+local function write(key, state)
+  if not state[SIZE] then  -- an account of which the head was read
+    local whole = read(raws[2])
+    for place = HEAD + 1, SIZE do state[place] = whole[place] end
+    state.why = state.why or whole.why
+  end
+  state[SEEN] = now
+  local keep = KEEP_S
+  if state[PAUSE] > now then keep = keep + ceil((state[PAUSE] - now) / 1000000) end
+  local raw = struct.pack('FORMAT_SIZE', unpack(state, 1, SIZE)) .. (state.why or '')
+  redis.call('SET', key, raw, 'EX', keep)
 end
 
--- Both plans only ever grow, so their sum names the pair.
-local function plan_of(scope, account)
-  return (scope.plan or 0) + (account.plan or 0)
+local scope, account = raws[1] and read(raws[1]), nil
+if raws[2] then
+  account = {struct.unpack('FORMAT_HEAD', raws[2])}
+  if account[LIMITED] > 0 or account[PAUSE] > 0 then account = read(raws[2]) end
+end
+
+-- The account's clock never goes back: where the server's does (a failover to one that is behind),
+-- it stays ahead of it by as much. Days are those of the server's clock.
+if account then
+  now = clock + account[SKEW]
+  local seen = scope and max(scope[SEEN], account[SEEN]) or account[SEEN]
+  if seen > now then
+    account[SKEW] = account[SKEW] + seen - now
+    now = seen
+    write(KEYS[2], account)
+  elseif now - account[SEEN] > DAY_US then
+    write(KEYS[2], account)  -- or it would be forgotten while it is used
+  end
 end
