@@ -9,10 +9,10 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -78,6 +78,10 @@ class WorkerSettings(Strict):
     group_ms: float = Field(default=5.0, ge=0)
     """how long a commit may wait for company"""
     group_rows: int = Field(default=50, gt=0)
+    spool_dir: Path | None = None
+    """where answers are kept while SQL is away; default: `answers` in the state folder"""
+    spool_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 2**30
+    """how much one process keeps there"""
 
 
 class DispatchSettings(Strict):
@@ -149,6 +153,11 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{(self.state_dir / 'promptmill.db').absolute()}"
         return self.database_url
+
+    @property
+    def spool_dir(self) -> Path:
+        """The folder of the answers that SQL has not taken yet."""
+        return (self.worker.spool_dir or self.state_dir / "answers").absolute()
 
     @classmethod
     def settings_customise_sources(
