@@ -15,8 +15,10 @@ from promptmill.schema.types import iso
 
 _BATCHES = 3
 """How many of the newest batches with answers of a model are looked at for examples."""
-_MOST_LOOKED_AT = 20_000
-"""Jobs of a batch that are looked at for examples: more than a queue holds at most."""
+_LOOK_BELOW = 20_000
+"""Jobs below the first pending one that are looked at: more than a queue holds at most."""
+_LOOK_IN = 5_000
+"""Jobs that are looked at in a batch of which none is pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +130,18 @@ def recent_answers(
     From its newest batches; at most *count*, and fewer where a batch had to be searched for long.
     """
     found: list[PastAnswer] = []
-    batches = _batches.fetch(connection, provider=provider, model=model, most=_BATCHES)
-    for batch_id, next_id in batches:
-        of = {"batch_id": batch_id, "provider": provider, "model": model, "look": _MOST_LOOKED_AT}
+    for batch_id, next_id in _batches.fetch(
+        connection, provider=provider, model=model, most=_BATCHES
+    ):
+        of = {"batch_id": batch_id, "provider": provider, "model": model}
+        left = count - len(found)
         rows = []
         if next_id is not None:
-            rows = _answers_below.fetch(connection, below=next_id, count=count - len(found), **of)
-        rows = rows or _answers_in.fetch(connection, count=count - len(found), **of)
+            rows = _answers_below.fetch(
+                connection, below=next_id, look=_LOOK_BELOW, count=left, **of
+            )
+        rows = rows or _answers_in.fetch(connection, look=_LOOK_IN, count=left, **of)
         found += [PastAnswer(*row) for row in rows]
-        if len(found) >= count:
+        if len(found) == count:
             break
     return tuple(found)
