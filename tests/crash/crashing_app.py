@@ -103,8 +103,8 @@ def committed() -> None:
     commit = Recorder._commit
 
     @wraps(commit)
-    def committing(self: Recorder, writes: Sequence[Write]) -> Any:
-        answers = commit(self, writes)
+    def committing(self: Recorder, writes: Sequence[Write], *, again: bool) -> Any:
+        answers = commit(self, writes, again=again)
         for write in writes:
             if isinstance(write, Closing):
                 step_on(write.job_id)

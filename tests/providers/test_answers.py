@@ -6,6 +6,8 @@ import pytest
 
 from promptmill.schema.outcomes import Usage
 from promptmill.simulator import Limits, Simulator, SimulatorConfig
+from promptmill.workers.providers.base import Answer
+from promptmill.workers.providers.registry import make_provider
 from tests.providers.dialects import CANARY, PROMPT, Harness
 
 MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-5"}
@@ -172,3 +174,16 @@ def test_published_ceilings_are_read_by_our_names(
         provider = harness.provider(adapter, DIALECTS[adapter].url_of(limited))
         answer = harness.run(provider.complete(harness.call()))
     assert dict(answer.limits) == told
+
+
+@pytest.mark.parametrize("adapter", ["openai", "anthropic"])
+def test_ceilings_are_not_read_where_the_settings_say_so(harness: Harness, adapter: str) -> None:
+    from tests.providers.dialects import DIALECTS
+
+    with Simulator(SimulatorConfig(limits=Limits(rpm=5000, tpm=2e6, itpm=2e6))) as limited:
+        settings = DIALECTS[adapter].settings(DIALECTS[adapter].url_of(limited))
+        deaf = settings.model_copy(update={"read_limit_headers": False})
+        provider = make_provider(adapter, deaf, harness.http)
+        answer = harness.run(provider.complete(harness.call()))
+    assert isinstance(answer, Answer)
+    assert dict(answer.limits) == {}

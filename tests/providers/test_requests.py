@@ -175,3 +175,13 @@ def test_an_endpoint_is_spoken_to_as_it_wants(
 ) -> None:
     endpoint = endpoint_of(base_url)
     assert (endpoint.output_limit, bool(endpoint.limit_headers)) == (output_limit, reads_limits)
+
+
+@pytest.mark.parametrize("base_url", [None, "https://api.groq.com/openai/v1"])
+@pytest.mark.parametrize("reads", [True, False])
+def test_settings_say_over_the_host_whether_limit_headers_are_read(
+    base_url: str | None, reads: bool
+) -> None:
+    endpoint = endpoint_of(base_url, read_limit_headers=reads)
+    assert bool(endpoint.limit_headers) == reads
+    assert endpoint.output_limit == endpoint_of(base_url).output_limit

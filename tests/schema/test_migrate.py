@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ContractError
-from promptmill.schema.migrate import newest_revision, require_current, upgrade
+from promptmill.schema.migrate import _config, newest_revision, require_current, upgrade
+from promptmill.schema.moves.closing import finish
 from promptmill.schema.tables import metadata
-from promptmill.schema.views import VIEWS
+from promptmill.schema.triggers import trigger_statements
+from promptmill.schema.views import VIEWS, view_statements
+from tests.schema.scene import ANSWER, ANSWERED, Scene
 from tests.services.waiting import wait_until
 
 TRIGGERS = {
@@ -96,6 +100,31 @@ def test_an_upgrade_puts_back_a_view_and_a_trigger_that_were_lost(database: Data
     assert "jobs_counts" in triggers(database)
     with database.read() as connection:
         assert "promptmill_results" in inspect(connection).get_view_names()
+
+
+def upgraded_to(database: Database, revision: str) -> Scene:
+    """The database as the release of *revision* left it, at work."""
+    with database.write() as connection:
+        command.upgrade(_config(connection), revision)
+        verbatim = connection.execution_options(no_parameters=True)
+        for statement in (*trigger_statements(database.dialect), *view_statements()):
+            verbatim.exec_driver_sql(statement)
+    return Scene(database)
+
+
+def test_an_upgrade_keeps_all_rows_and_older_workers_go_on(empty: Database) -> None:
+    """A job that was claimed before the upgrade is closed after it, by the same statements."""
+    scene = upgraded_to(empty, "0001")
+    done, open_ = scene.running(), scene.running()
+    scene.close(finish(*done, ANSWERED, ANSWER))
+    before = scene.everything()
+    assert upgrade(empty) == newest_revision()
+    assert scene.everything() == before
+    scene.close(finish(*open_, ANSWERED, ANSWER))
+    scene.assert_sums()
+    assert len(scene.sql("select * from promptmill_results")) == 2
+    assert scene.count("limits") == 0
+    empty.close()
 
 
 def test_several_upgrades_at_once_wait_for_each_other(empty: Database, database_url: str) -> None:

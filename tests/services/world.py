@@ -1,45 +1,104 @@
-"""What must hold after every run, whatever happened in it: one check for all tests."""
+"""What must hold after every run, whatever happened in it: one check for all tests.
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+The invariants have numbers, by which `./run chaos` and docs/reliability.md name them:
+
+    I1  each job has ended in one final state        I5  counters and rollups equal the tables
+    I2  a result if and only if it succeeded         I6  no key anywhere, prompts where they belong
+    I3  requests <= attempts rows <= what is allowed I7  no row that came in is gone
+    I4  our bill is the provider's bill              I8  jobs of a dead worker are rescued in time
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from promptmill.schema.outcomes import AttemptOutcome
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.states import FINAL_STATES, JobState
-from promptmill.schema.tables import metadata
+from promptmill.schema.types import known_instant
 from promptmill.simulator import Row
 from tests.schema.scene import assert_sums
-from tests.services.running_mill import RunningMill
+from tests.services.leaks import assert_nothing_leaks
+from tests.services.running_mill import MODELS, RunningMill
 
-_MAY_HOLD_PROMPTS = {"job_payloads", "results", "attempt_bodies"}
+Job = Mapping[str, Any]
+Attempt = Mapping[str, Any]
+Attempts = Mapping[tuple[int, int], Attempt]
+"""by job and fence"""
+
+RESCUE_SLACK_S = 1.0
 _COSTS_TOKENS = {AttemptOutcome.SUCCEEDED, AttemptOutcome.LATE}
+_ANOTHER_AFTER = {
+    ErrorKind.RATE,
+    ErrorKind.OVERLOADED,
+    ErrorKind.DAILY,
+    ErrorKind.TRANSIENT,
+    ErrorKind.MONEY,
+    ErrorKind.KEY,
+    ErrorKind.BAD_RESPONSE,
+}
+"""refusals after which the policy sends a job again"""
+_UNKNOWN_OR_LATE = {AttemptOutcome.UNKNOWN, AttemptOutcome.LATE}
+_DOLLARS_PER_MILLION = {
+    # input and output, from the providers' own price pages, not from where the product has them
+    ("openai", "gpt-4o-mini"): (0.15, 0.60),
+    ("anthropic", "claude-sonnet-4-5"): (3.00, 15.00),
+    ("gemini", "gemini-2.5-flash"): (0.30, 2.50),
+}
 
 
 def assert_world(
-    mill: RunningMill, *, unbooked: int = 0, ended: bool = True, events: Iterable[Any] = ()
+    mill: RunningMill,
+    *,
+    unbooked: int = 0,
+    ended: bool = True,
+    events: Iterable[Any] = (),
+    away_s: float = 0.0,
 ) -> None:
     """Compare SQL with the simulator's bill and with itself, and look for what must not leak.
 
     *unbooked*: how many billed answers may be missing from the books, since their worker was
     killed (or told to stop at once) with the call open. *ended*: every job must have ended.
+    *away_s*: for how long nobody could rescue, since SQL or the dispatcher was away.
     """
     jobs = {row["id"]: row for row in mill.sql("select * from jobs")}
     attempts = {(row["job_id"], row["fence"]): row for row in mill.sql("select * from attempts")}
     results = {row["job_id"]: row for row in mill.sql("select * from results")}
+    sent = _sent(mill)
     _assert_nothing_is_lost(mill, jobs, ended=ended)
-    _assert_one_answer(jobs, results)
-    _assert_no_hidden_call(mill, jobs, attempts)
-    _assert_the_bill_is_booked(mill, attempts, unbooked=unbooked)
+    _assert_one_answer(jobs, results, attempts)
+    _assert_no_hidden_call(mill, jobs, attempts, sent)
+    _assert_the_bill_is_booked(attempts, sent, unbooked=unbooked)
     with mill.database.read() as connection:
         assert_sums(connection)
-    _assert_nothing_leaks(mill, events)
+    assert_rescued_in_time(mill, slack_s=RESCUE_SLACK_S + away_s)
+    assert_nothing_leaks(mill, events)
 
 
-def _assert_nothing_is_lost(
-    mill: RunningMill, jobs: dict[int, dict[str, Any]], *, ended: bool
-) -> None:
-    loaded = mill.sql("select coalesce(sum(total), 0) as n from batches")[0]["n"]
-    assert len(jobs) == loaded
+def paid_again(mill: RunningMill) -> int:
+    """Count the billed answers beyond the first of each job."""
+    billed = Counter(job_id for (job_id, _), rows in _sent(mill).items() if rows[0].billed)
+    return sum(times - 1 for times in billed.values())
+
+
+def assert_rescued_in_time(mill: RunningMill, *, slack_s: float) -> None:
+    """I8: from a worker's last beat to the rescue, at most a beat, a lease and a sweep."""
+    settings = mill.settings
+    allowed_s = settings.worker.beat_s + settings.dispatch.lease_s + settings.dispatch.sweep_s
+    lost = mill.sql(
+        "select a.job_id, a.ended_at, w.beat_at from attempts a"
+        " join workers w on w.id = a.worker_id where a.error_code = 'worker_lost'"
+    )
+    for row in lost:
+        took = known_instant(row["ended_at"]) - known_instant(row["beat_at"])
+        assert took.total_seconds() <= allowed_s + slack_s, f"rescued after {took}: {row}"
+
+
+def _assert_nothing_is_lost(mill: RunningMill, jobs: Mapping[int, Job], *, ended: bool) -> None:
+    """I1 and I7."""
+    loaded = mill.sql("select coalesce(sum(total), 0) as n from batches where state <> 'loading'")
+    assert len(jobs) == loaded[0]["n"], f"{len(jobs)} jobs of {loaded[0]['n']} are there"
+    payloads = {row["job_id"] for row in mill.sql("select job_id from job_payloads")}
+    assert payloads == jobs.keys(), f"without a payload: {jobs.keys() - payloads}"
     left = Counter(JobState(job["state"]).word for job in jobs.values())
     if ended:
         assert left.keys() <= {state.word for state in FINAL_STATES}, f"not ended: {left}"
@@ -47,76 +106,103 @@ def _assert_nothing_is_lost(
         assert owned[0]["n"] == 0, "an attempt is still open"
 
 
-def _assert_one_answer(jobs: dict[int, dict[str, Any]], results: dict[int, dict[str, Any]]) -> None:
+def _assert_one_answer(
+    jobs: Mapping[int, Job], results: Mapping[int, Mapping[str, Any]], attempts: Attempts
+) -> None:
+    """I2."""
     answered = {job_id for job_id, job in jobs.items() if job["state"] == JobState.SUCCEEDED}
-    assert results.keys() == answered
+    assert results.keys() == answered, (
+        f"a result or a success without the other: {results.keys() ^ answered}"
+    )
     for job_id, result in results.items():
         assert result["fence"] == jobs[job_id]["fence"], f"job {job_id} has another run's result"
+    succeeded = {at for at, row in attempts.items() if row["outcome"] == AttemptOutcome.SUCCEEDED}
+    winners = {(job_id, result["fence"]) for job_id, result in results.items()}
+    assert succeeded == winners, f"what no result has, or no attempt: {succeeded ^ winners}"
 
 
 def _assert_no_hidden_call(
     mill: RunningMill,
-    jobs: dict[int, dict[str, Any]],
-    attempts: dict[tuple[int, int], dict[str, Any]],
+    jobs: Mapping[int, Job],
+    attempts: Attempts,
+    sent: Mapping[tuple[int, int], Sequence[Row]],
 ) -> None:
-    sent = Counter((job_id, fence) for _row, job_id, fence in _ours(mill))
-    for at, times in sent.items():
-        assert times == 1, f"attempt {at} was sent {times} times"
+    """I3."""
+    for at, rows in sent.items():
+        assert len(rows) == 1, f"attempt {at} was sent {len(rows)} times"
         assert at in attempts, f"a request of {at} has no row in attempts"
         assert attempts[at]["outcome"] != AttemptOutcome.NOT_SENT, f"{at} was sent after all"
-    stopped = Counter(
-        job_id
-        for (job_id, _), attempt in attempts.items()
-        if attempt["error_kind"] in ("money", "key")
-    )
-    for job_id, requests in Counter(job_id for job_id, _fence in sent).items():
+    holds = {row["id"] for row in mill.sql("select id from batches where on_unknown = 'hold'")}
+    tries = defaultdict(list)
+    for (job_id, _), attempt in sorted(attempts.items()):
+        if attempt["outcome"] != AttemptOutcome.NOT_SENT:
+            tries[job_id].append(attempt)
+    for job_id, rows_of_job in tries.items():
         job = jobs[job_id]
-        allowed = job["attempts"] + job["refusals"] + job["crashes"] + stopped[job_id]
-        assert requests <= allowed, f"job {job_id} was sent {requests} times, {allowed} allowed"
+        # A replay is a person's order to pay again, and starts the counts anew.
+        if job["generation"] == 0:
+            _assert_allowed(mill, job, rows_of_job, holds=job["batch_id"] in holds)
+
+
+def _assert_allowed(mill: RunningMill, job: Job, tries: Sequence[Attempt], *, holds: bool) -> None:
+    """Each try but the last is one after which the policy sends again, and they are counted."""
+    policy, job_id = mill.settings.retry, job["id"]
+    stopped = sum(row["error_kind"] in (ErrorKind.MONEY, ErrorKind.KEY) for row in tries)
+    allowed = job["attempts"] + job["refusals"] + job["crashes"] + stopped
+    assert len(tries) <= allowed, f"job {job_id} was tried {len(tries)} times, {allowed} allowed"
+    assert job["attempts"] <= policy.max_attempts, f"job {job_id}: {job['attempts']} attempts"
+    assert job["refusals"] <= policy.max_refusals, f"job {job_id}: {job['refusals']} refusals"
+    assert job["crashes"] <= policy.max_crashes, f"job {job_id}: {job['crashes']} crashes"
+    for row in tries[:-1]:
+        unknown = row["outcome"] in _UNKNOWN_OR_LATE
+        assert not (unknown and holds), f"job {job_id} was sent again, and should be held: {row}"
+        # A refusal that came after its worker was taken for dead stands for an unknown outcome.
+        again = unknown or row["error_kind"] in _ANOTHER_AFTER or job["crashes"] > 0
+        assert again, f"job {job_id} was sent again after {row}"
 
 
 def _assert_the_bill_is_booked(
-    mill: RunningMill, attempts: dict[tuple[int, int], dict[str, Any]], *, unbooked: int
+    attempts: Attempts, sent: Mapping[tuple[int, int], Sequence[Row]], *, unbooked: int
 ) -> None:
+    """I4."""
     missing = []
-    for row, job_id, fence in _ours(mill):
-        attempt = attempts[job_id, fence]
+    for at, (row, *_) in sent.items():
+        attempt = attempts[at]
         booked = (attempt["input_tokens"] or 0, attempt["output_tokens"] or 0)
-        if row.billed and booked != (row.input_tokens, row.output_tokens):
-            assert attempt["outcome"] == AttemptOutcome.UNKNOWN or attempt["error_kind"], (
-                f"attempt {job_id, fence} booked {booked} of {row}"
-            )
-            if row.complete and not row.fault:
-                missing.append((job_id, fence))
         if not row.billed:
             assert attempt["outcome"] not in _COSTS_TOKENS, f"booked, not billed: {row}"
+        elif booked == (row.input_tokens, row.output_tokens):
+            _assert_priced(attempt, row)
+        else:
+            assert attempt["outcome"] == AttemptOutcome.UNKNOWN or attempt["error_kind"], (
+                f"attempt {at} booked {booked} of {row}"
+            )
+            if row.complete and not row.fault:
+                missing.append(at)
     assert len(missing) <= unbooked, f"answers that were paid for and thrown away: {missing}"
+    for at in attempts.keys() - sent.keys():
+        assert not attempts[at]["output_tokens"], f"booked, and never asked: {attempts[at]}"
 
 
-def _assert_nothing_leaks(mill: RunningMill, events: Iterable[Any]) -> None:
-    key, prompt = f"key{mill.canary}", f"prompt{mill.canary}"
-    for what, text in _everything_that_stays(mill, events):
-        assert key not in text, f"a key is in {what}: {_around(text, key)}"
-        if what.removeprefix("table ") not in _MAY_HOLD_PROMPTS:
-            assert prompt not in text, f"a prompt is in {what}: {_around(text, prompt)}"
+def _assert_priced(attempt: Attempt, row: Row) -> None:
+    rates = _DOLLARS_PER_MILLION.get((attempt["provider"], attempt["model"]))
+    cost = attempt["cost_micros"]
+    if rates is None:
+        assert cost is None, f"a price that nobody knows: {attempt}"
+    else:
+        true = row.input_tokens * rates[0] + row.output_tokens * rates[1]
+        assert cost is not None, f"paid {true} millionths of a dollar, and booked none: {attempt}"
+        assert abs(cost - true) <= 0.5, f"booked {cost} of {true} micro-dollars: {attempt}"
 
 
-def _everything_that_stays(mill: RunningMill, events: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    for table in metadata.tables:
-        yield f"table {table}", repr(mill.sql(f"select * from {table}"))
-    for log in mill.logs():
-        yield log.name, log.read_text(errors="replace")
-    yield "events", repr(list(events))
-    yield "Redis", mill.valkey.written()
-
-
-def _ours(mill: RunningMill) -> Iterator[tuple[Row, int, int]]:
+def _sent(mill: RunningMill) -> dict[tuple[int, int], list[Row]]:
+    """Group the simulator's bill by our names of the calls."""
+    sent = defaultdict(list)
     for row in mill.simulator.bill():
         batch_id, job_id, fence = row.client_request_id.split("-")
         assert batch_id.isdecimal()
-        yield row, int(job_id), int(fence)
+        sent[int(job_id), int(fence)].append(row)
+    return sent
 
 
-def _around(text: str, found: str) -> str:
-    at = text.index(found)
-    return text[max(0, at - 200) : at + 40]
+assert {model for _, model in _DOLLARS_PER_MILLION} == set(MODELS.values())

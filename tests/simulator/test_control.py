@@ -63,6 +63,7 @@ def test_faults_and_limits_are_set_over_http(
     [
         ("PUT config", {"latency": 1}, 400, "latency"),
         ("PUT config", {"limits": {"rpm": -1}}, 400, "rpm"),
+        ("PUT config", {"limits": {"shape": "fixed_minute", "burst_s": 1}}, 400, "bucket"),
         ("POST faults", {"kind": "gremlins"}, 400, "gremlins"),
         ("POST faults", {"kind": "rate", "probability": 2}, 400, "probability"),
         ("GET nothing", None, 404, "nothing answers"),
@@ -147,6 +148,18 @@ def test_the_command_tells_its_addresses_and_ends_with_sigterm(
     assert answer.headers["x-ratelimit-limit-tokens"] == "200000"
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
+
+
+def test_the_command_can_be_told_to_tell_less(
+    run: Callable[..., "subprocess.Popen[str]"], http: httpx2.Client
+) -> None:
+    process = run("--rpm", "60", "--burst", "1", "--no-limit-headers", "--no-retry-after")
+    url = f"{first_line(process)['openai_url']}/chat/completions"
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+    answers = [http.post(url, json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    told = [name for answer in answers for name in answer.headers]
+    assert not any("ratelimit" in name or "retry" in name for name in told)
 
 
 def test_the_command_ends_with_its_parent(run: Callable[..., "subprocess.Popen[str]"]) -> None:

@@ -1,6 +1,7 @@
 """Limits over HTTP: what a client is told when it asks for too much, and what each one counts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import anthropic
 import openai
@@ -12,6 +13,14 @@ from tests.simulator.clients import Sdks
 
 Start = Callable[..., Simulator]
 MESSAGE = {"role": "user", "content": "x" * 400}
+
+
+def refusal(sdks: Sdks, provider: str, simulator: Simulator) -> Any:
+    """Ask, be refused by a limit, and return the SDK's exception."""
+    refused = (openai.RateLimitError, anthropic.RateLimitError, errors.ClientError)
+    with pytest.raises(refused) as caught:
+        sdks.ask(provider, simulator)
+    return caught.value
 
 
 def test_openai_says_which_limit_when_to_come_back_and_takes_no_token(
@@ -96,6 +105,38 @@ def test_gemini_tells_the_delay_in_the_body_and_in_no_header(start: Start, sdks:
     assert "PerDay" in details[1]["violations"][0]["quotaId"]
     assert details[2]["retryDelay"] == "86400s"
     assert "retry-after" not in caught.value.response.headers
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_headers_tell_no_limit_when_they_are_told_not_to(
+    provider: str, start: Start, sdks: Sdks
+) -> None:
+    simulator = start(limits=Limits(rpm=1), limit_headers=False)
+    sdks.ask(provider, simulator)
+    headers = refusal(sdks, provider, simulator).response.headers
+    assert [name for name in headers if "ratelimit" in name] == []
+    assert "retry-after" in headers
+
+
+def test_a_refusal_says_nothing_of_when_to_come_back_when_it_is_told_not_to(
+    start: Start, sdks: Sdks
+) -> None:
+    simulator = start(limits=Limits(rpm=1), retry_after=False)
+    for provider in ("openai", "anthropic", "google-genai"):
+        sdks.ask(provider, simulator)
+        refused = refusal(sdks, provider, simulator)
+        told = [name for name in refused.response.headers if name.startswith("retry-after")]
+        assert told == []
+        assert "retryDelay" not in str(refused)
+        assert "try again in" not in str(refused)
+
+
+def test_a_fault_with_its_own_time_tells_it_all_the_same(start: Start, sdks: Sdks) -> None:
+    simulator = start(retry_after=False)
+    simulator.add_fault("rate", retry_after="7")
+    with pytest.raises(openai.RateLimitError) as caught:
+        sdks.ask("openai", simulator)
+    assert caught.value.response.headers["retry-after"] == "7"
 
 
 def test_only_known_keys_are_let_in(start: Start, sdks: Sdks) -> None:

@@ -127,3 +127,11 @@ def test_a_day_begins_with_its_first_call_and_lasts_a_day() -> None:
     assert day.wait(500.0, 1) == DAY
     assert day.wait(500.0 + DAY - 1, 1) == 1
     assert day.wait(500.0 + DAY, 1) == 0
+
+
+@pytest.mark.parametrize("shape", [Shape.TOKEN_BUCKET, Shape.PER_SECOND])
+def test_a_bucket_holds_as_many_seconds_of_its_limit_as_it_is_told(shape: Shape) -> None:
+    bucket = window_for(shape, LIMIT, burst_s=6)
+    assert bucket.remaining(0.0) == LIMIT / 10
+    bucket.take(0.0, LIMIT / 10)
+    assert bucket.wait(0.0, 1) == pytest.approx(60 / LIMIT)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.simulator import Simulator, SimulatorConfig
+from promptmill.workers.spool import Spool
 from tests.schema.conftest import (
     database,
     migrated_postgres,
@@ -43,6 +44,12 @@ def mill(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     ):
         mill.start_dispatcher()
         yield mill
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty spool."""
+    return Spool(tmp_path / "answers", most_bytes=2**20)
 
 
 @pytest.fixture(scope="module")

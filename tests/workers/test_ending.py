@@ -21,6 +21,7 @@ from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import Served, serve
+from promptmill.workers.spool import Spool
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
 
@@ -30,8 +31,8 @@ NO_TEXT: Any = None
 
 
 @pytest.fixture
-def recorder(scene: Scene) -> Iterator[Recorder]:
-    recorder = Recorder(scene.database, worker_id="w1", group_rows=50, group_s=0.0)
+def recorder(scene: Scene, spool: Spool) -> Iterator[Recorder]:
+    recorder = Recorder(scene.database, worker_id="w1", group_rows=50, group_s=0.0, spool=spool)
     yield recorder
     recorder.stop(10)
 

@@ -5,7 +5,8 @@ import asyncio
 from promptmill.schema.database import Database
 from promptmill.schema.moves import closing
 from promptmill.schema.states import JobState
-from promptmill.workers.recorder import Recorder
+from promptmill.workers.recorder import Recorder, Stored
+from promptmill.workers.spool import Spool
 from tests.schema.scene import ANSWER, ANSWERED, Scene
 from tests.services.postgres import Postgres
 
@@ -22,13 +23,15 @@ def let_it_write(postgres: Postgres, database: Database, *, allowed: bool) -> No
 
 
 def test_an_answer_waits_until_sql_may_be_written_again(
-    postgres: Postgres, postgres_database: Database
+    postgres: Postgres, postgres_database: Database, spool: Spool
 ) -> None:
     scene = Scene(postgres_database)
     job_id, fence = scene.running()
-    recorder = Recorder(postgres_database, worker_id="w1", group_rows=50, group_s=0.001)
+    recorder = Recorder(
+        postgres_database, worker_id="w1", group_rows=50, group_s=0.001, spool=spool
+    )
 
-    async def close_meanwhile() -> bool:
+    async def close_meanwhile() -> Stored:
         let_it_write(postgres, postgres_database, allowed=False)
         closes = asyncio.create_task(
             recorder.close(closing.finish(job_id, fence, ANSWERED, ANSWER))
@@ -38,6 +41,6 @@ def test_an_answer_waits_until_sql_may_be_written_again(
         let_it_write(postgres, postgres_database, allowed=True)
         return await closes
 
-    assert asyncio.run(close_meanwhile())
+    assert asyncio.run(close_meanwhile()) is Stored.MOVED
     assert scene.job(job_id).state == JobState.SUCCEEDED
     recorder.stop(10)

@@ -8,7 +8,8 @@ import pytest
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
-from promptmill.workers.recorder import Recorder
+from promptmill.workers.recorder import Recorder, Stored
+from promptmill.workers.spool import Spool
 from tests.schema.scene import ANSWER, ANSWERED, MODEL, PROVIDER, Scene, new_jobs
 
 WORKERS = 3
@@ -17,7 +18,7 @@ IN_HAND = 16
 """jobs of a worker at once: with all of them at once it would claim first, and close after"""
 
 
-def work(database: Database, name: str, hints: list[Hint], ready: Barrier) -> None:
+def work(database: Database, name: str, hints: list[Hint], spool: Spool, ready: Barrier) -> None:
     """Claim and close jobs of several batches so that most groups do both."""
 
     slots = asyncio.Semaphore(IN_HAND)
@@ -27,10 +28,11 @@ def work(database: Database, name: str, hints: list[Hint], ready: Barrier) -> No
             fence = await recorder.claim(hint, "k")
             assert fence is not None
             await asyncio.sleep(hint.job_id % 7 / 1000)
-            assert await recorder.close(closing.finish(hint.job_id, fence, ANSWERED, ANSWER))
+            ended = closing.finish(hint.job_id, fence, ANSWERED, ANSWER)
+            assert await recorder.close(ended) is Stored.MOVED
 
     async def answer_all() -> None:
-        recorder = Recorder(database, worker_id=name, group_rows=10, group_s=0.002)
+        recorder = Recorder(database, worker_id=name, group_rows=10, group_s=0.002, spool=spool)
         await asyncio.gather(*(answer(recorder, hint) for hint in hints))
         recorder.stop(10)
 
@@ -39,14 +41,16 @@ def work(database: Database, name: str, hints: list[Hint], ready: Barrier) -> No
 
 
 def test_workers_that_claim_and_close_do_not_deadlock(
-    postgres_database: Database, caplog: pytest.LogCaptureFixture
+    postgres_database: Database, spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene = Scene(postgres_database)
     jobs = new_jobs(JOBS, provider=PROVIDER, model=MODEL)
     hints = [hint for _ in range(2) for hint in scene.queue(scene.load(JOBS, jobs=jobs), most=JOBS)]
     ready = Barrier(WORKERS)
     threads = [
-        Thread(target=work, args=(postgres_database, f"w{n}", hints[n::WORKERS][::-1], ready))
+        Thread(
+            target=work, args=(postgres_database, f"w{n}", hints[n::WORKERS][::-1], spool, ready)
+        )
         for n in range(WORKERS)
     ]
     for thread in threads:

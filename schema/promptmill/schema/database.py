@@ -2,6 +2,9 @@
 
 SQLite: WAL with synchronous=FULL (a result that is lost at a power failure is money), writers
 begin IMMEDIATE (a read that turns into a write cannot wait for a lock), readers read only.
+
+PostgreSQL: commits are durable also where the server's default is `synchronous_commit = off`, and
+a server that is gone is noticed in seconds.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,6 +27,25 @@ DatabaseError = DBAPIError
 _TRANSACTION_STATE = "25"
 """PostgreSQL's class of errors for a transaction that was ended for standing idle (this process was
 suspended), or may only read (the server became a standby)"""
+_TOO_MUCH = "54"
+"""PostgreSQL's class of errors for what no server takes: a statement too deep, a row too large"""
+_SQLITE_ERROR = 1
+"""SQLite's code for what is wrong with the statement or with the rows in it"""
+_NOTICED_IN = {
+    "connect_timeout": 5,
+    # A host that is gone: 5 s of silence, then three probes; or 15 s with something unacknowledged.
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""libpq's words; what the URL says of them wins"""
+_CLIENTS_SPARE_S = 10.0
+"""The server ends a statement by itself; one that does not is not heard from any more."""
+_DURABLE = """
+select set_config('synchronous_commit', 'on', false)
+where current_setting('synchronous_commit') = 'off'"""
 _PRAGMAS = (
     "pragma journal_mode = wal",
     "pragma synchronous = full",
@@ -37,9 +59,19 @@ _PRAGMAS = (
 
 
 class Database:
-    """One database, with its pools of connections. Safe to share between threads, not over fork."""
+    """One database, with its pools of connections. Safe to share between threads, not over fork.
 
-    def __init__(self, url: str, *, password: str | None = None, pool_size: int = 5) -> None:
+    *patience_s*: how long a statement of PostgreSQL may take. Without it, as long as it takes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: str | None = None,
+        pool_size: int = 5,
+        patience_s: float | None = None,
+    ) -> None:
         self.url = _checked(url, password)
         self.dialect = self.url.get_backend_name()
         self._injected_now: Callable[[], Any] | None = None
@@ -47,13 +79,15 @@ class Database:
             self._writer = self._sqlite_engine("begin immediate", pool_size)
             self._reader = self._sqlite_engine("begin", pool_size)
         else:
-            self._writer = self._reader = _postgresql_engine(self.url, pool_size)
+            self._writer = self._reader = _postgresql_engine(self.url, pool_size, patience_s)
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, pool_size: int = 5) -> "Database":
+    def from_settings(
+        cls, settings: Settings, *, pool_size: int = 5, patience_s: float | None = None
+    ) -> "Database":
         """Open the database that *settings* name; nothing is connected yet."""
         password = settings.database_password.reveal() if settings.database_password else None
-        return cls(settings.sql_url, password=password, pool_size=pool_size)
+        return cls(settings.sql_url, password=password, pool_size=pool_size, patience_s=patience_s)
 
     def inject_clock(self, now: Callable[[], Any]) -> None:
         """Take the time from *now* in place of the server's clock, in every later transaction."""
@@ -116,19 +150,34 @@ class Database:
         return engine
 
 
-def _postgresql_engine(url: Any, pool_size: int) -> Engine:
-    return create_engine(
+def _postgresql_engine(url: Any, pool_size: int, patience_s: float | None) -> Engine:
+    options = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+    if patience_s is not None:
+        options += f" -c statement_timeout={patience_s * 1000:.0f}"
+    noticed_in = {name: value for name, value in _NOTICED_IN.items() if name not in url.query}
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=50,
-        connect_args={
-            "connect_timeout": 10,
-            "application_name": "promptmill",
-            "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
-        },
+        connect_args={**noticed_in, "application_name": "promptmill", "options": options},
     )
+
+    @event.listens_for(engine, "connect")
+    def commit_durably(connection: Any, _record: object) -> None:
+        connection.autocommit = True  # or the setting would end with a transaction
+        connection.execute(_DURABLE)
+        connection.autocommit = False
+
+    if patience_s is not None:
+        from promptmill.schema.deadline import connect_within  # noqa: PLC0415  psycopg is an extra
+
+        @event.listens_for(engine, "do_connect")
+        def connect(_dialect: Any, _record: object, cargs: Any, cparams: Any) -> Any:
+            return connect_within(patience_s + _CLIENTS_SPARE_S, *cargs, **cparams)
+
+    return engine
 
 
 def _checked(url: str, password: str | None) -> Any:
@@ -167,4 +216,6 @@ def is_passing(error: Exception) -> bool:
         return True
     if not isinstance(error, OperationalError):
         return False
-    return "syntax error" not in str(error.orig) and "no such" not in str(error.orig)
+    # SQLite's second byte is a detail.
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return code != _SQLITE_ERROR and not _sqlstate(error).startswith(_TOO_MUCH)

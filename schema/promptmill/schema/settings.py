@@ -5,16 +5,14 @@ Order, first wins: arguments, environment, secret files (`NAME_FILE` names a fil
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,68 +21,35 @@ from pydantic_settings import (
 )
 
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.provider_settings import (
+    Ceilings,
+    LimitSettings,
+    ProviderKind,
+    ProviderSettings,
+    Strict,
+    parse_amount,
+)
 from promptmill.schema.secret import Secret
 
+__all__ = [
+    "PREFIX",
+    "Ceilings",
+    "DispatchSettings",
+    "LimitSettings",
+    "ProviderKind",
+    "ProviderSettings",
+    "RetrySettings",
+    "Settings",
+    "WorkerSettings",
+    "found_names",
+    "load_settings",
+    "parse_amount",
+]
+
 PREFIX = "PROMPTMILL_"
-_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 
-def parse_amount(value: object) -> object:
-    """Read human units: `500`, `200k`, `1.5M`, `30,000`. Anything else is left for pydantic."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*([\d.]+)\s*([kmg]?)\s*", value.replace(",", ""), re.IGNORECASE)
-    return float(match[1]) * _SCALE[match[2].lower()] if match else value
-
-
-Amount = Annotated[float, BeforeValidator(parse_amount), Field(gt=0)]
-
-
-class ProviderKind(StrEnum):
-    """Whose wire format a provider speaks."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
-    GEMINI = "gemini"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LimitSettings(_Strict):
-    """Published ceilings; a dimension left out is not enforced until a header tells it."""
-
-    rpm: Amount | None = None
-    """requests a minute"""
-    tpm: Amount | None = None
-    """tokens a minute, input and output"""
-    itpm: Amount | None = None
-    """input tokens a minute"""
-    otpm: Amount | None = None
-    """output tokens a minute"""
-    rpd: Amount | None = None
-    """requests a day"""
-    tpd: Amount | None = None
-    """tokens a day"""
-
-
-class ProviderSettings(_Strict):
-    """One provider: a queue, a set of limits, a key."""
-
-    kind: ProviderKind
-    base_url: str | None = None
-    api_key: Secret | None = None
-    sdk: Literal["google-genai", "google-generativeai"] = "google-genai"
-    """which SDK a provider of kind gemini uses"""
-    concurrency: int = Field(default=100, gt=0, le=100_000)
-    """calls in flight over all workers"""
-    limits: LimitSettings = LimitSettings()
-    models: dict[str, LimitSettings] = {}
-    """limits of single models, over those of the provider"""
-
-
-class RetrySettings(_Strict):
+class RetrySettings(Strict):
     """When a job is tried again, and when it is given up."""
 
     max_attempts: int = Field(default=5, gt=0)
@@ -100,7 +65,7 @@ class RetrySettings(_Strict):
     """what to do when a request was sent and no complete answer came"""
 
 
-class WorkerSettings(_Strict):
+class WorkerSettings(Strict):
     """How a worker process works."""
 
     concurrency: int = Field(default=100, gt=0)
@@ -113,9 +78,13 @@ class WorkerSettings(_Strict):
     group_ms: float = Field(default=5.0, ge=0)
     """how long a commit may wait for company"""
     group_rows: int = Field(default=50, gt=0)
+    spool_dir: Path | None = None
+    """where answers are kept while SQL is away; default: `answers` in the state folder"""
+    spool_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 2**30
+    """how much one process keeps there"""
 
 
-class DispatchSettings(_Strict):
+class DispatchSettings(Strict):
     """How the dispatcher and the sweeper work."""
 
     interval_s: float = Field(default=0.25, gt=0)
@@ -184,6 +153,11 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{(self.state_dir / 'promptmill.db').absolute()}"
         return self.database_url
+
+    @property
+    def spool_dir(self) -> Path:
+        """The folder of the answers that SQL has not taken yet."""
+        return (self.worker.spool_dir or self.state_dir / "answers").absolute()
 
     @classmethod
     def settings_customise_sources(
@@ -300,10 +274,13 @@ def load_settings(**overrides: Any) -> Settings:
 def _told(item: Any) -> str:
     """Say in our words what pydantic says of a setting; its own where they are good."""
     if item["type"] != "extra_forbidden":
-        return str(item["msg"])
+        return str(item["msg"]).removeprefix("Value error, ")
     models: tuple[type[BaseModel], ...] = (Settings, *_SECTIONS)
     known = {name for model in models for name in model.model_fields}
-    near = get_close_matches(str(item["loc"][-1]), sorted(known), n=1)
+    name = str(item["loc"][-1])
+    if name in known:
+        return f"{name} is a setting, but not in this section"
+    near = get_close_matches(name, sorted(known), n=1)
     return f"there is no such setting{f'; is it {near[0]}?' if near else ''}"
 
 

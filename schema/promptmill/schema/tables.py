@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Double,
     Index,
     Integer,
     MetaData,
@@ -252,6 +253,19 @@ pauses = Table(
     Column("since_at", Instant, nullable=False),
     Column("until_at", Instant),  # NULL: until told
     PrimaryKeyConstraint("provider", "model", "fingerprint"),
+)
+
+# What a person set live, in place of the settings.
+limits = Table(
+    "limits",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),  # '' for each model, '*' for the account as a whole
+    Column("dimension", Text, nullable=False),
+    Column("ceiling", Double, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    PrimaryKeyConstraint("provider", "model", "dimension"),
+    CheckConstraint("ceiling > 0", name="ceiling"),
 )
 
 leaders = Table(

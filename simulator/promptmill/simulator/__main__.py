@@ -53,8 +53,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--answer-tokens", type=int, metavar="N")
     parser.add_argument("--key", action="append", metavar="KEY", help="accept only these keys")
     parser.add_argument("--shape", choices=[shape.value for shape in Shape])
+    parser.add_argument("--burst", type=float, metavar="SECONDS", help="what a bucket holds")
     for dimension in Dimension:
         parser.add_argument(f"--{dimension.value}", type=_amount, metavar="N", help="as 200k")
+    for name, meaning in (
+        ("limit-headers", "no header tells a limit"),
+        ("retry-after", "a refusal by a limit does not say when to come back"),
+    ):
+        dest = name.replace("-", "_")
+        parser.add_argument(f"--no-{name}", dest=dest, action="store_false", help=meaning)
+    parser.set_defaults(limit_headers=None, retry_after=None)
     parser.add_argument("--fault", action="append", metavar="JSON", help='{"kind": "rate", ...}')
     parser.add_argument("--parent-fd", type=int, help="a pipe; its end is ours")
     return parser
@@ -78,9 +86,11 @@ def _config(options: argparse.Namespace) -> SimulatorConfig:
         "seed": options.seed,
         "answer_tokens": options.answer_tokens,
         "keys": options.key,
+        "limit_headers": options.limit_headers,
+        "retry_after": options.retry_after,
     }
     limits = {dimension.value: getattr(options, dimension.value) for dimension in Dimension}
-    limits["shape"] = options.shape
+    limits |= {"shape": options.shape, "burst_s": options.burst}
     over = {name: value for name, value in flags.items() if value is not None}
     if options.fault:
         over["faults"] = [msgspec.json.decode(text) for text in options.fault]

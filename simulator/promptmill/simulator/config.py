@@ -58,6 +58,9 @@ class Shape(StrEnum):
     """A bucket one second deep ("60 RPM may be enforced as 1 request a second")."""
 
 
+_BUCKETS = frozenset({Shape.TOKEN_BUCKET, Shape.PER_SECOND})
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ceilings of one key and model; a dimension left out is not enforced."""
 
@@ -67,6 +70,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     otpm: Positive | None = None
     rpd: Positive | None = None
     shape: Shape = Shape.TOKEN_BUCKET
+    burst_s: Positive | None = None
+    """how much a bucket holds, in seconds of its limit, where the shape's own depth is not meant"""
+
+    def __post_init__(self) -> None:
+        if self.burst_s is not None and self.shape not in _BUCKETS:
+            msg = f"burst_s is the depth of a bucket, and {self.shape.value} is none"
+            raise ValueError(msg)
 
 
 class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +95,10 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     limits_for: dict[str, Limits] = {}
     keys: frozenset[str] = frozenset()
     """keys that are accepted; none means any"""
+    limit_headers: bool = True
+    """whether answers tell the limits and what remains of them, where the provider does"""
+    retry_after: bool = True
+    """whether a refusal by a limit tells when to come back; a fault that names a time tells it"""
     faults: tuple[Fault, ...] = ()
     """rules in force from the start"""
     answer_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None

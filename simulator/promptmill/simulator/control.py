@@ -24,6 +24,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limits_for: dict[str, Limits] | UnsetType = UNSET
     keys: frozenset[str] | UnsetType = UNSET
     answer_tokens: int | UnsetType | None = UNSET
+    limit_headers: bool | UnsetType = UNSET
+    retry_after: bool | UnsetType = UNSET
 
 
 def changed(config: SimulatorConfig, change: Change) -> SimulatorConfig:

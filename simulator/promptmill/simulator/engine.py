@@ -170,8 +170,14 @@ class Engine:
         return Trouble.BAD_KEY if key else Trouble.UNAUTHORIZED
 
     def _context(self, call: Call) -> Context:
-        standings = self._limiter.standings(call.scope)
-        return Context(self._next_id(), call.prompt.model, standings, time.time())
+        standings = self._limiter.standings(call.scope) if self.config.limit_headers else {}
+        return Context(
+            self._next_id(),
+            call.prompt.model,
+            standings,
+            time.time(),
+            tells_wait=self.config.retry_after,
+        )
 
     def _next_id(self) -> str:
         self._serial += 1

@@ -87,7 +87,7 @@ class Scope:
 def _window(limits: Limits, dimension: Dimension, limit: float) -> Window:
     if dimension is Dimension.RPD:
         return FixedWindow(limit, period_s=DAY)
-    return window_for(limits.shape, limit)
+    return window_for(limits.shape, limit, burst_s=limits.burst_s)
 
 
 class Limiter:

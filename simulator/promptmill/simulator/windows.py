@@ -38,17 +38,17 @@ class Window(Protocol):
         ...
 
 
-def window_for(shape: Shape, limit: float) -> Window:
-    """Return an unused window for *limit* a minute."""
+def window_for(shape: Shape, limit: float, *, burst_s: float | None = None) -> Window:
+    """Return an unused window for *limit* a minute; a bucket holds *burst_s* seconds of it."""
     match shape:
         case Shape.TOKEN_BUCKET:
-            return TokenBucket(limit, depth_s=MINUTE)
+            return TokenBucket(limit, depth_s=burst_s or MINUTE)
         case Shape.FIXED_MINUTE:
             return FixedWindow(limit, period_s=MINUTE)
         case Shape.SLIDING_MINUTE:
             return SlidingWindow(limit, period_s=MINUTE)
         case Shape.PER_SECOND:
-            return TokenBucket(limit, depth_s=1.0)
+            return TokenBucket(limit, depth_s=burst_s or 1.0)
 
 
 class TokenBucket:

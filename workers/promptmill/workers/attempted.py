@@ -8,13 +8,15 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any, Final, overload
 
-from promptmill.schema.moves.closing import Attempted, StoredResult
+from promptmill.schema.moves import closing
+from promptmill.schema.moves.closing import Attempted, Closing, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.workers.prices import cost_micros
 from promptmill.workers.providers.base import Answer, Refusal
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MOST_TOKENS: Final = 2**40
+_UNSTORABLE_CODE: Final = "unstorable"
 
 
 def attempted_of(
@@ -54,11 +56,33 @@ def unstorable(reply: Answer | Refusal, error: Exception) -> Attempted:
     return Attempted(
         AttemptOutcome.REFUSED,
         error_kind=ErrorKind.BAD_RESPONSE,
-        error_code="unstorable",
+        error_code=_UNSTORABLE_CODE,
         error_text=f"what came could not be stored: {type(error).__name__}",
         usage=_plausible(reply.usage),
         body_base64=base64.b64encode(raw).decode() if raw else None,
     )
+
+
+def held_as_unstorable(refused: Closing, error: Exception) -> Closing:
+    """Hold the job of an end that SQL refused with *error*: what came, as bytes, and its cost."""
+    call, result = refused.attempted, refused.result
+    raw = _bytes(result.text) if result and result.text else None
+    usage = _plausible(call.usage)
+    held = Attempted(
+        AttemptOutcome.REFUSED,
+        error_kind=ErrorKind.BAD_RESPONSE,
+        error_code=_UNSTORABLE_CODE,
+        error_text=f"what came could not be stored: {type(error).__name__}",
+        usage=usage,
+        cost_micros=call.cost_micros if usage == call.usage else None,
+        body_base64=call.body_base64 or (base64.b64encode(raw).decode() if raw else None),
+    )
+    return closing.hold(refused.job_id, refused.fence, held)
+
+
+def is_held_as_unstorable(end: Closing) -> bool:
+    """Tell whether this is such an end already."""
+    return end.attempted.error_code == _UNSTORABLE_CODE
 
 
 def result_of(answer: Answer) -> StoredResult:

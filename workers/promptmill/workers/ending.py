@@ -3,16 +3,15 @@
 import asyncio
 from typing import assert_never
 
-from promptmill.schema.database import is_passing
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.reading import DueJob
 from promptmill.workers import decide as deciding
-from promptmill.workers.attempted import attempted_of, result_of, unstorable
+from promptmill.workers.attempted import attempted_of, result_of
 from promptmill.workers.bench import Bench, Report
 from promptmill.workers.limits.limit import Scope
 from promptmill.workers.providers.base import Answer, Refusal
-from promptmill.workers.recorder import REFUSED_BY_SQL
+from promptmill.workers.recorder import Stored
 from promptmill.workers.served import Served
 
 
@@ -41,18 +40,20 @@ async def end(
     if isinstance(outcome, deciding.Stopped):
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
         await asyncio.shield(bench.pause(served, outcome.refusal))
-    try:
-        moved = await asyncio.shield(
-            bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))
-        )
-    except REFUSED_BY_SQL as error:
-        if is_passing(error):
-            raise
-        # It may have been paid for, and would be refused again: for a person to look at.
-        held = closing.hold(job.job_id, fence, unstorable(reply, error))
-        await asyncio.shield(bench.recorder.close(held))
-        return Report("held: bad_response unstorable", failed=True)
-    return _report(outcome, attempted, moved=moved)
+    stored = await asyncio.shield(
+        bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))
+    )
+    match stored:
+        case Stored.MOVED:
+            return _report(outcome, attempted)
+        case Stored.TAKEN:
+            return Report("late: another run has this job now")
+        case Stored.HELD:
+            return Report("held: bad_response unstorable", failed=True)
+        case Stored.SPOOLED:
+            return Report("spooled: sql is away, the next worker stores it")
+        case _:
+            assert_never(stored)
 
 
 def _closing(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Attempted) -> Closing:
@@ -73,9 +74,7 @@ def _closing(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Atte
             assert_never(outcome)
 
 
-def _report(outcome: deciding.Outcome, attempted: Attempted, *, moved: bool) -> Report:
-    if not moved:
-        return Report("late: another run has this job now")
+def _report(outcome: deciding.Outcome, attempted: Attempted) -> Report:
     match outcome:
         case deciding.Succeeded():
             return Report(_ok(attempted))

@@ -36,8 +36,8 @@ class Grouping(Generic[Ask, Told]):
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    async def ask(self, ask: Ask) -> Told:
-        """Put *ask* into the next group and wait for its answer.
+    def put(self, ask: Ask) -> "asyncio.Future[Told]":
+        """Put *ask* into the next group; its answer is to be awaited.
 
         What was asked is done even when the asker is cancelled while it waits. Raises RuntimeError
         where nobody is there to do it any more.
@@ -50,7 +50,11 @@ class Grouping(Generic[Ask, Told]):
             self._asked.append((ask, future))
             if len(self._asked) in (1, self._most):
                 self._changed.notify()
-        return await future
+        return future
+
+    async def ask(self, ask: Ask) -> Told:
+        """Put *ask* into the next group and wait for its answer."""
+        return await self.put(ask)
 
     def stop(self, timeout_s: float) -> bool:
         """Run what was asked, then end the thread. False if it had not ended in time."""

@@ -61,8 +61,11 @@ class Heartbeat:
         """Say goodbye; what is still running under this worker's name is free to be rescued."""
         self._stopping.set()
         self._thread.join(5)
-        with self._database.write() as connection:
-            stop_worker(connection, self.worker_id)
+        try:
+            with self._database.write() as connection:
+                stop_worker(connection, self.worker_id)
+        except (DatabaseError, ServiceError) as error:
+            _log.warning("no goodbye, sql is away: %s", type(error).__name__)
 
     def _register(self) -> None:
         with self._database.write() as connection:

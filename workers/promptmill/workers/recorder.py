@@ -1,30 +1,46 @@
 """The worker's only way to SQL: peeks read in groups, claims and ends written in groups.
 
 One thread reads and one writes, each with its own connection. While SQL is away the writer holds
-its group and tries again: an answer that was paid for is kept until it is stored.
+its group and tries again, and a third thread puts what was paid for into the spool: an answer is in
+SQL or on disk, or on the way there.
 """
 
+import asyncio
 import logging
-import random
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from enum import Enum
 
 from promptmill.schema.database import Connection, Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.claiming import claim
-from promptmill.schema.moves.closing import Closing, close
+from promptmill.schema.moves.claiming import claim, claimed_before
+from promptmill.schema.moves.closing import Closing, close, closed_before
 from promptmill.schema.moves.queueing import postpone, requeue, unqueue
+from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import DueJob, due_jobs
+from promptmill.workers.attempted import held_as_unstorable, is_held_as_unstorable
 from promptmill.workers.grouping import Grouping
+from promptmill.workers.patience import Patience
+from promptmill.workers.replay import Replay
+from promptmill.workers.spool import Key, Record, Spool
 
-REFUSED_BY_SQL = (DatabaseError, ValueError, ArithmeticError)
-"""What a row that cannot be stored raises; the drivers find some of them before SQL does."""
-
+SOON_S = 1.0
+"""How long an answer waits for its commit before it goes to the spool too."""
+_LOOK_S = 0.5
 _log = logging.getLogger(__name__)
-Result = TypeVar("Result")
+
+
+class Stored(Enum):
+    """What became of the end of an attempt."""
+
+    MOVED = "moved"
+    TAKEN = "taken"
+    """another run has the job now; what the call cost is booked"""
+    HELD = "held"
+    """SQL refuses the row: the job is held for a person, with what came"""
+    SPOOLED = "spooled"
+    """SQL is away and this worker leaves: on disk, for the next worker to store"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,66 +74,140 @@ class Requeue:
 
 
 Write = Claim | Closing | Unqueue | Postpone | Requeue
-Written = int | bool | None
-"""A claim's fence or None; for the others, whether the job moved."""
+Written = int | bool | Stored | None
+"""A claim's fence or None; of an end, what became of it; for the others, whether the job moved."""
+_CLOSED_FIRST = (Closing, Claim, Unqueue, Postpone, Requeue)
+"""No job is claimed before the answers that are there."""
 
 
 class Recorder:
     """Reads and writes jobs for one worker process."""
 
     def __init__(
-        self, database: Database, *, worker_id: str, group_rows: int, group_s: float
+        self, database: Database, *, worker_id: str, group_rows: int, group_s: float, spool: Spool
     ) -> None:
-        self.worker_id = worker_id
+        self._names = [worker_id]
         self._database = database
-        self._stopping = threading.Event()
+        self._spool = spool
+        self._reading, self._writing = Patience(), Patience()
+        self._claimed: set[Key] = set()
+        """what this process has claimed and not closed"""
+        self._replay = Replay(
+            spool.folder, database, lambda ends: self._write_part(ends, safe=True)
+        )
         self._peeks = Grouping[Hint, DueJob | None](
             self._read_group, name="sql-reader", most=group_rows, wait_s=group_s / 2
         )
         self._writes = Grouping[Write, Written](
             self._write_group, name="sql-writer", most=group_rows, wait_s=group_s
         )
+        self._keeps = Grouping[Record, bool](
+            spool.keep, name="spool", most=group_rows, wait_s=group_s
+        )
+
+    @property
+    def worker_id(self) -> str:
+        return self._names[-1]
+
+    def take_name(self, worker_id: str) -> None:
+        """Go on under another name: the sweeper has declared the last one dead. Any thread."""
+        self._names.append(worker_id)
+
+    def replay(self) -> None:
+        """Store what dead processes left in the spool folder. Blocks; for before the first claim.
+
+        Raises DatabaseError or ServiceError where SQL is away.
+        """
+        self._replay.run()
 
     async def peek(self, hint: Hint) -> DueJob | None:
         """Read the job of *hint*, or None if the hint is no longer good."""
-        return await self._peeks.ask(hint)
+        try:
+            return await self._peeks.put(hint)
+        except (DatabaseError, ServiceError) as error:
+            _ignore_if_away(error)
+            return None
 
     async def claim(self, hint: Hint, fingerprint: str) -> int | None:
         """Claim the job and commit the intent; returns the fence, or None if it is not ours."""
-        return await self._writes.ask(Claim(hint, fingerprint))
+        fence = await self._write(Claim(hint, fingerprint))
+        return fence if isinstance(fence, int) else None
 
-    async def close(self, closing: Closing) -> bool:
-        """End an attempt. True if its job moved, False if it had been taken from us.
+    async def close(self, closing: Closing) -> Stored:
+        """End an attempt. What was sent is in SQL when this returns, or in the spool.
 
-        Raises one of REFUSED_BY_SQL where the row cannot be stored, or SQL is away at the very end.
+        Raises what SQL refuses even as a row to be held; and DatabaseError or ServiceError where
+        SQL is away at the very end, and the spool has no room either.
         """
-        return bool(await self._writes.ask(closing))
+        writing = self._writes.put(closing)
+        if closing.attempted.outcome is AttemptOutcome.NOT_SENT:
+            return _stored(await writing)
+        await asyncio.wait([writing], timeout=0.0 if self._writing.is_away else SOON_S)
+        if writing.done() and not writing.exception():
+            return _stored(writing.result())
+        record = Record(closing, tuple(self._names))
+        if not await self._keeps.put(record):
+            return _stored(await writing)
+        return await self._wait_beside_the_spool(record, writing)
 
     async def unqueue(self, hint: Hint) -> None:
         """Put a job back that was hinted and not claimed."""
-        await self._writes.ask(Unqueue(hint))
+        await self._write(Unqueue(hint))
 
     async def postpone(self, hint: Hint, delay_s: float) -> None:
         """Snooze a job that was hinted and not claimed."""
-        await self._writes.ask(Postpone(hint, delay_s))
+        await self._write(Postpone(hint, delay_s))
 
     async def requeue(self, hint: Hint) -> bool:
         """Queue a waiting job that is due. False: dispatch was first, its hint is the good one."""
-        return bool(await self._writes.ask(Requeue(hint)))
+        return bool(await self._write(Requeue(hint)))
+
+    def leave(self) -> None:
+        """Wait from now on, while SQL is away, only for what is not in the spool."""
+        self._reading.hurry()
+        self._writing.hurry()
 
     def stop(self, timeout_s: float) -> bool:
         """Write what is still to be written. False if SQL stayed away for that long."""
         stopped = self._writes.stop(timeout_s)
-        self._stopping.set()
-        return self._peeks.stop(1.0) and stopped
+        self._reading.stop()
+        self._writing.stop()
+        ended = [group.stop(1.0) for group in (self._writes, self._peeks, self._keeps)]
+        self._spool.close()
+        return stopped and all(ended)
+
+    async def _write(self, write: Claim | Unqueue | Postpone | Requeue) -> Written:
+        try:
+            return await self._writes.put(write)
+        except (DatabaseError, ServiceError) as error:
+            _ignore_if_away(error)
+            return None
+
+    async def _wait_beside_the_spool(
+        self, record: Record, writing: asyncio.Future[Written]
+    ) -> Stored:
+        """Wait for the commit of what is in the spool; one who leaves does not wait for it."""
+        while not writing.done():
+            await asyncio.wait([writing], timeout=_LOOK_S)
+            if self._writing.hurries and self._writing.is_away:
+                writing.cancel()
+                return Stored.SPOOLED
+        try:
+            stored = _stored(writing.result())
+        except (DatabaseError, ServiceError) as error:
+            if is_passing(error):
+                return Stored.SPOOLED
+            raise
+        await asyncio.to_thread(self._spool.forget, record.key)
+        return stored
 
     def _read_group(self, hints: Sequence[Hint]) -> list[DueJob | Exception | None]:
-        def read() -> list[DueJob | Exception | None]:
+        def read(_again: bool) -> list[DueJob | Exception | None]:
             with self._database.read() as connection:
                 found = {job.job_id: job for job in due_jobs(connection, hints)}
             return [found.get(hint.job_id) for hint in hints]
 
-        return self._until_sql_is_there(read)
+        return self._reading.keep_trying(read, may_give_up=lambda: True)
 
     def _write_group(self, writes: Sequence[Write]) -> list[Written | Exception]:
         """Write a group: at once on SQLite, on PostgreSQL each kind of move in its own transaction.
@@ -125,10 +215,13 @@ class Recorder:
         One statement locks the counters in their order, two in one transaction do not: workers
         whose groups close and claim would wait for each other until PostgreSQL ends one of them.
         """
+        if any(isinstance(write, Claim) for write in writes):
+            # Or a job would be bought again whose answer lies there.
+            self._writing.keep_trying(lambda _again: self._replay.run(), may_give_up=lambda: True)
         if self._database.dialect == "sqlite":
             return self._write_part(writes)
         answers: list[Written | Exception] = [None] * len(writes)
-        for kind in (Claim, Closing, Unqueue, Postpone, Requeue):
+        for kind in _CLOSED_FIRST:
             places = [place for place, write in enumerate(writes) if isinstance(write, kind)]
             if places:
                 part = self._write_part([writes[place] for place in places])
@@ -136,44 +229,72 @@ class Recorder:
                     answers[place] = answer
         return answers
 
-    def _write_part(self, writes: Sequence[Write]) -> list[Written | Exception]:
+    def _write_part(
+        self, writes: Sequence[Write], *, safe: bool = False
+    ) -> list[Written | Exception]:
+        """Commit *writes*, but those that SQL refuses. *safe*: none is lost if SQL stays away."""
         try:
-            return self._until_sql_is_there(lambda: self._commit(writes))
-        except REFUSED_BY_SQL as error:
+            return self._writing.keep_trying(
+                lambda again: self._commit(writes, again=again),
+                may_give_up=lambda: safe or all(map(self._is_safe, writes)),
+            )
+        except Exception as error:  # noqa: BLE001  a row that cannot be stored raises anything
+            if is_passing(error):
+                return [error] * len(writes)
             if len(writes) == 1:
-                return [error]
+                return [self._hold(writes[0], error, safe=safe)]
             # One row that SQL refuses must not take the others with it: halve until it is alone.
             half = len(writes) // 2
-            return [*self._write_part(writes[:half]), *self._write_part(writes[half:])]
+            parts = (writes[:half], writes[half:])
+            return [answer for part in parts for answer in self._write_part(part, safe=safe)]
 
-    def _commit(self, writes: Sequence[Write]) -> list[Written | Exception]:
+    def _hold(self, write: Write, error: Exception, *, safe: bool) -> Written | Exception:
+        """Keep for a person what may have been paid for, and would be refused again."""
+        if not isinstance(write, Closing) or is_held_as_unstorable(write):
+            return error
+        _log.error("job %d held, sql refuses its row: %s", write.job_id, type(error).__name__)
+        (answer,) = self._write_part([held_as_unstorable(write, error)], safe=safe)
+        return Stored.HELD if answer is Stored.MOVED else answer
+
+    def _is_safe(self, write: Write) -> bool:
+        if not isinstance(write, Closing) or write.attempted.outcome is AttemptOutcome.NOT_SENT:
+            return True
+        return self._spool.keeps((write.job_id, write.fence))
+
+    def _commit(self, writes: Sequence[Write], *, again: bool) -> list[Written | Exception]:
         with self._database.write() as connection:
-            return self._apply(connection, writes)
+            answers = self._apply(connection, writes, again=again)
+        for write, answer in zip(writes, answers, strict=True):
+            if isinstance(write, Claim) and isinstance(answer, int):
+                self._claimed.add((write.hint.job_id, answer))
+            elif isinstance(write, Closing):
+                self._claimed.discard((write.job_id, write.fence))
+        return answers
 
-    def _apply(self, connection: Connection, writes: Sequence[Write]) -> list[Written | Exception]:
+    def _apply(
+        self, connection: Connection, writes: Sequence[Write], *, again: bool
+    ) -> list[Written | Exception]:
         closings = [write for write in writes if isinstance(write, Closing)]
         claims = [(write.hint, write.fingerprint) for write in writes if isinstance(write, Claim)]
         returned = [write.hint for write in writes if isinstance(write, Unqueue)]
         snoozed = [(write.hint, write.delay_s) for write in writes if isinstance(write, Postpone)]
-        again = [write.hint for write in writes if isinstance(write, Requeue)]
+        waiting = [write.hint for write in writes if isinstance(write, Requeue)]
         moved = close(connection, closings, worker_id=self.worker_id) if closings else set()
         fences = claim(connection, claims, worker_id=self.worker_id) if claims else {}
+        if again:
+            moved |= closed_before(connection, closings)
+            fences |= self._claimed_before(connection, claims)
         moved |= unqueue(connection, returned) if returned else set()
         moved |= postpone(connection, snoozed) if snoozed else set()
-        moved |= requeue(connection, again) if again else set()
+        moved |= requeue(connection, waiting) if waiting else set()
         return [_answer(write, moved, fences) for write in writes]
 
-    def _until_sql_is_there(self, step: Callable[[], Result]) -> Result:
-        delay_s = 0.05
-        while True:
-            try:
-                return step()
-            except (DatabaseError, ServiceError) as error:
-                if not is_passing(error) or self._stopping.is_set():
-                    raise
-                _log.warning("sql away, trying again in %.1f s: %s", delay_s, type(error).__name__)
-            self._stopping.wait(delay_s * random.uniform(0.5, 1))
-            delay_s = min(5.0, delay_s * 2)
+    def _claimed_before(
+        self, connection: Connection, claims: Sequence[tuple[Hint, str]]
+    ) -> dict[int, int]:
+        """Find what a try before this one has claimed, where the answer to its COMMIT was lost."""
+        found = claimed_before(connection, claims, worker_id=self.worker_id)
+        return {job: fence for job, fence in found.items() if (job, fence) not in self._claimed}
 
 
 def _answer(write: Write, moved: set[int], fences: dict[int, int]) -> Written:
@@ -181,6 +302,19 @@ def _answer(write: Write, moved: set[int], fences: dict[int, int]) -> Written:
         case Claim(hint=hint):
             return fences.pop(hint.job_id, None)  # of two like hints, one wins
         case Closing(job_id=job_id):
-            return job_id in moved
+            return Stored.MOVED if job_id in moved else Stored.TAKEN
         case Unqueue(hint=hint) | Postpone(hint=hint) | Requeue(hint=hint):
             return hint.job_id in moved
+
+
+def _stored(written: Written) -> Stored:
+    if not isinstance(written, Stored):
+        msg = f"the end of an attempt was answered by {written!r}"
+        raise TypeError(msg)
+    return written
+
+
+def _ignore_if_away(error: Exception) -> None:
+    """Go on without SQL: this worker leaves, and what it does not give back the sweep finds."""
+    if not is_passing(error):
+        raise error

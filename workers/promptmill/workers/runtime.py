@@ -30,11 +30,14 @@ from promptmill.workers.providers.base import Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import Served, serve
+from promptmill.workers.spool import Spool
 
 _log = logging.getLogger(__name__)
 _BEATS_A_LEASE = 5
 """beats that may be missed before the calls in flight of a dead worker are forgotten"""
 _LAST_WRITE_S = 20.0
+_SQL_PATIENCE_S = 30.0
+"""for one statement: a group of 50 rows takes some milliseconds"""
 
 
 class Runtime:
@@ -54,7 +57,7 @@ class Runtime:
         """Open SQL, Redis, the providers and the beat. Raises where SQL is not ready."""
         self._loop = asyncio.get_running_loop()
         worker = self._settings.worker
-        self._database = Database.from_settings(self._settings)
+        self._database = Database.from_settings(self._settings, patience_s=_SQL_PATIENCE_S)
         await asyncio.to_thread(require_current, self._database)
         await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits
         self._http: httpx2.AsyncClient = open_http(concurrency=worker.concurrency)
@@ -67,6 +70,7 @@ class Runtime:
                 worker_id=worker_id,
                 group_rows=worker.group_rows,
                 group_s=worker.group_ms / 1000,
+                spool=Spool(self._settings.spool_dir, most_bytes=worker.spool_bytes),
             ),
             permits=self._open_permits(),
             policy=self._settings.retry,
@@ -75,6 +79,7 @@ class Runtime:
             rng=random.Random(),
             pause=self._pause,
         )
+        await asyncio.to_thread(self.bench.recorder.replay)
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
         for name, reason in self._missing.items():
@@ -165,7 +170,7 @@ class Runtime:
             in_hand=self._taken,
             claimed=self._claimed,
             on_beat=lambda: self._run_soon(self.bench.permits.renew),
-            on_declared_dead=self._take_name,
+            on_declared_dead=self.bench.recorder.take_name,
         )
 
     def _claimed(self) -> frozenset[tuple[int, int]]:
@@ -174,9 +179,6 @@ class Runtime:
             for attempt in tuple(self._under_way)
             if attempt.fence is not None
         )
-
-    def _take_name(self, worker_id: str) -> None:
-        self.bench.recorder.worker_id = worker_id
 
     async def _pause(self, served: Served, refusal: Refusal) -> None:
         """Stop a key that has no money or is refused, for all workers, until told."""
@@ -197,6 +199,7 @@ class Runtime:
 
     def _drain(self) -> None:
         self.bench.draining = True
+        self.bench.recorder.leave()
         self._interrupt(False)
 
     def _interrupt(self, sent_too: bool) -> None:

@@ -1,11 +1,14 @@
 """One provider as this process serves it: its adapter, its key's fingerprint, its limits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import httpx2
 
-from promptmill.schema.settings import LimitSettings, ProviderKind, ProviderSettings
-from promptmill.workers.limits.limit import Dimension, Scope
+from promptmill.schema.ceilings import limits_of
+from promptmill.schema.live_limits import NONE_LIVE, LiveCeilings
+from promptmill.schema.settings import ProviderKind, ProviderSettings
+from promptmill.workers.limits.limit import Charging, Dimension, Scope
 from promptmill.workers.providers.base import Provider
 from promptmill.workers.providers.registry import make_provider
 
@@ -19,26 +22,32 @@ class Served:
     fingerprint: str
     adapter: Provider
     settings: ProviderSettings
+    live: LiveCeilings = field(default_factory=lambda: NONE_LIVE)
+    """Limits that were set live, over those of the settings."""
 
     @property
     def price_list(self) -> str:
         """Whose prices hold: an OpenAI-compatible vendor has its own, known by its name or not."""
         return self.kind if self.name == self.kind else self.name
 
+    def with_live(self, live: LiveCeilings) -> "Served":
+        """Tell the same provider with other live limits (see `live_limits.live_ceilings`)."""
+        return replace(self, live=live)
+
     def scope(self, model: str) -> Scope:
-        """Tell which limits hold for *model*: its own, and the provider's where it has none."""
-        own = self.settings.models.get(model, LimitSettings())
-        limits = []
-        for dimension in Dimension:
-            ceiling = getattr(own, dimension) or getattr(self.settings.limits, dimension)
-            if ceiling is not None:
-                limits.append((dimension, ceiling))
+        """Tell which limits hold for *model*."""
+        held = limits_of(self.settings, model, self.live)
         return Scope(
             provider=self.name,
             model=model,
             account=self.fingerprint,
-            limits=tuple(limits),
-            concurrency=self.settings.concurrency,
+            limits=_by_dimension(held.limits),
+            concurrency=held.concurrency,
+            shared=_by_dimension(held.shared),
+            pool=held.pool,
+            burst_s=held.burst_s,
+            charging=Charging(tokens=held.tokens, cached_input=held.cached_input),
+            day_starts=self.settings.day_zone.key,
         )
 
 
@@ -47,3 +56,7 @@ def serve(name: str, settings: ProviderSettings, http: httpx2.AsyncClient) -> Se
     adapter = make_provider(name, settings, http)
     fingerprint = settings.api_key.fingerprint if settings.api_key else ""
     return Served(name, settings.kind, fingerprint, adapter, settings)
+
+
+def _by_dimension(ceilings: Mapping[str, float]) -> tuple[tuple[Dimension, float], ...]:
+    return tuple((each, ceilings[each]) for each in Dimension if each in ceilings)

@@ -41,6 +41,14 @@ _take_and_intend_postgresql = Statement(
     _CLAIMS,
 )
 
+_claimed_before = Statement(
+    """
+select jobs.id, jobs.fence from {claims}
+join jobs on jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no
+where +jobs.state = 2 and jobs.lease_owner = :worker_id""",
+    _CLAIMS,
+)
+
 
 def claim(
     connection: Connection, claims: Sequence[tuple[Hint, str]], *, worker_id: str
@@ -59,3 +67,12 @@ def claim(
     if taken:
         _intend_sqlite.run(connection, {"claimed": taken}, worker_id=worker_id)
     return dict(map(tuple, taken))
+
+
+def claimed_before(
+    connection: Connection, claims: Sequence[tuple[Hint, str]], *, worker_id: str
+) -> dict[int, int]:
+    """Find the jobs of these hints that *worker_id* holds: a commit whose answer was lost."""
+    rows = [(hint.job_id, hint.dispatch_no, fingerprint) for hint, fingerprint in claims]
+    found = _claimed_before.fetch(connection, {"claims": rows}, worker_id=worker_id)
+    return dict(map(tuple, found))

@@ -141,6 +141,11 @@ _BODIES = RowSet(
     (Column("job_id", "bigint"), Column("fence", "bigint"), Column("body_base64", "text")),
 )
 
+_CLAIMED_BY = RowSet(
+    "claimed_by",
+    (Column("job_id", "bigint"), Column("fence", "bigint"), Column("worker_id", "text")),
+)
+
 # An answer that was rescued from us, and that nobody has claimed since, is still ours to store:
 # also where the job was held or cancelled meanwhile, which is undone by the move of a replay.
 _reopen = Statement(
@@ -208,6 +213,21 @@ where true on conflict (job_id, fence) do nothing""",
     _BODIES,
 )
 
+_closed_before = Statement(
+    """
+select jobs.id from {moves} join jobs on jobs.id = moves.job_id and jobs.fence = moves.fence
+where jobs.state = moves.state and exists (select 1 from attempts a
+  where a.job_id = moves.job_id and a.fence = moves.fence and a.outcome <> 0)""",
+    _MOVES,
+)
+_intended = Statement(
+    """
+select a.job_id, a.fence from {claimed_by} join attempts a
+on a.job_id = claimed_by.job_id and a.fence = claimed_by.fence
+  and a.worker_id = claimed_by.worker_id""",
+    _CLAIMED_BY,
+)
+
 
 def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str) -> set[int]:
     """Close attempts and move their jobs. May be repeated: a commit whose answer was lost.
@@ -215,7 +235,7 @@ def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str
     Returns the ids of the jobs that moved now. One that is missing had been taken from us (or this
     is a repetition); its attempt is closed all the same.
     """
-    moves = [(c.job_id, c.fence, int(c.state), c.delay_s, c.attempts, c.refusals) for c in closings]
+    moves = _moves(closings)
     moved = {row[0] for row in _move.fetch(connection, {"moves": moves})}
     missed = [move for move in moves if move[0] not in moved and move[2] == JobState.SUCCEEDED]
     if missed:
@@ -232,6 +252,25 @@ def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str
     if bodies:
         _keep_bodies.run(connection, {"bodies": bodies})
     return moved
+
+
+def closed_before(connection: Connection, closings: Sequence[Closing]) -> set[int]:
+    """Find the jobs that are where these ends put them: a commit whose answer was lost."""
+    return {row[0] for row in _closed_before.fetch(connection, {"moves": _moves(closings)})}
+
+
+def intended(
+    connection: Connection, attempts: Sequence[tuple[int, int, str]]
+) -> set[tuple[int, int]]:
+    """Of (job id, fence, worker id), tell the (job id, fence) that this database has an intent of.
+
+    A worker's id is like no other, so what comes from another database is not in it.
+    """
+    return {(row[0], row[1]) for row in _intended.fetch(connection, {"claimed_by": attempts})}
+
+
+def _moves(closings: Sequence[Closing]) -> list[tuple[object, ...]]:
+    return [(c.job_id, c.fence, int(c.state), c.delay_s, c.attempts, c.refusals) for c in closings]
 
 
 def _stored_row(closing: Closing, result: StoredResult) -> tuple[object, ...]:

@@ -184,7 +184,7 @@ class Anthropic:
             "try again later."
         )
         headers = _headers(context)
-        seconds = retry_after_s(excess)
+        seconds = retry_after_s(excess) if context.tells_wait else None
         if retry_after is not None or seconds is not None:
             headers.append(("retry-after", retry_after or str(seconds)))
         return Reply(429, _error(context, "rate_limit_error", said, None), headers)

@@ -31,8 +31,11 @@ class Context(NamedTuple):
     """32 hex digits; each provider dresses them its own way"""
     model: str
     standings: Standings
+    """empty where headers tell nothing"""
     wall_time: float
     """seconds since 1970"""
+    tells_wait: bool = True
+    """whether a refusal by a limit says when to come back"""
 
 
 class Dialect(Protocol):
@@ -69,7 +72,10 @@ class Dialect(Protocol):
         ...
 
     def limit(self, context: Context, excess: Excess, *, retry_after: str | None) -> Reply:
-        """Say that a limit is reached. *retry_after* is sent in place of the true wait."""
+        """Say that a limit is reached. *retry_after* is sent in place of the true wait.
+
+        Without it, and where the context does not tell waits, nothing says when to come back.
+        """
         ...
 
     def models(self, context: Context, path: str) -> Reply:

@@ -241,7 +241,8 @@ class Gemini:
             {"@type": f"{_TYPE}.Help", "links": [_HELP]},
             {"@type": f"{_TYPE}.QuotaFailure", "violations": [violation]},
         ]
-        if retry_after is not None or not math.isinf(excess.wait_s):
+        told = context.tells_wait and not math.isinf(excess.wait_s)
+        if retry_after is not None or told:
             said += f"\nPlease retry in {excess.wait_s:.9f}s."
             delay = f"{retry_after or math.ceil(excess.wait_s)}s"
             details.append({"@type": f"{_TYPE}.RetryInfo", "retryDelay": delay})

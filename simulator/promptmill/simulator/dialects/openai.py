@@ -220,15 +220,14 @@ class OpenAI:
                 f"run successfully. {more}"
             )
         else:
+            told = retry_after is not None or context.tells_wait
+            again = f"Please try again in {duration(excess.wait_s)}. " if told else ""
             said = (
                 f"Rate limit reached {where}: Limit {excess.limit:.0f}, Used {excess.used:.0f}, "
-                f"Requested {excess.requested:.0f}. Please try again in "
-                f"{duration(excess.wait_s)}. {more}"
+                f"Requested {excess.requested:.0f}. {again}{more}"
             )
-            milliseconds = max(1, math.ceil(excess.wait_s * 1000))
-            headers.append(("retry-after", retry_after or str(math.ceil(milliseconds / 1000))))
-            if retry_after is None:
-                headers.append(("retry-after-ms", str(milliseconds)))
+            if told:
+                headers += _waits(excess.wait_s, retry_after)
         return Reply(429, _error(said, kind, None, "rate_limit_exceeded"), headers)
 
     def models(self, context: Context, path: str) -> Reply:
@@ -250,6 +249,14 @@ def duration(seconds: float) -> str:
     shown = f"{rest:.3f}".rstrip("0").rstrip(".")
     hours, minutes = divmod(int(minutes), 60)
     return f"{f'{hours}h' if hours else ''}{f'{minutes}m' if hours or minutes else ''}{shown}s"
+
+
+def _waits(wait_s: float, retry_after: str | None) -> Headers:
+    if retry_after is not None:
+        return [("retry-after", retry_after)]
+    milliseconds = max(1, math.ceil(wait_s * 1000))
+    seconds = math.ceil(milliseconds / 1000)
+    return [("retry-after", str(seconds)), ("retry-after-ms", str(milliseconds))]
 
 
 def _error(message: str, kind: str, param: str | None, code: str | None) -> bytes:

@@ -87,10 +87,18 @@ class AnthropicProvider:
     """Messages through the official SDK, without its retries, its models and its tracing."""
 
     def __init__(
-        self, name: str, *, api_key: Secret, base_url: str | None, http: httpx2.AsyncClient
+        self,
+        name: str,
+        *,
+        api_key: Secret,
+        base_url: str | None,
+        http: httpx2.AsyncClient,
+        read_limit_headers: bool | None = None,
     ) -> None:
         self._name = name
         self._secrets = (api_key.reveal(),)
+        # Their names are Anthropic's own: whoever sends them means the same.
+        self._limit_headers = {} if read_limit_headers is False else _HEADERS
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key.reveal(),
             base_url=base_url or "https://api.anthropic.com",
@@ -147,7 +155,7 @@ class AnthropicProvider:
             response_model=message.model,
             response_id=message.id,
             request_id=request_id,
-            limits=limits_told(reply.headers, _HEADERS),
+            limits=limits_told(reply.headers, self._limit_headers),
         )
 
     def _refuse(self, reply: Reply, call: Call) -> Refusal:
@@ -158,7 +166,7 @@ class AnthropicProvider:
             call=call,
             secrets=self._secrets,
             request_id=reply.headers.get("request-id"),
-            limits=limits_told(reply.headers, _HEADERS),
+            limits=limits_told(reply.headers, self._limit_headers),
         )
 
 

@@ -99,29 +99,37 @@ class Endpoint:
     """Header of a ceiling -> our name of it."""
 
 
-def endpoint_of(base_url: str | None) -> Endpoint:
+def endpoint_of(base_url: str | None, *, read_limit_headers: bool | None = None) -> Endpoint:
     """Say how the server at *base_url* wants to be spoken to; None is OpenAI itself.
 
-    Limit headers are read only where they are known to be per minute: OpenAI, Azure, and a
-    server of our own on this machine. Groq's `requests` is per day
+    Where nothing is said, limit headers are read only where they are known to be per minute:
+    OpenAI, Azure, and a server of our own on this machine. Groq's `requests` is per day
     (https://console.groq.com/docs/rate-limits).
     """
     host = urlsplit(base_url).hostname or "" if base_url else "api.openai.com"
-    if host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com")):
-        return Endpoint("max_completion_tokens", _HEADERS)
+    is_openai = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
     is_local = host in {"localhost", "127.0.0.1", "::1"}
-    return Endpoint("max_tokens", _HEADERS if is_local else {})
+    reads = is_openai or is_local if read_limit_headers is None else read_limit_headers
+    return Endpoint(
+        "max_completion_tokens" if is_openai else "max_tokens", _HEADERS if reads else {}
+    )
 
 
 class OpenAIProvider:
     """Chat completions through the official SDK, without its retries and its models."""
 
     def __init__(
-        self, name: str, *, api_key: Secret, base_url: str | None, http: httpx2.AsyncClient
+        self,
+        name: str,
+        *,
+        api_key: Secret,
+        base_url: str | None,
+        http: httpx2.AsyncClient,
+        read_limit_headers: bool | None = None,
     ) -> None:
         self._name = name
         self._secrets = (api_key.reveal(),)
-        self._endpoint = endpoint_of(base_url)
+        self._endpoint = endpoint_of(base_url, read_limit_headers=read_limit_headers)
         self._client = openai.AsyncOpenAI(
             api_key=api_key.reveal(),
             base_url=base_url or "https://api.openai.com/v1",

@@ -24,11 +24,23 @@ def make_provider(name: str, settings: ProviderSettings, http: httpx2.AsyncClien
         case ProviderKind.OPENAI:
             from promptmill.workers.providers.openai import OpenAIProvider  # noqa: PLC0415
 
-            return OpenAIProvider(name, api_key=key, base_url=settings.base_url, http=http)
+            return OpenAIProvider(
+                name,
+                api_key=key,
+                base_url=settings.base_url,
+                http=http,
+                read_limit_headers=settings.read_limit_headers,
+            )
         case ProviderKind.ANTHROPIC:
             from promptmill.workers.providers.anthropic import AnthropicProvider  # noqa: PLC0415
 
-            return AnthropicProvider(name, api_key=key, base_url=settings.base_url, http=http)
+            return AnthropicProvider(
+                name,
+                api_key=key,
+                base_url=settings.base_url,
+                http=http,
+                read_limit_headers=settings.read_limit_headers,
+            )
         case ProviderKind.GEMINI:
             return _gemini(name, settings, key, http)
         case _:

@@ -1,0 +1,139 @@
+"""What can be set for one provider: its key, its limits, and how it counts them."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from promptmill.schema.secret import Secret
+
+_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_PACIFIC: Final = "America/Los_Angeles"
+
+
+def parse_amount(value: object) -> object:
+    """Read human units: `500`, `200k`, `1.5M`, `30,000`. Anything else is left for pydantic."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([\d.]+)\s*([kmg]?)\s*", value.replace(",", ""), re.IGNORECASE)
+    return float(match[1]) * _SCALE[match[2].lower()] if match else value
+
+
+def check_zone(name: str) -> str:
+    """Return *name* if it is a time zone of the tz database. Raises ValueError."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # a folder's name, `America`, is an OSError
+        msg = (
+            "there is no such time zone; write a name of the tz database, such as UTC,"
+            " Europe/Berlin or America/Los_Angeles"
+        )
+        raise ValueError(msg) from None
+    return name
+
+
+Amount = Annotated[float, BeforeValidator(parse_amount), Field(gt=0, allow_inf_nan=False)]
+Zone = Annotated[str, AfterValidator(check_zone)]
+
+
+class ProviderKind(StrEnum):
+    """Whose wire format a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+
+
+class Strict(BaseModel):
+    """A section of settings: no other names, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ceilings(Strict):
+    """Published ceilings; a dimension left out is not enforced until a header tells it."""
+
+    rpm: Amount | None = None
+    """requests a minute"""
+    tpm: Amount | None = None
+    """tokens a minute, input and output"""
+    itpm: Amount | None = None
+    """input tokens a minute"""
+    otpm: Amount | None = None
+    """output tokens a minute"""
+    rpd: Amount | None = None
+    """requests a day"""
+    tpd: Amount | None = None
+    """tokens a day"""
+
+
+class LimitSettings(Ceilings):
+    """Ceilings of a model or of a family, and how the provider counts them."""
+
+    burst_s: float | None = Field(default=None, ge=0, le=60)
+    """Seconds of the limit that the provider's own bucket is told to hold; None or 0: paced."""
+    tokens: Literal["max_tokens", "usage", "input"] | None = None
+    """How tokens are charged to tpm and tpd; None: as the provider's kind does."""
+    cached_input: Literal["counts", "free"] | None = None
+    """Whether input that was read from a cache is charged; None: as the provider's kind does."""
+
+
+def _check_models(models: Mapping[str, LimitSettings]) -> Mapping[str, LimitSettings]:
+    if "*" in models:
+        msg = "'*' would be every model: write the limits of all models together under `account`"
+        raise ValueError(msg)
+    if "" in models:
+        msg = "a model has no name: write it, or a pattern such as 'claude-opus-4*', as the key"
+        raise ValueError(msg)
+    return models
+
+
+class ProviderSettings(Strict):
+    """One provider: a queue, a set of limits, a key."""
+
+    kind: ProviderKind
+    base_url: str | None = None
+    api_key: Secret | None = None
+    sdk: Literal["google-genai", "google-generativeai"] = "google-genai"
+    """which SDK a provider of kind gemini uses"""
+    concurrency: int = Field(default=100, gt=0, le=100_000)
+    """calls in flight over all workers"""
+    read_limit_headers: bool | None = None
+    """whether limits are learned from headers; None: only where their meaning is known"""
+    day_starts: Zone | None = None
+    """time zone whose midnight sets the day's limits anew; None: as the provider's kind does"""
+    limits: LimitSettings = LimitSettings()
+    account: Ceilings = Ceilings()
+    """ceilings over all models of the key together"""
+    models: Annotated[dict[str, LimitSettings], AfterValidator(_check_models)] = {}
+    """limits of single models and of families, over those of the provider"""
+
+    @property
+    def day_zone(self) -> ZoneInfo:
+        """The zone whose midnight sets the day's limits anew.
+
+        Gemini's is Pacific time (https://ai.google.dev/gemini-api/docs/rate-limits).
+        """
+        if self.day_starts is not None:
+            return ZoneInfo(self.day_starts)
+        return ZoneInfo(_PACIFIC if self.kind is ProviderKind.GEMINI else "UTC")
+
+    @model_validator(mode="after")
+    def _no_headers_of_gemini(self) -> "ProviderSettings":
+        if self.kind is ProviderKind.GEMINI and self.read_limit_headers:
+            msg = (
+                "read_limit_headers cannot be true for the kind gemini, which tells no limits by"
+                " headers: leave it out, and set `limits`"
+            )
+            raise ValueError(msg)
+        return self
