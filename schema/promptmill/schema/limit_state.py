@@ -90,7 +90,7 @@ def limit_keys(
 
 
 def places() -> dict[str, int]:
-    """Number the places of a state as Lua counts them, from 1, and its sizes.
+    """Give the place of each number of a state as Lua counts, from 1, and the sizes.
 
     A field by dimension is a base: `state[LIMIT + 2]` is the limit of the second dimension.
     """

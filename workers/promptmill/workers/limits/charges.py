@@ -46,6 +46,11 @@ class Charges:
         self._cached_is_free = (charging.cached_input or _CACHED_INPUT[kind]) == "free"
         self._sure = _SURE_INPUT[kind]
 
+    @property
+    def by_max_tokens(self) -> bool:
+        """Whether what a request allows is charged, used or not."""
+        return self._tokens == "max_tokens"
+
     def expected(self, estimate: Estimate, learned: Learned) -> tuple[Charge, ...]:
         """Charge a call before it is made, in each dimension."""
         given = learned.expect_input(estimate)

@@ -31,6 +31,11 @@ class Learned:
     """Output of those calls."""
 
     @property
+    def sums(self) -> tuple[float, ...]:
+        """All of it, in the order of the fields."""
+        return astuple(self)
+
+    @property
     def input_ratio(self) -> float:
         """True input tokens for an estimated one."""
         if not self.input_estimated:
@@ -65,7 +70,7 @@ class Learned:
     def with_example(self, example: Example) -> "Learned":
         """Learn from one call; lua/settle.lua does the same."""
         first = self if self.calls else prior(example.estimate)
-        old = [each * MEMORY for each in astuple(first)]
+        old = [each * MEMORY for each in first.sums]
         new = lesson(example.estimate, example.input_tokens, example.output_tokens)
         return Learned(*(was + now for was, now in zip(old, new, strict=True)))
 

@@ -1,24 +1,31 @@
 """The scripts of one scope as calls: keys and arguments out, values back. No network here."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from hashlib import blake2b
 from math import inf
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from promptmill.schema.errors import ServiceError
+from promptmill.schema.limit_state import limit_keys
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
-from promptmill.workers.limits import charges
-from promptmill.workers.limits.charges import Charge
-from promptmill.workers.limits.limit import Dimension, Estimate, Scope, TooLarge
+from promptmill.workers.limits.charges import Charge, Charges, counts
+from promptmill.workers.limits.learned import UNKNOWN_ANSWER, Learned, from_examples
+from promptmill.workers.limits.limit import Booked, Dimension, Estimate, Scope, Seed, TooLarge
+from promptmill.workers.limits.store import Arguments
 
 HINT_SHARE = 0.4
 """Longest wait before a waiter asks again, as a share of its horizon."""
 
-Arguments = tuple[str, bytes, bytes]
-"""ARGV of every script: now, dimensions, own arguments; see lua/state.lua."""
+_ORDER = tuple(Dimension)
+_pack = msgspec.msgpack.encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Request:
     """One waiter's question."""
 
     booking_id: str
-    charges: tuple[Charge, ...]
+    estimate: Estimate
     horizon_us: int
     turn: int = 0
     """Its place in the virtual queue; 0 = has none yet."""
@@ -38,10 +45,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A booked start, in microseconds on the server's clock."""
+    """A booked start, in microseconds on the account's clock."""
 
     start_us: int
     plan: int
+    serial: int
+    before_us: int
+    epoch: int
     costs: tuple[float, ...]
 
 
@@ -58,128 +68,210 @@ class Refused:
 
 
 Answer = Granted | Refused | TooLarge
+Expected = Sequence[tuple[Charge, ...]]
+"""Charges by dimension, for each of some requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookReply:
     """What `book` answered."""
 
-    epoch: str
     now_us: int
     answers: tuple[Answer, ...]
 
 
 class Ledger:
-    """Keys and arguments of one scope's scripts."""
+    """Keys and arguments of one scope's scripts, and what was learned of its model."""
 
     def __init__(self, scope: Scope, kind: ProviderKind, *, prefix: str) -> None:
-        self.scope, self.kind = scope, kind
-        account = account_prefix(prefix, scope.provider, scope.account)
-        self.keys = (
-            f"{account}:model:{scope.model}",
-            f"{account}:account",
-            f"{account}:leases",
-            f"{account}:bookings",
-        )
-        self.dimensions = charges.dimensions(kind, (dimension for dimension, _ in scope.limits))
-        described = [self._describe(each) for each in self.dimensions]
-        self._packed_dimensions = msgspec.msgpack.encode(described)
+        self.keys = _keys(scope, prefix)
+        self.id_prefix = blake2b(scope.shared_by.encode(), digest_size=3).hexdigest() + ":"
+        """Begin of the ids of all bookings under these limits."""
+        self.learned = Learned()
+        self._kind = kind
+        self.configure(scope)
 
-    def charge(self, estimate: Estimate) -> tuple[Charge, ...]:
-        """Charge *estimate* in each of `dimensions`."""
-        return tuple(charges.expected(self.kind, each, estimate) for each in self.dimensions)
+    def configure(self, scope: Scope) -> None:
+        """Take the limits of *scope* from now on."""
+        self.scope = scope
+        self.charges = Charges(self._kind, scope.charging)
+        limits = [_by_place(dict(each)) for each in (scope.limits, scope.shared)]
+        self._number = _number(_pack((scope.burst_s, limits)))
+        self._spec = _pack((self._number, scope.burst_s * 1e6, *limits))
 
-    def book(
-        self, requests: Sequence[Request], *, now: str, epoch: str, lease_us: int
-    ) -> Arguments:
+    def seed(self, seed: Seed, *, epoch: int) -> Arguments:
+        """Arguments of `seed`: what an empty store is told."""
+        learned = from_examples(seed.examples)
+        sums = learned.sums if learned.calls else ()
+        own, shared = _by_place(seed.used_today), _by_place(seed.shared_today)
+        return (_pack((epoch, self._offset_us(), own, shared, sums)),)
+
+    def expect(self, requests: Sequence[Request]) -> Expected:
+        """Charge *requests* before they are made, by what is learned up to now."""
+        return [self.charges.expected(each.estimate, self.learned) for each in requests]
+
+    def book(self, requests: Sequence[Request], expected: Expected, *, lease_us: int) -> Arguments:
         """Arguments of `book` for *requests*, in their order."""
-        asked = [
-            (
-                each.booking_id,
-                each.horizon_us,
-                each.turn,
-                [charge.cost for charge in each.charges],
-                [charge.least for charge in each.charges],
-            )
-            for each in requests
+        limits = (self._number, self.scope.concurrency, lease_us, HINT_SHARE, self._offset_us())
+        numbers: list[float] = [*limits]
+        for each, charges in zip(requests, expected, strict=True):
+            numbers += (each.horizon_us, each.turn)
+            numbers += [charge.cost for charge in charges]
+            numbers += [charge.least for charge in charges]
+        packed = struct.pack(f"<{len(numbers)}d", *numbers)
+        return packed, self._spec, *(each.booking_id for each in requests)
+
+    def read_book(self, expected: Expected, reply: bytes) -> BookReply | None:
+        """Turn the reply of `book` into values; None: tell first what is known (`seed`)."""
+        read = msgspec.msgpack.decode(reply)
+        if not read:
+            return None
+        epoch, now_us, plan, *told = read
+        answers = [
+            _answer(charges, plan, epoch, *told[4 * place : 4 * place + 4])
+            for place, charges in enumerate(expected)
         ]
-        return self._pack(now, (epoch, self.scope.concurrency, lease_us, HINT_SHARE, asked))
+        return BookReply(now_us, tuple(answers))
 
-    def confirm(
-        self, booking_id: str, *, now: str, epoch: str, lease_us: int, late_us: int
-    ) -> Arguments:
+    def confirm(self, booked: Sequence[Booked], *, lease_us: int, late_us: int) -> Arguments:
         """Arguments of `confirm`."""
-        return self._pack(now, (booking_id, epoch, lease_us, late_us))
+        records = [_record(each) for each in booked]
+        return (_pack((lease_us, late_us, self._offset_us(), records)),)
 
-    def settle(
-        self, booking_id: str, estimate: Estimate, usage: Usage | None, *, now: str
-    ) -> Arguments:
+    def settle(self, settled: Sequence[tuple[Booked, Usage | None]]) -> Arguments:
         """Arguments of `settle`; without usage the estimate stands."""
-        actuals: list[int] = []
-        if usage is not None:
-            actuals = [
-                charges.settled(self.kind, dimension, estimate, usage)
-                for dimension in self.dimensions
-            ]
-        estimates = [charge.cost for charge in self.charge(estimate)]
-        return self._pack(now, (booking_id, actuals, estimates))
+        entries = [self._settlement(booked, usage) for booked, usage in settled]
+        return (_pack((self._offset_us(), entries)),)
 
-    def cancel(self, booking_id: str, *, now: str) -> Arguments:
+    def read_settle(self, reply: bytes) -> tuple[bool, ...]:
+        """Turn the reply of `settle` into whether each was settled, and keep what was learned."""
+        answers, sums = msgspec.msgpack.decode(reply)
+        if sums:
+            self.learned = Learned(*sums)
+        return tuple(bool(each) for each in answers)
+
+    def cancel(self, booked: Sequence[Booked]) -> Arguments:
         """Arguments of `cancel`."""
-        return self._pack(now, (booking_id,))
+        return (_pack((self._offset_us(), [_record(each) for each in booked])),)
+
+    def forget(self, booking_id: str) -> Arguments:
+        """Arguments of `cancel` for a booking of which the answer never came: its lease goes."""
+        nothing = (booking_id, -1, -1, 0, 0, 0, _by_place({}))
+        return (_pack((self._offset_us(), [nothing])),)
 
     def penalise(
-        self, *, now: str, pause_us: int, cut: bool, whole_account: bool, reason: str
+        self,
+        *,
+        pause_us: int,
+        cut: bool,
+        recover_us: float,
+        whole_account: bool,
+        reason: str,
+        lease_us: int,
     ) -> Arguments:
         """Arguments of `penalise`."""
-        return self._pack(now, (pause_us, cut, whole_account, reason))
+        own = (pause_us, cut, recover_us, whole_account, reason, lease_us, self.id_prefix)
+        return (_pack(own),)
 
-    def observe(self, limits: Mapping[str, float], *, now: str) -> Arguments:
+    def observe(self, limits: Mapping[str, float]) -> Arguments:
         """Arguments of `observe`: only dimensions that are counted here, and only real limits."""
-        told = {name: limits[name] for name in self.dimensions if name in limits}
-        return self._pack(now, {name: limit for name, limit in told.items() if 0 < limit < inf})
+        told = {
+            each: limits[each]
+            for each in _ORDER
+            if counts(each, self._kind) and 0 < limits.get(each, 0) < inf
+        }
+        return (_pack((_by_place(told),)),)
 
-    def renew(self, booking_ids: Sequence[str], *, now: str, lease_us: int) -> Arguments:
+    def renew(self, booking_ids: Sequence[str], *, lease_us: int) -> Arguments:
         """Arguments of `renew`."""
-        return self._pack(now, (lease_us, booking_ids))
+        return (_pack((lease_us, booking_ids)),)
 
-    def level(self, *, now: str) -> Arguments:
-        """Arguments of `level`."""
-        return self._pack(now, ())
+    @staticmethod
+    def resume() -> Arguments:
+        """Arguments of `resume`."""
+        return (_pack(()),)
 
-    def read_book(self, reply: bytes) -> BookReply:
-        """Turn the reply of `book` into values."""
-        epoch, now_us, _plan, answers = msgspec.msgpack.decode(reply)
-        return BookReply(epoch, now_us, tuple(_read_answer(each) for each in answers))
+    @staticmethod
+    def read_flags(reply: bytes) -> tuple[bool, ...]:
+        """Turn the reply of `confirm` or `cancel` into values."""
+        return tuple(bool(each) for each in msgspec.msgpack.decode(reply))
 
-    def _pack(self, now: str, own: object) -> Arguments:
-        return now, self._packed_dimensions, msgspec.msgpack.encode(own)
+    @staticmethod
+    def read_number(reply: bytes) -> int:
+        """Turn the reply of `resume` or `observe` into a number."""
+        return int(msgspec.msgpack.decode(reply))
 
-    def _describe(self, dimension: Dimension) -> tuple[str, str, float, int, int, bool]:
-        day = dimension.window_s == 86_400
-        learned = charges.is_learned(dimension)
-        return (
-            dimension.value,
-            "day" if day else "token" if learned else "request",
-            dict(self.scope.limits).get(dimension, 0),
-            dimension.window_s * 1_000_000,
-            charges.day_offset_s(self.kind) * 1_000_000 if day else 0,
-            learned,
-        )
+    def _settlement(self, booked: Booked, usage: Usage | None) -> object:
+        if usage is None:
+            return _record(booked), (), ()
+        actuals = self.charges.settled(booked.estimate, usage)
+        allowed = booked.estimate.max_output_tokens
+        likely = UNKNOWN_ANSWER if allowed is None else allowed
+        given, used = booked.estimate.input_tokens, self.charges.input_of(usage)
+        lesson = (given, used, usage.output_tokens, allowed or 0, likely)
+        return _record(booked), actuals, lesson
+
+    def _offset_us(self) -> int:
+        return _day_offset_us(self.scope.day_starts)
 
 
-def _read_answer(answer: Sequence[Any]) -> Answer:
-    match answer:
-        case ("booked", start_us, plan, costs):
-            return Granted(start_us, plan, tuple(costs))
-        case ("large", dimension, cost, limit):
-            return TooLarge(Dimension(dimension), cost, limit)
-        case (why, wait_us, turn, *detail):
-            return Refused(why, wait_us, turn, *detail)
-    msg = f"the limiter answered {answer!r}"
+def _keys(scope: Scope, prefix: str) -> tuple[str, str, str, str]:
+    named = limit_keys(
+        prefix,
+        provider=scope.provider,
+        account=scope.account,
+        shared_by=scope.shared_by,
+        model=scope.model,
+    )
+    return named.model, named.account, named.leases, named.learned
+
+
+def _by_place(amounts: Mapping[Dimension, float]) -> tuple[float, ...]:
+    return tuple(amounts.get(each, 0) for each in _ORDER)
+
+
+def _number(packed: bytes) -> int:
+    """Name a spec by a number that a double can hold, and that is not 0."""
+    return 1 + int.from_bytes(blake2b(packed, digest_size=6).digest())
+
+
+def _record(booked: Booked) -> tuple[object, ...]:
+    """Write what bookings keep of themselves; see lua/records.lua."""
+    return (
+        booked.booking_id,
+        booked.plan,
+        booked.epoch,
+        booked.start_us,
+        booked.serial,
+        booked.before_us,
+        booked.costs,
+    )
+
+
+def _answer(charges: tuple[Charge, ...], plan: int, epoch: int, kind: str, *told: Any) -> Answer:
+    first, second, third = told
+    match kind:
+        case "booked":
+            void = second < 0
+            costs = tuple(charge.cost for charge in charges)
+            return Granted(first, -1 if void else plan, max(0, second), third, epoch, costs)
+        case "large":
+            return TooLarge(_ORDER[first - 1], second, third)
+        case "turn" | "cap" | "paused" | "day":
+            detail = _ORDER[third - 1] if kind == "day" else third
+            return Refused(kind, first, second, detail)
+    msg = f"the limiter answered {kind!r}"
     raise ServiceError(msg)
 
 
-def account_prefix(prefix: str, provider: str, account: str) -> str:
-    """Begin of all keys of an account. The braces keep them in one slot of a Redis Cluster."""
-    return f"{prefix}limits:{{{provider}:{account}}}"
+def _day_offset_us(zone: str) -> int:
+    """Say how long after midnight UTC a day begins in *zone*, in microseconds."""
+    if zone == "UTC":
+        return 0
+    behind = datetime.now(_zone(zone)).utcoffset()
+    return -int(behind.total_seconds() * 1e6) if behind else 0
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)

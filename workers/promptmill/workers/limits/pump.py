@@ -9,13 +9,13 @@ import structlog
 from redis.exceptions import RedisError
 
 from promptmill.workers.limits.ledger import Answer, Granted, Refused, Request
-from promptmill.workers.limits.limit import Booked, Estimate, Postponed, TooLarge
+from promptmill.workers.limits.limit import Booked, Postponed, TooLarge
 
 HEADS = 8
 """Waiters with a turn that ask in one call; when all of them are granted the next ask at once."""
 NEWCOMERS = 64
-CAP_POLL_S = 0.05
-"""How soon to look again for a lease that another process frees."""
+CAP_POLL_S = 1.0
+"""How soon to look again for a place in flight if no news of one came."""
 PAUSE_POLL_S = 1.0
 """How soon to look again whether a pause was ended by hand."""
 AWAY_POLL_S = 0.5
@@ -31,7 +31,6 @@ class Waiter:
     """A caller that waits for its booking."""
 
     request: Request
-    estimate: Estimate
     deadline: float
     """On `loop.time()`."""
     future: asyncio.Future[Reply]
@@ -53,7 +52,7 @@ class Pump:
         *,
         ask: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]],
         grant: Callable[[Waiter, Granted], Booked],
-        release: Callable[[str], None],
+        release: Callable[[Waiter, Booked | None], None],
     ) -> None:
         self._ask, self._grant, self._release = ask, grant, release
         self._seated: list[Waiter] = []  # have asked before; in the order of their turns
@@ -90,7 +89,7 @@ class Pump:
             self._due, self._woken = 0.0, True
             self._news.set()
 
-    def lease_freed(self) -> None:
+    def place_freed(self) -> None:
         """Ask again now if the in-flight cap was what held the heads back."""
         if self._capped:
             self.wake()
@@ -165,7 +164,7 @@ class Pump:
                 self._postpone(waiter, waiter.excuse)
         elif waiter.future.done():
             if isinstance(answer, Granted):
-                self._release(waiter.request.booking_id)
+                self._release(waiter, self._grant(waiter, answer))
         elif isinstance(answer, Granted):
             waiter.future.set_result(self._grant(waiter, answer))
         else:
@@ -180,7 +179,7 @@ class Pump:
         for waiter in waiters:
             waiter.excuse = Postponed(AWAY_POLL_S, UNREACHABLE)
             if waiter.future.done():
-                self._release(waiter.request.booking_id)
+                self._release(waiter, None)
 
     def _prune(self, now: float) -> int:
         """Let go who is answered or out of patience; count who is left."""
@@ -203,13 +202,16 @@ class Pump:
         if not waiter.future.done():
             waiter.future.set_result(excuse)
             if waiter.asked:
-                self._release(waiter.request.booking_id)
+                self._release(waiter, None)
 
     def _drop(self, waiter: Waiter) -> None:
-        answered = waiter.future.done() and not waiter.future.cancelled()
-        if (answered and isinstance(waiter.future.result(), Booked)) or waiter.asked:
-            self._release(waiter.request.booking_id)
-        waiter.future.cancel()
+        future = waiter.future
+        reply = future.result() if future.done() and not future.cancelled() else None
+        if isinstance(reply, Booked):
+            self._release(waiter, reply)
+        elif waiter.asked:
+            self._release(waiter, None)
+        future.cancel()
 
     async def _idle(self, now: float) -> None:
         """Sleep until the heads are due, somebody's patience ends, or there is news."""
