@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def record(job_id: int, text: str = "four") -> Record:
 
 def left_in(folder: Path) -> list[Record]:
     """Read what dead processes left, and take it away."""
-    found = []
+    found: list[Record] = []
     for orphan in orphans(folder, but=set()):
         found += orphan.records()
         orphan.remove()
@@ -175,6 +176,16 @@ def test_what_sql_refuses_is_kept_for_a_person_as_lines_of_json(spool: Spool) ->
         ("no such attempt", 1),
         ("no such attempt", 2),
     ]
+
+
+def test_a_record_of_another_release_is_set_aside_and_the_next_is_found(spool: Spool) -> None:
+    state: Any = 99
+    spool.keep([record(1), Record(replace(record(2).closing, state=state), ("w1",)), record(3)])
+    spool.close()
+    assert left_in(spool.folder) == [record(1), record(3)]
+    (line,) = file_in(spool.folder).read_text().splitlines()
+    assert json.loads(line)["closing"]["job_id"] == 2
+    assert "not what this release keeps" in json.loads(line)["why"]
 
 
 WRITER = """

@@ -153,7 +153,7 @@ def test_who_leaves_while_sql_is_away_is_told_so_of_all_that_waits(
     hints = scene.queue(scene.load(4))
     recorder = make_recorder()
 
-    async def leave_with_all_waiting() -> list[object]:
+    async def leave_with_all_waiting() -> tuple[object, ...]:
         line.refuse()
         asked = asyncio.gather(
             recorder.peek(hints[0]),
@@ -163,9 +163,9 @@ def test_who_leaves_while_sql_is_away_is_told_so_of_all_that_waits(
         )
         recorder.leave()
         async with asyncio.timeout(8):
-            return await asked
+            return tuple(await asked)
 
-    assert asyncio.run(leave_with_all_waiting()) == [None, None, False, None]
+    assert asyncio.run(leave_with_all_waiting()) == (None, None, False, None)
 
 
 def test_an_answer_that_the_spool_refuses_is_waited_for(
