@@ -2,10 +2,11 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.reading import query
 from promptmill.schema.settings import load_settings
@@ -149,3 +150,59 @@ def test_a_connection_that_died_is_replaced(
     postgres._say(f"select pg_terminate_backend({first})")
     with postgres_database.read() as connection:
         assert pid.fetch(connection)[0][0] != first
+
+
+def test_commits_are_durable_where_the_server_says_they_need_not_be(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    def setting() -> str:
+        with postgres_database.write() as connection:
+            return str(connection.exec_driver_sql("show synchronous_commit").scalar_one())
+
+    assert setting() == "on"  # the server of the tests has it off
+    name = postgres_database.url.database
+    postgres._say(f"alter database \"{name}\" set synchronous_commit = 'local'")
+    postgres.cut_connections(postgres.url(str(name)))
+    assert setting() == "local", "what the server chose is kept, unless it is off"
+
+
+def test_a_server_that_is_gone_is_noticed_by_tcp_and_the_url_may_say_when(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    url = postgres.url(str(postgres_database.url.database))
+    for said, noticed in (("", "5"), ("&keepalives_idle=60", "60")):
+        database = Database(url + said)
+        with database.read() as connection:
+            info: Any = connection.connection.driver_connection
+            found = {name: info.info.get_parameters().get(name) for name in ("keepalives_idle",)}
+            assert found == {"keepalives_idle": noticed}
+        database.close()
+
+
+def test_a_statement_that_takes_too_long_is_ended_by_the_server(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    database = Database(postgres.url(str(postgres_database.url.database)), patience_s=0.2)
+    with pytest.raises(DatabaseError, match="statement timeout") as told, database.read() as sql:
+        sql.exec_driver_sql("select pg_sleep(20)")
+    assert is_passing(told.value)
+    database.close()
+
+
+def test_a_server_that_says_nothing_is_left_and_the_next_connection_is_another(
+    postgres: Postgres, postgres_database: Database
+) -> None:
+    database = Database(postgres.url(str(postgres_database.url.database)), patience_s=0.3)
+    slow = "set local statement_timeout = 0; select pg_sleep(20)"
+    with pytest.raises(DatabaseError, match="said nothing for") as told, database.read() as sql:
+        sql.exec_driver_sql(slow)
+    assert is_passing(told.value)
+    with database.read() as sql:
+        assert sql.exec_driver_sql("select 1").scalar_one() == 1
+    database.close()
+
+
+def test_what_is_wrong_with_the_rows_is_no_passing_fault(scene: Scene) -> None:
+    with pytest.raises(DatabaseError) as told:
+        scene.sql("select * from no_such_table")
+    assert not is_passing(told.value)

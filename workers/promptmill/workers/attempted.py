@@ -67,14 +67,13 @@ def held_as_unstorable(refused: Closing, error: Exception) -> Closing:
     """Hold the job of an end that SQL refused with *error*: what came, as bytes, and its cost."""
     call, result = refused.attempted, refused.result
     raw = _bytes(result.text) if result and result.text else None
-    usage = _plausible(call.usage)
     held = Attempted(
         AttemptOutcome.REFUSED,
         error_kind=ErrorKind.BAD_RESPONSE,
         error_code=_UNSTORABLE_CODE,
         error_text=f"what came could not be stored: {type(error).__name__}",
-        usage=usage,
-        cost_micros=call.cost_micros if usage == call.usage else None,
+        usage=_plausible(call.usage),
+        cost_micros=call.cost_micros if _is_plausible_cost(call.cost_micros) else None,
         body_base64=call.body_base64 or (base64.b64encode(raw).decode() if raw else None),
     )
     return closing.hold(refused.job_id, refused.fence, held)
@@ -128,6 +127,10 @@ def _plausible(usage: Usage | None) -> Usage | None:
     if usage is None or all(0 <= count < _MOST_TOKENS for count in astuple(usage)):
         return usage
     return None
+
+
+def _is_plausible_cost(micros: object) -> bool:
+    return isinstance(micros, int) and 0 <= micros < 2**62
 
 
 def _outcome(refusal: Refusal) -> AttemptOutcome:

@@ -13,7 +13,7 @@ import struct
 import threading
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,12 +134,15 @@ class Orphan:
                 self._tell_of_half_a_record()
                 return
             packed = os.pread(self._fd, length, at - length)
-            record = _unpacked(packed) if zlib.crc32(packed) == checksum else None
-            if record is None:
+            if zlib.crc32(packed) != checksum:
                 self._is_damaged = at < end
                 self._tell_of_half_a_record()
                 return
-            yield record
+            fields: dict[str, Any] = json.loads(packed)
+            try:
+                yield msgspec.convert(fields, Record)
+            except msgspec.ValidationError as error:
+                self._set_aside(fields, f"not what this release keeps: {error}")
 
     def _tell_of_half_a_record(self) -> None:
         # Its process was killed, or the power failed, while it wrote: it did not count as kept.
@@ -147,15 +150,18 @@ class Orphan:
             _log.warning("spool: %s ends in half a record, which is left out", self.path.name)
 
     def refuse(self, record: Record, why: str) -> None:
-        """Keep a record that SQL does not take for a person to look at: a line of JSON."""
-        line = json.dumps({"why": why, **asdict(record)}) + "\n"
+        """Keep a record that SQL does not take for a person to look at."""
+        self._set_aside(asdict(record), why)
+
+    def _set_aside(self, fields: Mapping[str, Any], why: str) -> None:
+        line = json.dumps({"why": why, **fields}) + "\n"
         path = self.path.with_suffix(_REFUSED)
         fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
             _write_all(fd, line.encode(), at=os.fstat(fd).st_size)
         finally:
             os.close(fd)
-        _log.error("spool: job %d is in %s: %s", record.closing.job_id, path, why)
+        _log.error("spool: a record is not stored, but kept in %s: %s", path, why)
 
     def remove(self) -> None:
         """Take the file away: all of it is stored or refused. A damaged one is set aside."""
@@ -243,12 +249,3 @@ def _packed(record: Record) -> bytes:
 
 def _head(data: bytes) -> tuple[int, int]:
     return _HEAD.unpack(data) if len(data) == _HEAD.size else (0, 0)
-
-
-def _unpacked(data: bytes) -> Record | None:
-    """Read a record, of an older or newer release too: it need not know all fields."""
-    fields: Any = json.loads(data)
-    try:
-        return msgspec.convert(fields, Record)
-    except msgspec.ValidationError:
-        return None
