@@ -19,10 +19,10 @@ from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.workers.attempted import unstorable
-from promptmill.workers.bench import Bench, Report
+from promptmill.workers.bench import Bench, KeyPause, Report
 from promptmill.workers.ending import end
+from promptmill.workers.limits.desk import LATE_S
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
-from promptmill.workers.limits.permits import LATE_S
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.served import Served
 from promptmill.workers.tokens import estimate
@@ -145,8 +145,21 @@ class Attempt:
         if isinstance(answer, TooLarge):
             why = f"needs {answer.cost:,.0f} {answer.dimension}; the limit is {answer.limit:,.0f}"
             return await self._refuse("larger_than_limit", why)
+        if answer.for_the_day:
+            await asyncio.shield(self._bench.pause(self._day_is_over(answer)))
         await self._bench.recorder.postpone(self.hint, answer.seconds)
         return Report(f"snoozed {answer.seconds:.1f} s: {answer.reason}")
+
+    def _day_is_over(self, answer: Postponed) -> KeyPause:
+        reason = f"daily: our limit {answer.reason} is used up"
+        return KeyPause(
+            self._served.name,
+            self._served.fingerprint,
+            ErrorKind.DAILY,
+            reason,
+            self._scope.model if self._scope else "",
+            answer.seconds,
+        )
 
     async def _send(
         self, job: DueJob, body: dict[str, Any], booked: Booked, expected: Estimate

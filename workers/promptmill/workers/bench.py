@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from promptmill.schema.settings import RetrySettings
 from promptmill.workers.limits.permits import Permits
-from promptmill.workers.providers.base import Refusal
 from promptmill.workers.recorder import Recorder
-from promptmill.workers.served import Served
 
 PARK_AFTER_S = 2.0
 """A longer wait is SQL's, and dispatch hints it again; a shorter one is a timer of this process."""
@@ -24,6 +22,21 @@ class Report:
     failed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPause:
+    """A stop of one key for all workers, kept in SQL: dispatch hints nothing of it meanwhile."""
+
+    provider: str
+    fingerprint: str
+    kind: str
+    """an ErrorKind"""
+    reason: str
+    model: str = ""
+    """'' for all models"""
+    seconds: float | None = None
+    """None: until told"""
+
+
 @dataclass(slots=True)
 class Bench:
     """The tools of one worker process."""
@@ -35,7 +48,7 @@ class Bench:
     slots: asyncio.Semaphore
     """one for each call that may be open"""
     rng: random.Random
-    pause: Callable[[Served, Refusal], Awaitable[None]]
-    """stop a key in SQL, with the reason; it holds when this returns"""
+    pause: Callable[[KeyPause], Awaitable[None]]
+    """stop a key in SQL; it holds when this returns"""
     draining: bool = False
     """nothing is sent any more"""

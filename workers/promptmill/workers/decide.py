@@ -10,9 +10,11 @@ from promptmill.schema.settings import RetrySettings
 from promptmill.workers.backoff import next_delay
 from promptmill.workers.providers.base import Answer, Refusal
 
-RATE_PAUSE_S = 5.0
+RATE_PAUSE_S = 2.0
 """A rate refusal that names no time."""
 OVERLOADED_PAUSE_S = 2.0
+RAMP_CODES = frozenset({"slow_down", "ramp_limit_exceeded"})
+"""Refused for too fast a rise, whatever the limit is."""
 DAILY_PAUSE_S = 3600.0
 """A daily quota whose reset is not told: one probe an hour."""
 
@@ -41,6 +43,16 @@ class Snoozed:
     """for this job"""
     pause_s: float
     """for every worker"""
+
+    @property
+    def ramp(self) -> bool:
+        """Whether it was the rise that was refused."""
+        return self.refusal.code in RAMP_CODES
+
+    @property
+    def for_the_day(self) -> bool:
+        """Whether a day's quota is used up."""
+        return self.refusal.kind is ErrorKind.DAILY
 
 
 @dataclass(frozen=True, slots=True)

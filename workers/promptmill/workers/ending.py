@@ -8,7 +8,7 @@ from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.reading import DueJob
 from promptmill.workers import decide as deciding
 from promptmill.workers.attempted import attempted_of, result_of
-from promptmill.workers.bench import Bench, Report
+from promptmill.workers.bench import Bench, KeyPause, Report
 from promptmill.workers.limits.limit import Scope
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.recorder import Stored
@@ -36,10 +36,12 @@ async def end(
             kind=outcome.refusal.kind,
             pause_s=outcome.pause_s,
             reason=what(outcome.refusal),
+            ramp=outcome.ramp,
         )
-    if isinstance(outcome, deciding.Stopped):
+    pause = _pause(outcome, served, scope)
+    if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
-        await asyncio.shield(bench.pause(served, outcome.refusal))
+        await asyncio.shield(bench.pause(pause))
     stored = await asyncio.shield(
         bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))
     )
@@ -54,6 +56,20 @@ async def end(
             return Report("spooled: sql is away, the next worker stores it")
         case _:
             assert_never(stored)
+
+
+def _pause(outcome: deciding.Outcome, served: Served, scope: Scope) -> KeyPause | None:
+    """Say what stops in SQL: a key without money or right, or a model for the rest of a day."""
+    match outcome:
+        case deciding.Stopped(refusal=refusal):
+            why = refusal.message or refusal.code or refusal.http_status
+            return KeyPause(served.name, served.fingerprint, refusal.kind, f"{refusal.kind}: {why}")
+        case deciding.Snoozed(refusal=refusal, pause_s=pause_s) if outcome.for_the_day:
+            reason = f"{refusal.kind}: {refusal.message or refusal.code or 'quota of the day'}"
+            return KeyPause(
+                served.name, served.fingerprint, refusal.kind, reason, scope.model, pause_s
+            )
+    return None
 
 
 def _closing(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Attempted) -> Closing:

@@ -7,6 +7,7 @@ import random
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -21,12 +22,12 @@ from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.settings import Settings
 from promptmill.workers import tokens
+from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
-from promptmill.workers.bench import Bench, Report
+from promptmill.workers.bench import Bench, KeyPause, Report
 from promptmill.workers.heartbeat import Heartbeat
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
-from promptmill.workers.providers.base import Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import Served, serve
@@ -52,6 +53,7 @@ class Runtime:
         self._under_way: set[Attempt] = set()
         self._idle = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
+        self._pausing: dict[tuple[str, str, str, str], asyncio.Task[Any]] = {}
 
     async def start(self) -> None:
         """Open SQL, Redis, the providers and the beat. Raises where SQL is not ready."""
@@ -63,6 +65,7 @@ class Runtime:
         self._http: httpx2.AsyncClient = open_http(concurrency=worker.concurrency)
         for name in self._names:
             self._open_provider(name)
+        self._allowances = Allowances(self._database, self._served)
         worker_id = str(uuid.uuid4())
         self.bench = Bench(
             recorder=Recorder(
@@ -79,11 +82,13 @@ class Runtime:
             rng=random.Random(),
             pause=self._pause,
         )
+        self._allowances.take(await asyncio.to_thread(self._allowances.read), self.bench.permits)
         await asyncio.to_thread(self.bench.recorder.replay)
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
         for name, reason in self._missing.items():
-            await asyncio.to_thread(self._pause_in_sql, name, NO_KEY, "key", f"key: {reason}")
+            pause = KeyPause(name, NO_KEY, "key", f"key: {reason}")
+            await asyncio.to_thread(self._pause_in_sql, pause)
 
     async def complete(self, provider: str, hint: Hint) -> Report:
         """Take the job of *hint* as far as it goes now."""
@@ -154,6 +159,7 @@ class Runtime:
             prefix=self._settings.key_prefix,
             kinds=kinds,
             lease_s=_BEATS_A_LEASE * self._settings.worker.beat_s,
+            seed=self._allowances.past_of,
         )
 
     def _make_heartbeat(self, worker_id: str) -> Heartbeat:
@@ -169,7 +175,7 @@ class Runtime:
             max_crashes=self._settings.retry.max_crashes,
             in_hand=self._taken,
             claimed=self._claimed,
-            on_beat=lambda: self._run_soon(self.bench.permits.renew),
+            on_beat=self._after_beat,
             on_declared_dead=self.bench.recorder.take_name,
         )
 
@@ -180,22 +186,34 @@ class Runtime:
             if attempt.fence is not None
         )
 
-    async def _pause(self, served: Served, refusal: Refusal) -> None:
-        """Stop a key that has no money or is refused, for all workers, until told."""
-        reason = f"{refusal.kind}: {refusal.message or refusal.code or refusal.http_status}"
+    def _after_beat(self) -> None:
+        """Follow limits that were changed live, and keep our places in flight. In its thread."""
+        live = self._allowances.read()
+
+        async def go_on() -> None:
+            self._allowances.take(live, self.bench.permits)
+            await self.bench.permits.renew()
+
+        self._run_soon(go_on)
+
+    async def _pause(self, pause: KeyPause) -> None:
+        """Stop a key for all workers. Of calls that are refused together one writes for all."""
+        held = (pause.provider, pause.fingerprint, pause.model, pause.kind)
+        if held not in self._pausing:
+            self._pausing[held] = self._spawn(self._write_pause(pause))
+            self._pausing[held].add_done_callback(lambda _: self._pausing.pop(held))
+        await asyncio.shield(self._pausing[held])
+
+    async def _write_pause(self, pause: KeyPause) -> None:
         try:
-            await asyncio.to_thread(
-                self._pause_in_sql, served.name, served.fingerprint, refusal.kind, reason
-            )
+            await asyncio.to_thread(self._pause_in_sql, pause)
         except (DatabaseError, ServiceError) as error:
             _log.error("pause not written, the next refusal will try: %s", type(error).__name__)
 
-    def _pause_in_sql(self, provider: str, fingerprint: str, kind: str, reason: str) -> None:
-        _log.error("%s paused: %s", provider, reason)
+    def _pause_in_sql(self, pause: KeyPause) -> None:
+        _log.error("%s paused: %s", pause.provider, pause.reason)
         with self._database.write() as connection:
-            pause_provider(
-                connection, provider=provider, fingerprint=fingerprint, kind=kind, reason=reason
-            )
+            pause_provider(connection, **asdict(pause))
 
     def _drain(self) -> None:
         self.bench.draining = True
@@ -210,7 +228,8 @@ class Runtime:
     def _run_soon(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._loop.call_soon_threadsafe(lambda: self._spawn(make()))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self._loop.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task

@@ -76,6 +76,10 @@ class Charges:
         free = usage.cache_read_tokens if self._cached_is_free else 0
         return max(0, usage.input_tokens - free)
 
+    def tokens_of(self, input_tokens: int, output_tokens: int) -> int:
+        """Count the tokens of calls of which no more is known than their sums."""
+        return input_tokens if self._tokens == "input" else input_tokens + output_tokens
+
     def _tokens_expected(self, estimate: Estimate, given: int, answer: int, sure: int) -> Charge:
         match self._tokens:
             case "max_tokens":

@@ -29,8 +29,6 @@ RECOVER_US = 0.002 / 1e6
 """How fast a rate that was cut recovers, of the limit a microsecond."""
 RAMP_RECOVER_US = 0.5 / 900e6
 """After a refusal of too fast a rise. OpenAI's guide: raise by at most 50 % in 15 minutes."""
-RAMP = "ramp"
-"""How the reason of such a refusal begins."""
 
 _WHOLE_ACCOUNT = frozenset({ErrorKind.MONEY, ErrorKind.KEY})
 _ids = itertools.count(1)
@@ -99,13 +97,13 @@ class Desk:
         self._sent.pop(booked.booking_id, None)
         await self._cancelling.ask(booked)
 
-    async def penalise(self, *, kind: ErrorKind, pause_s: float, reason: str) -> None:
+    async def penalise(self, *, kind: ErrorKind, pause_s: float, reason: str, ramp: bool) -> None:
         """Answer a refusal for all workers; see `Permits.penalise`."""
         whole = kind in _WHOLE_ACCOUNT
         arguments = self.ledger.penalise(
             pause_us=int((FAR_S if whole else max(0.0, pause_s)) * 1e6),
             cut=kind is ErrorKind.RATE,
-            recover_us=RAMP_RECOVER_US if reason.startswith(RAMP) else RECOVER_US,
+            recover_us=RAMP_RECOVER_US if ramp else RECOVER_US,
             whole_account=whole,
             reason=reason,
             lease_us=self._lease_us,

@@ -22,6 +22,9 @@ class Dimension(StrEnum):
         return 86_400 if self.value.endswith("d") else 60
 
 
+_DAYS = frozenset(each for each in Dimension if each.window_s == 86_400)
+
+
 @dataclass(frozen=True, slots=True)
 class Charging:
     """How a provider counts tokens, where that differs from what its kind does."""
@@ -117,7 +120,12 @@ class Postponed:
 
     seconds: float
     reason: str
-    """`pause:<why>`, or the dimension whose daily window is used up."""
+    """`pause:<why>`, or the dimension whose day is used up."""
+
+    @property
+    def for_the_day(self) -> bool:
+        """Whether a day's limit is used up; `seconds` then is until it is set anew."""
+        return self.reason in _DAYS
 
 
 @dataclass(frozen=True, slots=True)

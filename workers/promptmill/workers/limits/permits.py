@@ -94,13 +94,15 @@ class Permits:
         """Give an unused booking back."""
         await self._desk(booked.scope).cancel(booked)
 
-    async def penalise(self, scope: Scope, *, kind: ErrorKind, pause_s: float, reason: str) -> None:
+    async def penalise(
+        self, scope: Scope, *, kind: ErrorKind, pause_s: float, reason: str, ramp: bool = False
+    ) -> None:
         """Answer a refusal for all workers: pause, void what is not sent, and for `rate` cut.
 
         `money` and `key` pause all models of the account until `resume`, whatever *pause_s* says.
-        A *reason* that begins with "ramp" lets the rate recover as slowly as providers ask then.
+        With *ramp* (refused for too fast a rise) the rate recovers as slowly as providers ask.
         """
-        await self._desk(scope).penalise(kind=kind, pause_s=pause_s, reason=reason)
+        await self._desk(scope).penalise(kind=kind, pause_s=pause_s, reason=reason, ramp=ramp)
 
     async def resume(self, target: Scope | str) -> int:
         """End the pauses of a scope and its account, or of all of a provider; count them."""
