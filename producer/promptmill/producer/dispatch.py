@@ -12,6 +12,7 @@ import structlog
 from promptmill.producer.broker import HintSender, make_sender
 from promptmill.producer.feed import Fed, Feeder
 from promptmill.producer.leader import Lead
+from promptmill.producer.metrics_server import served_metrics
 from promptmill.producer.outage import Outage
 from promptmill.producer.sweep import Sweeper, Swept
 from promptmill.schema.database import Database, DatabaseError
@@ -30,7 +31,9 @@ def run_dispatcher(settings: Settings, stop: Event) -> None:
     sender = make_sender(settings)
     try:
         require_current(database)
-        Dispatcher(settings, database, sender, owner=new_owner()).run(stop)
+        dispatcher = Dispatcher(settings, database, sender, owner=new_owner())
+        with served_metrics(settings, leads=lambda: dispatcher.leads):
+            dispatcher.run(stop)
     finally:
         sender.close()
         database.close()
@@ -59,6 +62,11 @@ class Dispatcher:
         self._sql = Outage("sql", clock=clock)
         self._sweep_at = clock()
         self._hinted = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process leads, as far as it knows."""
+        return self._lead.leads
 
     def run(self, stop: Event) -> None:
         """Work until *stop* is set, then give up the lead. No outage ends this."""

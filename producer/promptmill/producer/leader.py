@@ -36,6 +36,11 @@ class Lead:
         self._leads = False
         self._next_at = clock()
 
+    @property
+    def leads(self) -> bool:
+        """Whether we led when it was last looked at."""
+        return self._leads
+
     def hold(self) -> bool:
         """Beat as the leader, or watch the leader, when it is time to; say whether we lead."""
         now = self._clock()

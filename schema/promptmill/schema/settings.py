@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     flower_basic_auth: Secret | None = None
     """`user:password`; Flower does not start without it unless it listens on loopback"""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """where each dispatcher serves /metrics for Prometheus; 0 takes a free port"""
+    metrics_host: str = "127.0.0.1"
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     parent_fd: int | None = None

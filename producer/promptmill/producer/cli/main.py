@@ -40,6 +40,7 @@ VERBS = (
     Verb("watch", LOOK, "Follow a batch until it ends.", f"{_CLI}.watch:watch"),
     Verb("results", LOOK, "Show answers, or failures.", f"{_CLI}.results:results"),
     Verb("sql", LOOK, "Ask the database, read-only.", f"{_CLI}.sql:sql"),
+    Verb("limits", LOOK, "Show rate limits, or change them live.", f"{_CLI}.limits:app"),
     Verb("pause", STEER, "Hold a batch or a provider until told.", f"{_CLI}.control:pause"),
     Verb("resume", STEER, "Let a batch or a provider go on.", f"{_CLI}.control:resume"),
     Verb("cancel", STEER, "Stop a batch; keep what is done.", f"{_CLI}.control:cancel"),

@@ -116,6 +116,18 @@ def ensure_redis(settings: Settings, *, binaries: Iterable[Binary] | None = None
     return RedisPlace(url=server.url, label=f"{server.name}, {how}", _home=home, _share=share)
 
 
+def find_redis(settings: Settings) -> str | None:
+    """Name the Redis of these settings as redis-py reads it; None: nobody uses the bundled one now.
+
+    Starts none. With its password: never log it. Raises ServiceError as `ensure_redis` does.
+    """
+    if settings.redis_url is not None:
+        return redis_py_url(with_password(settings.redis_url, settings.redis_password))
+    home = settings.state_dir.absolute() / "redis"
+    server = _running(home) if home.is_dir() else None
+    return server.url if server is not None else None
+
+
 def _running(home: Path) -> _Server | None:
     """Find the server that lives in *home*; wait for one that lives but does not answer yet."""
     if not _is_alive(home):

@@ -1,0 +1,146 @@
+"""The limiter's state, read out of Redis for people and metrics. Nothing here writes.
+
+The keys and numbers are those of `schema.limit_state`; workers change them by scripts.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from promptmill.schema.errors import ServiceError
+from promptmill.schema.limit_level import account_now
+from promptmill.schema.limit_state import (
+    EPOCH_2025_S,
+    LimitState,
+    account_prefix,
+    unpack_learned,
+    unpack_state,
+)
+from promptmill.schema.redis_urls import redis_py_url, shown
+
+_TIMEOUT_S = 1.5
+_SCAN = 1000
+"""keys of the whole Redis that one SCAN looks at, below a millisecond of its time"""
+_NAMED = re.compile(
+    r"limits:\{(?P<provider>.*):(?P<key>[^:}]*)\}:(?P<kind>model|account|leases|learned)"
+    r"(?::(?P<name>.*))?",
+    re.DOTALL,
+)
+
+
+class Account(NamedTuple):
+    """What a provider's limits hold for."""
+
+    provider: str
+    key: str
+    """fingerprint; '' where none is needed"""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitMemory:
+    """What Redis knows of all limits, at one moment."""
+
+    server_us: float
+    """its clock, in microseconds since 2025-01-01"""
+    accounts: Mapping[Account, LimitState]
+    scopes: Mapping[tuple[Account, str], LimitState]
+    """by the model, or the family's pattern"""
+    learned: Mapping[tuple[Account, str], tuple[float, ...]]
+    """by the model: sums in the order of `limit_state.LEARNED`"""
+    in_flight: Mapping[Account, int]
+
+    def now_us(self, account: Account) -> float:
+        """Tell the clock of *account*."""
+        return account_now(self.accounts.get(account), server_us=self.server_us)
+
+
+class LimitReader:
+    """Reads the limits in one Redis, in a few commands. Safe to share between threads."""
+
+    def __init__(self, url: str, *, prefix: str) -> None:
+        self._prefix, self._shown = prefix, shown(redis_py_url(url))
+        timeouts = {"socket_timeout": _TIMEOUT_S}
+        if not redis_py_url(url).startswith("unix:"):  # redis-py refuses it for a socket
+            timeouts["socket_connect_timeout"] = _TIMEOUT_S
+        self._redis: Any = redis.Redis.from_url(
+            redis_py_url(url), retry=Retry(NoBackoff(), 0), **timeouts
+        )
+
+    def read(self) -> LimitMemory:
+        """Read what there is. Raises ServiceError where Redis does not answer."""
+        try:
+            return self._read()
+        except (redis.RedisError, OSError) as error:
+            msg = f"{self._shown} does not answer: {type(error).__name__}"
+            raise ServiceError(msg) from None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._redis.close()
+
+    def _read(self) -> LimitMemory:
+        names = self._names()
+        keys = [key for key, named in names.items() if named["kind"] != "leases"]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.mget(keys or [b""])
+            (seconds, micros), values = pipeline.execute()
+        found = {key: raw for key, raw in zip(keys, values, strict=False) if raw is not None}
+        server_us = (seconds - EPOCH_2025_S) * 1e6 + micros
+        accounts, scopes, learned = _sorted_out(names, found)
+        clocks = {
+            account: account_now(accounts.get(account), server_us=server_us)
+            for account in (*accounts, *(account for account, _ in scopes))
+        }
+        return LimitMemory(server_us, accounts, scopes, learned, self._in_flight(clocks))
+
+    def _names(self) -> dict[bytes, Mapping[str, str]]:
+        start = len(self._prefix.encode())
+        found = self._redis.scan_iter(match=f"{_literal(self._prefix)}limits:{{*", count=_SCAN)
+        named = ((key, _NAMED.fullmatch(key[start:].decode(errors="replace"))) for key in found)
+        return {key: match.groupdict() for key, match in named if match}
+
+    def _in_flight(self, clocks: Mapping[Account, float]) -> dict[Account, int]:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for account, now_us in clocks.items():
+                leases = f"{account_prefix(self._prefix, account.provider, account.key)}:leases"
+                pipeline.zcount(leases, now_us, "+inf")
+            return dict(zip(clocks, pipeline.execute(), strict=True))
+
+
+def _sorted_out(
+    names: Mapping[bytes, Mapping[str, str]], found: Mapping[bytes, bytes]
+) -> tuple[
+    dict[Account, LimitState],
+    dict[tuple[Account, str], LimitState],
+    dict[tuple[Account, str], tuple[float, ...]],
+]:
+    accounts, scopes, learned = {}, {}, {}
+    for account, kind, name, raw in _in_order(names, found):
+        match kind:
+            case "account":
+                accounts[account] = unpack_state(raw)
+            case "model":
+                scopes[account, name] = unpack_state(raw)
+            case _:
+                learned[account, name] = unpack_learned(raw)
+    return accounts, scopes, learned
+
+
+def _in_order(
+    names: Mapping[bytes, Mapping[str, str]], found: Mapping[bytes, bytes]
+) -> Iterable[tuple[Account, str, str, bytes]]:
+    for key in sorted(found):
+        named = names[key]
+        account = Account(named["provider"], named["key"])
+        yield account, named["kind"], named["name"] or "", found[key]
+
+
+def _literal(text: str) -> str:
+    """Take the special meaning of SCAN's patterns from *text*."""
+    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)

@@ -1,0 +1,67 @@
+"""What all batches came to, for metrics. No statement here writes, and none reads jobs or attempts.
+
+Counters and rollups are read instead: some rows a batch, and some rows a batch and hour.
+"""
+
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from promptmill.schema.backlog import Scope
+from promptmill.schema.reading import ScopeUsage
+from promptmill.schema.statement import Statement
+from promptmill.schema.types import known_instant
+
+_jobs = Statement(
+    "select provider, model, state, sum(jobs) from batch_counts"
+    " group by provider, model, state order by provider, model, state"
+)
+_usage = Statement(
+    """
+select provider, model, outcome, error_kind, sum(calls), sum(unpriced_calls), sum(input_tokens),
+  sum(output_tokens), sum(cost_micros)
+from usage_hourly
+group by provider, model, outcome, error_kind order by provider, model, outcome, error_kind"""
+)
+_oldest = Statement(
+    """
+select c.provider, c.model, min(b.opened_at), {now}
+from batch_counts c join batches b on b.id = c.batch_id and b.state = 'open'
+where c.state in (0, 1, 3) and c.jobs > 0
+group by c.provider, c.model order by c.provider, c.model"""
+)
+_beating = Statement(
+    "select keys from workers where stopped_at is null and beat_at > {after:-:within_s} order by id"
+)
+
+
+def job_totals(connection: Connection) -> dict[tuple[Scope, int], int]:
+    """Count the jobs of all batches by scope and state."""
+    return {
+        (Scope(provider, model), state): int(jobs)
+        for provider, model, state, jobs in _jobs.fetch(connection)
+    }
+
+
+def usage_totals(connection: Connection) -> list[ScopeUsage]:
+    """Sum up the attempts of all batches that have ended."""
+    return [ScopeUsage(*row[:4], *map(int, row[4:])) for row in _usage.fetch(connection)]
+
+
+def oldest_waiting(connection: Connection) -> dict[Scope, float]:
+    """Tell for how many seconds the oldest open batch has had jobs of a scope to be called."""
+    return {
+        Scope(provider, model): (known_instant(now) - known_instant(opened)).total_seconds()
+        for provider, model, opened, now in _oldest.fetch(connection)
+    }
+
+
+def beating_workers(connection: Connection, *, within_s: float) -> list[Mapping[str, str]]:
+    """List the keys (provider to fingerprint) of each worker that beat within *within_s*.
+
+    By the clock of SQL, which writes the beats too; a metric may be wrong for a moment where that
+    jumps. Who is rescued is never decided by it.
+    """
+    found = (row[0] for row in _beating.fetch(connection, within_s=within_s))
+    return [json.loads(keys) if isinstance(keys, str) else keys for keys in found]
