@@ -126,12 +126,7 @@ local function book(id, horizon, turn, costs)
     return 'cap', 0, turn, ''
   end
   start = ceil(start)
-  if redis.call('ZADD', KEYS[3], 'NX', start + lease, id) == 0 then
-    -- The same call again (its answer was lost): booked once. Its plan may have been voided since.
-    local punished = max(scope[PUNISHED], account[PUNISHED])
-    start = redis.call('ZSCORE', KEYS[3], id) - lease
-    return 'booked', start, punished > 0 and now - punished < lease and -1 or 0, start
-  end
+  if redis.call('ZADD', KEYS[3], 'NX', start + lease, id) == 0 then return 'again' end
   in_flight = in_flight + 1
   if turn > served then scope[SERVED] = turn end
   charge(scope, costs, start)
@@ -153,7 +148,15 @@ for i = 4, #ARGV do
   local n, at = #result, 41 + (i - 4) * 112
   local horizon, turn = struct.unpack('<dd', ARGV[2], at)
   local costs = {struct.unpack('<dddddddddddd', ARGV[2], at + 16)}
-  result[n + 1], result[n + 2], result[n + 3], result[n + 4] = book(ARGV[i], horizon, turn, costs)
+  local kind, first, second, third = book(ARGV[i], horizon, turn, costs)
+  local expiry = kind ~= 'booked' and kind ~= 'large' and redis.call('ZSCORE', KEYS[3], ARGV[i])
+  if expiry then
+    -- The same call again (its answer was lost): booked once. Its plan may have been voided since.
+    local punished = max(scope[PUNISHED], account[PUNISHED])
+    kind, first, third = 'booked', expiry - lease, expiry - lease
+    second = punished > 0 and third - punished < lease and -1 or 0
+  end
+  result[n + 1], result[n + 2], result[n + 3], result[n + 4] = kind, first, second, third
 end
 write_hot(KEYS[1], scope)
 if account.changed or account[LIMITED] > 0 then write_hot(KEYS[2], account) end

@@ -14,7 +14,8 @@ local answers, back = {}, false
 for i = 1, #records do
   local record = records[i]
   if open and is_current(record) and now - record[4] <= late
-      and redis.call('ZADD', KEYS[3], 'XX', 'CH', now + lease, record[1]) == 1 then
+      and redis.call('ZSCORE', KEYS[3], record[1]) then
+    redis.call('ZADD', KEYS[3], 'XX', now + lease, record[1])
     answers[i] = 1
   else
     answers[i], back = 0, give_back(record, offset) == 1 or back

@@ -12,9 +12,11 @@ local MINUTE_US = 60000000
 local DEPTH_US, SAFETY = 250000, 0.995
 local PROBE_START = 600  -- requests a minute, while no limit is known
 
--- Debt is tokens, not time: from now, or the latest booked start, it drains at the new rate.
+-- Debt is tokens, not time: from now, or the latest booked start, it drains at the new rate. While
+-- there is a pause nothing is booked before its end: buckets are set for that instant.
 local function set_rate(state, place, rate)
-  local old, at, from = state[RATE + place], state[AT + place], max(now, scope[LAST])
+  local old, at = state[RATE + place], state[AT + place]
+  local from = max(now, scope[LAST], scope[PAUSE])
   if old > 0 and old ~= rate and at > from then
     state[AT + place] = from + (at - from) * old / rate
   end

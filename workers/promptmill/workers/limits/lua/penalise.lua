@@ -19,7 +19,7 @@ if not scope or not account then return pack(-1) end
 local pause, cut, recover, whole, reason, lease, prefix = unpack(unpacked(ARGV[2]))
 local target = whole and account or scope
 if now + pause >= target[PAUSE] then target[PAUSE], target.why = now + pause, reason end
-local till = max(target[PAUSE], now)
+local till = max(scope[PAUSE], now)
 
 -- -> share of the limit accepted of late; 0 before it is known
 local function accepted()

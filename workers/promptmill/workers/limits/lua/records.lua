@@ -8,7 +8,7 @@ local function is_current(record)
 end
 
 -- Put `actual` in place of what was charged for a booking. What was booked in an older plan is void:
--- its buckets were set anew.
+-- the buckets of its scope were set anew. Those of the account were not.
 local function recharge(state, record, place, actual, offset)
   local limit = state[LIMIT + place]
   if (limit or 0) == 0 then return end  -- nor has an account of which the head was read
@@ -17,7 +17,7 @@ local function recharge(state, record, place, actual, offset)
   if place > MINUTES then
     if state[DAY + place] ~= floor((clock - offset) / DAY_US) then return end
     state[USED + place] = max(0, state[USED + place] + delta)
-  elseif is_current(record) then
+  elseif is_current(record) or state == account and record[3] == account[EPOCH] then
     state[AT + place] = state[AT + place] + delta / state[RATE + place]
   end
   state.changed = true

@@ -14,6 +14,14 @@ local function resume(key, state)
   ended = ended + 1
 end
 
+if scope and scope[PAUSE] > now then
+  for place = 1, MINUTES do
+    if scope[LIMIT + place] > 0 then  -- emptied for the end of the pause: that is now
+      local full = scope[DEPTH + place] / scope[RATE + place]
+      scope[AT + place] = min(scope[AT + place], max(now, scope[LAST]) + full)
+    end
+  end
+end
 resume(KEYS[1], scope)
 resume(KEYS[2], account)
 redis.call('PUBLISH', KEYS[2], 'resumed')
