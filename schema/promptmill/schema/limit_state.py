@@ -32,6 +32,8 @@ _REST = (
     "plan",  # number of the plan: a penalty begins a new one
     "punished",  # when it began
     "pause",  # paused until
+    "streak",  # penalties since a call was last accepted
+    "hold",  # nothing more is booked until then: one call is tried
     "cut",  # rate multiplier: below 1 after a penalty
     "cut_at",  # when it was that
     "recover",  # how fast it recovers, of the limit a us

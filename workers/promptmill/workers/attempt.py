@@ -226,7 +226,7 @@ class Attempt:
         settling = asyncio.create_task(self._settle(reply))
         if isinstance(reply, Refusal):
             await settling  # before the limiter hears of the refusal
-        report = await self._end(job, booked.scope, *self._reply)
+        report = await self._end(job, booked.scope, *self._reply, booked=booked)
         await settling  # an answer was stored meanwhile: it waits for no slow Redis
         return report
 
@@ -237,7 +237,13 @@ class Attempt:
             await self._bench.permits.observe(booked.scope, reply.limits)
 
     async def _end(
-        self, job: DueJob, scope: Scope, reply: Answer | Refusal, latency_s: float
+        self,
+        job: DueJob,
+        scope: Scope,
+        reply: Answer | Refusal,
+        latency_s: float,
+        *,
+        booked: Booked | None = None,
     ) -> Report:
         return await end(
             self._bench,
@@ -245,6 +251,7 @@ class Attempt:
             job,
             fence=self._fence(),
             scope=scope,
+            booked=booked,
             reply=reply,
             latency_s=latency_s,
         )

@@ -10,8 +10,8 @@ from promptmill.schema.settings import RetrySettings
 from promptmill.workers.backoff import next_delay
 from promptmill.workers.providers.base import Answer, Refusal
 
-RATE_PAUSE_S = 2.0
-"""A rate refusal that names no time."""
+RATE_PAUSE_S = 1.0
+"""A rate refusal that names no time; the limiter waits longer where one follows another."""
 OVERLOADED_PAUSE_S = 2.0
 RAMP_CODES = frozenset({"slow_down", "ramp_limit_exceeded"})
 """Refused for too fast a rise, whatever the limit is."""

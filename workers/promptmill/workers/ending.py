@@ -9,7 +9,7 @@ from promptmill.schema.reading import DueJob
 from promptmill.workers import decide as deciding
 from promptmill.workers.attempted import attempted_of, result_of
 from promptmill.workers.bench import Bench, KeyPause, Report
-from promptmill.workers.limits.limit import Scope
+from promptmill.workers.limits.limit import Booked, Scope
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.recorder import Stored
 from promptmill.workers.served import Served
@@ -22,6 +22,7 @@ async def end(
     *,
     fence: int,
     scope: Scope,
+    booked: Booked | None,
     reply: Answer | Refusal,
     latency_s: float,
 ) -> Report:
@@ -37,6 +38,7 @@ async def end(
             pause_s=outcome.pause_s,
             reason=what(outcome.refusal),
             ramp=outcome.ramp,
+            refused=booked,
         )
     pause = _pause(outcome, served, scope)
     if pause is not None:

@@ -97,7 +97,7 @@ class Desk:
         self._sent.pop(booked.booking_id, None)
         await self._cancelling.ask(booked)
 
-    async def penalise(self, *, kind: ErrorKind, pause_s: float, reason: str, ramp: bool) -> None:
+    async def penalise(self, *, kind: ErrorKind, pause_s: float, reason: str, ramp: bool, refused: Booked | None) -> None:
         """Answer a refusal for all workers; see `Permits.penalise`."""
         whole = kind in _WHOLE_ACCOUNT
         arguments = self.ledger.penalise(
@@ -107,6 +107,7 @@ class Desk:
             whole_account=whole,
             reason=reason,
             lease_us=self._lease_us,
+            refused=refused,
         )
         for _ in range(2):
             raw = await self._store.attempt("penalise", self.ledger.keys, arguments)

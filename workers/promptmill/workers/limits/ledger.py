@@ -168,10 +168,12 @@ class Ledger:
         whole_account: bool,
         reason: str,
         lease_us: int,
+        refused: Booked | None = None,
     ) -> Arguments:
-        """Arguments of `penalise`."""
+        """Arguments of `penalise`; *refused* is the booking of the call."""
+        booking = (refused.plan, refused.epoch) if refused else (0, 0)
         own = (pause_us, cut, recover_us, whole_account, reason, lease_us, self.id_prefix)
-        return (_pack(own),)
+        return (_pack((*own, *booking)),)
 
     def observe(self, limits: Mapping[str, float]) -> Arguments:
         """Arguments of `observe`: only dimensions that are counted here, and only real limits."""

@@ -95,14 +95,24 @@ class Permits:
         await self._desk(booked.scope).cancel(booked)
 
     async def penalise(
-        self, scope: Scope, *, kind: ErrorKind, pause_s: float, reason: str, ramp: bool = False
+        self,
+        scope: Scope,
+        *,
+        kind: ErrorKind,
+        pause_s: float,
+        reason: str,
+        ramp: bool = False,
+        refused: Booked | None = None,
     ) -> None:
         """Answer a refusal for all workers: pause, void what is not sent, and for `rate` cut.
 
         `money` and `key` pause all models of the account until `resume`, whatever *pause_s* says.
         With *ramp* (refused for too fast a rise) the rate recovers as slowly as providers ask.
+        *refused* is the call's booking: calls that were booked together are punished once.
         """
-        await self._desk(scope).penalise(kind=kind, pause_s=pause_s, reason=reason, ramp=ramp)
+        await self._desk(scope).penalise(
+            kind=kind, pause_s=pause_s, reason=reason, ramp=ramp, refused=refused
+        )
 
     async def resume(self, target: Scope | str) -> int:
         """End the pauses of a scope and its account, or of all of a provider; count them."""

@@ -26,6 +26,7 @@
 -- When less than half the horizon is booked anybody may book: no idling while someone waits.
 
 -- include state.lua
+local PROBE_HORIZON_US = 250000  -- what is booked at a rate that grows would hold later starts back
 if not scope or not account then return pack({}) end
 local spec, cap, lease, longest, offset = struct.unpack('<ddddd', ARGV[2])
 if scope[SPEC] ~= spec or account[SPEC] ~= spec or now - scope[PACED] > 1000000 then
@@ -99,7 +100,9 @@ local function new_turn(turn, own)
 end
 
 local function book(id, horizon, turn, costs)
+  if scope[PROBE] > 0 then horizon = min(horizon, PROBE_HORIZON_US) end
   local left, why = paused()
+  if scope[HOLD] - now > left then left, why = scope[HOLD] - now, 'one call is tried' end
   local first = max(now + left, scope[LAST])
   local start, base, own, never = fit(scope, costs, first, first, 0)
   if not never and account[LIMITED] > 0 then
@@ -133,6 +136,9 @@ local function book(id, horizon, turn, costs)
   if account[LIMITED] > 0 then charge(account, costs, start) end
   local before = scope[LAST]
   scope[LAST], scope[SERIAL] = start, scope[SERIAL] + 1
+  if scope[STREAK] > 1 then  -- all were refused of late: see what comes of this one
+    scope[HOLD], scope.changed = start + min(30000000, 1000000 * 2 ^ (scope[STREAK] - 1)), true
+  end
   return 'booked', start, scope[SERIAL], before
 end
 

@@ -4,7 +4,8 @@
 -- A bucket is paced: its depth is a quarter second of the limit, a larger request waits for a full
 -- bucket and goes into debt. What the largest request may take at once is taken off the rate, so
 -- that no window of any shape holds more than the limit. Where the provider's own bucket is told to
--- be deeper, depth is what was told, and nothing is taken off.
+-- be deeper, depth is four fifths of that (calls come late by up to a fifth of a second, and the first
+-- one may be the latest), and nothing is taken off.
 --
 -- A spec, what a worker was configured with: {number of the spec, burst in us (0 = not told),
 -- limits of the scope by dimension (0 = none), limits of the account}.
@@ -25,7 +26,7 @@ end
 
 local function pace_bucket(state, place, m, burst_us)
   local limit = state[LIMIT + place]
-  local depth, spare = limit * (burst_us > 0 and burst_us or DEPTH_US) / MINUTE_US, 0
+  local depth, spare = limit * (burst_us > 0 and burst_us * 0.8 or DEPTH_US) / MINUTE_US, 0
   local whole = place == 1  -- requests come whole: one is always the next window's
   if whole and depth < 1 then depth = 1 end
   if burst_us == 0 then spare = whole and depth - 1 or max(depth, state[BIG + place]) end

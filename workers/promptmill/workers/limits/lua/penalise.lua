@@ -3,28 +3,39 @@
 -- KEYS     as in state.lua
 -- ARGV     own arguments: pause in us, whether to cut the rate, how fast it recovers (of the limit,
 --          a us), whether the pause is the account's (all models), reason, lease in us, begin of the
---          ids of the scope's bookings
+--          ids of the scope's bookings, plan and epoch of the booking that was refused (0 = not told)
 -- Result   plan; -1 where nothing is known of the scope (then nothing is booked)
 --
--- The calls in flight fail together, so an episode of two seconds counts once: it begins a new plan
+-- The calls in flight fail together, so those of one plan count once. The first begins a new plan
 -- (what is booked and not yet sent is void), empties the buckets at the end of the pause (no burst
 -- into a provider that recovers) and cuts the rate to what was really accepted of late. A blind cut
 -- by a factor collapses: the calls booked at the old rate keep failing and cut again.
+-- Where nothing was accepted since the last penalty it is no question of the rate: then nothing is
+-- cut, the pauses grow, and behind each only one call is tried (see book.lua).
 
 -- include state.lua
 local EPISODE_US, ACCEPT_US = 2000000, 15000000
 local LEAST, BLIND, GENTLE = 0.05, 0.5, 0.95
+local TRIED_US, TRIED_MOST_US = 1000000, 30000000
 
 if not scope or not account then return pack(-1) end
-local pause, cut, recover, whole, reason, lease, prefix = unpack(unpacked(ARGV[2]))
+local pause, cut, recover, whole, reason, lease, prefix, plan, epoch = unpack(unpacked(ARGV[2]))
 local target = whole and account or scope
+local episode = now - target[PUNISHED] >= EPISODE_US
+if plan > 0 then episode = plan == scope[PLAN] + account[PLAN] and epoch == account[EPOCH] end
+if episode then
+  scope[STREAK] = scope[STREAK] + 1
+  if scope[STREAK] > 1 then
+    pause = max(pause, min(TRIED_MOST_US, TRIED_US * 2 ^ (scope[STREAK] - 2)))
+  end
+end
 if now + pause >= target[PAUSE] then target[PAUSE], target.why = now + pause, reason end
 local till = max(scope[PAUSE], now)
 
--- -> share of the limit accepted of late; 0 before it is known
+-- -> share of the limit accepted of late; 1 before it is known
 local function accepted()
   local age = now - scope[ACCEPTED_SINCE]
-  if scope[ACCEPTED_SINCE] == 0 or age < 3000000 then return 0 end
+  if scope[ACCEPTED_SINCE] == 0 or age < 1000000 then return 1 end
   local sum = scope[ACCEPTED] * math.exp((scope[ACCEPTED_AT] - now) / ACCEPT_US)
   local share = sum / (ACCEPT_US * (1 - math.exp(-age / ACCEPT_US)))
   return scope[PROBE] > 0 and share / scope[PROBE] or share
@@ -60,11 +71,10 @@ local function empty(state, unsent)
   end
 end
 
-local episode = now - target[PUNISHED] >= EPISODE_US
 local unsent = episode and first_unsent()
 if episode then
   target[PLAN], target[PUNISHED] = target[PLAN] + 1, now
-  if cut then slow_down() end
+  if cut and scope[STREAK] == 1 then slow_down() end
   scope[LAST], scope[SERIAL] = now, scope[SERIAL] + 1
 end
 empty(scope, unsent)

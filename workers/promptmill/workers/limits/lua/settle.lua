@@ -61,6 +61,10 @@ local function settle(record, actuals)
   scope[ACCEPTED_AT], scope.changed = now, true
   if scope[ACCEPTED_SINCE] == 0 then scope[ACCEPTED_SINCE] = now end
   if scope[PROBE] > 0 then probe_on() end
+  if scope[STREAK] > 0 and record[4] >= max(scope[PUNISHED], account[PUNISHED]) then
+    if scope[HOLD] > now then redis.call('PUBLISH', KEYS[2], 'accepted') end
+    scope[STREAK], scope[HOLD] = 0, 0
+  end
   return 1
 end
 

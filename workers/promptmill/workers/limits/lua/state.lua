@@ -48,6 +48,7 @@ end
 local scope, account = raws[1] and read(raws[1]), nil
 if raws[2] then
   account = {struct.unpack('FORMAT_HEAD', raws[2])}
+  account[#account] = nil  -- where the head ends: struct tells that too
   if account[LIMITED] > 0 or account[PAUSE] > 0 then account = read(raws[2]) end
 end
 
