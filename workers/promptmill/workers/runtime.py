@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 _BEATS_A_LEASE = 5
 """beats that may be missed before the calls in flight of a dead worker are forgotten"""
 _LAST_WRITE_S = 20.0
-_SQL_PATIENCE_S = 30.0
+_SQL_PATIENCE_S = 15.0
 """for one statement: a group of 50 rows takes some milliseconds"""
 
 
