@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from promptmill.schema.database import Database
-from promptmill.workers.spool import orphans
+from promptmill.workers.spool import find_leftovers
 from tests.crash.conftest import MakeMill
 from tests.services.postgres import Postgres
 from tests.services.running_mill import OPENAI, RunningMill, Worker
@@ -104,8 +104,8 @@ def test_a_worker_killed_with_answers_in_its_spool_loses_none_to_the_sweeper(
 def no_key_is_in(mill: RunningMill) -> int:
     """Look for the key in what the dead left; return how many answers that is."""
     answers = 0
-    for orphan in orphans(mill.folder / "answers", but=set()):
-        for record in orphan.records():
+    for leftover in find_leftovers(mill.folder / "answers", but=set()):
+        for record in leftover.records():
             answers += 1
             raw = base64.b64decode(record.closing.attempted.body_base64 or "")
             assert f"key{mill.canary}" not in repr(record) + raw.decode(errors="replace")

@@ -140,7 +140,7 @@ def test_who_leaves_while_sql_is_away_does_not_wait_and_the_next_one_stores_it(
     leave_in_the_spool(make_recorder(), finished(claims), line)
     assert time.monotonic() - began < 6
     assert answers() == [".spool"]
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     assert answers() == []
     assert {scene.job(job).state for job in claims} == {JobState.SUCCEEDED}
     assert [row.cost_micros for row in scene.sql("select * from attempts")] == [1500] * 60
@@ -193,7 +193,7 @@ def test_an_answer_is_adopted_from_the_spool_after_its_job_was_rescued(
     claims = scene.claim(*scene.queue(scene.load(1)))
     leave_in_the_spool(make_recorder(), finished(claims), line)
     scene.rescue(*claims.items())
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     ((job, fence),) = claims.items()
     assert scene.job(job).state == JobState.SUCCEEDED
     assert scene.attempt(job, fence).cost_micros == 1500
@@ -223,14 +223,14 @@ def test_an_answer_in_the_spool_that_was_bought_again_is_booked_as_late(
     ((job, fence),) = claims.items()
     scene.rescue((job, fence))
     _job, again = scene.again(job)
-    make_recorder("w3").replay()
+    make_recorder("w3").store_leftovers()
     assert scene.job(job).state == JobState.RUNNING
     assert (scene.job(job).fence, scene.attempt(job, fence).outcome) == (again, 5)
     assert scene.attempt(job, fence).cost_micros == 1500
     scene.assert_sums()
 
 
-def test_what_sql_has_already_is_replayed_without_effect(
+def test_what_sql_has_already_is_stored_again_without_effect(
     scene: Scene, make_recorder: MakeRecorder, tmp_path: Path
 ) -> None:
     claims = scene.claim(*scene.queue(scene.load(3)))
@@ -239,7 +239,7 @@ def test_what_sql_has_already_is_replayed_without_effect(
     spool = Spool(tmp_path / "answers", most_bytes=2**20)
     spool.keep([Record(end, ("w1",)) for end in finished(claims)])
     spool.close()
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     assert scene.everything() == before
 
 
@@ -251,7 +251,7 @@ def test_answers_for_another_database_are_set_aside(
     ours, foreign = finished({job: fence}), finished({job: fence, 999: 1})
     spool.keep([Record(end, ("a worker that this database never saw",)) for end in foreign])
     spool.close()
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     assert scene.job(job).state == JobState.RUNNING
     assert answers() == [".refused"]
     (path,) = (tmp_path / "answers").iterdir()

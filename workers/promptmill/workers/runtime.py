@@ -79,7 +79,7 @@ class Runtime:
             rng=random.Random(),
             pause=self._pause,
         )
-        await asyncio.to_thread(self.bench.recorder.replay)
+        await asyncio.to_thread(self.bench.recorder.store_leftovers)
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
         for name, reason in self._missing.items():
