@@ -147,6 +147,26 @@ def test_who_leaves_while_sql_is_away_does_not_wait_and_the_next_one_stores_it(
     scene.assert_sums()
 
 
+def test_who_leaves_stores_its_spool_at_the_end_if_sql_is_back(
+    scene: Scene, make_recorder: MakeRecorder, line: SqlProxy, answers: Callable[[], list[str]]
+) -> None:
+    """Other calls may be open for long; the jobs in the spool count as its own until then."""
+    claims = scene.claim(*scene.queue(scene.load(3)))
+    recorder = make_recorder()
+
+    async def close_and_leave() -> list[Stored]:
+        line.refuse()
+        recorder.leave()
+        return await close_all(recorder, finished(claims))
+
+    assert set(asyncio.run(close_and_leave())) == {Stored.SPOOLED}
+    assert recorder.spooled() == claims.items()
+    line.heal()
+    assert recorder.stop(5)
+    assert {scene.job(job).state for job in claims} == {JobState.SUCCEEDED}
+    assert answers() == []
+
+
 def test_who_leaves_while_sql_is_away_is_told_so_of_all_that_waits(
     scene: Scene, make_recorder: MakeRecorder, line: SqlProxy
 ) -> None:

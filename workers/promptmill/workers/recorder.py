@@ -113,6 +113,10 @@ class Recorder:
         """Go on under another name: the sweeper has declared the last one dead. Any thread."""
         self._names.append(worker_id)
 
+    def spooled(self) -> frozenset[Key]:
+        """List what this process has ended and SQL does not know of yet."""
+        return self._spool.kept()
+
     def store_leftovers(self) -> None:
         """Store what dead processes left in the spool folder. Blocks; for before the first claim.
 
@@ -168,12 +172,19 @@ class Recorder:
         self._writing.hurry()
 
     def stop(self, timeout_s: float) -> bool:
-        """Write what is still to be written. False if SQL stayed away for that long."""
+        """Write what is still to be written. False if SQL stayed away for that long.
+
+        What is in the spool then is tried once more: SQL may have come back since.
+        """
         stopped = self._writes.stop(timeout_s)
         self._reading.stop()
         self._writing.stop()
         ended = [group.stop(1.0) for group in (self._writes, self._peeks, self._keeps)]
         self._spool.close()
+        try:
+            self._leftovers.store()
+        except (DatabaseError, ServiceError) as error:
+            _log.warning("answers stay in %s: %s", self._spool.folder, type(error).__name__)
         return stopped and all(ended)
 
     async def _write(self, write: Claim | Unqueue | Postpone | Requeue) -> Written:

@@ -174,11 +174,12 @@ class Runtime:
         )
 
     def _claimed(self) -> frozenset[tuple[int, int]]:
-        return frozenset(
+        under_way = frozenset(
             (attempt.hint.job_id, attempt.fence)
             for attempt in tuple(self._under_way)
             if attempt.fence is not None
         )
+        return under_way | self.bench.recorder.spooled()
 
     async def _pause(self, served: Served, refusal: Refusal) -> None:
         """Stop a key that has no money or is refused, for all workers, until told."""

@@ -74,6 +74,11 @@ class Spool:
         with self._lock:
             return key in self._kept
 
+    def kept(self) -> frozenset[Key]:
+        """List what is safe here and not yet in SQL."""
+        with self._lock:
+            return frozenset(self._kept)
+
     def forget(self, key: Key) -> None:
         """Count this one as stored in SQL. With the last one the file goes."""
         with self._lock:
