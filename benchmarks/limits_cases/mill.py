@@ -56,9 +56,9 @@ class Mill:
 
     def __enter__(self) -> Self:
         self._store.start()
-        self._write_settings()
-        self._run("db", "upgrade")
         try:
+            self._write_settings()
+            self._run("db", "upgrade")
             for _ in range(self._count):
                 self._start("worker", "openai")
             self._start("dispatch")
@@ -115,10 +115,11 @@ class Mill:
     def _wait_for(self, is_so: Callable[[], Any], what: str, within_s: float) -> None:
         deadline = monotonic() + within_s
         while not is_so():
-            ended = [process for process in self._processes if process.poll() is not None]
+            ended = any(process.poll() is not None for process in self._processes)
             if ended or monotonic() > deadline:
+                why = "a process ended" if ended else f"it took more than {within_s:.0f} s"
                 log = (self._folder / "log").read_text(errors="replace")[-3000:]
-                msg = f"waited {within_s:.0f} s for {what}; the end of the log:\n{log}"
+                msg = f"waiting for {what}: {why}; the end of the log:\n{log}"
                 raise TimeoutError(msg)
             Event().wait(_POLL_S)
 

@@ -5,8 +5,10 @@ counts is on its bill: from the arrival of the first call to the end of the last
 that is (600 - 50) / 50 = 11.0 s and the answer's own time.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.limits_cases.figures import Demand, at_least, at_most, judged
@@ -46,6 +48,7 @@ class Course:
     def figures(self) -> dict[str, Any]:
         """Put it into numbers."""
         ended = self.last.finished_at or 0.0
+        arrivals = [row.received_at for row in self.rows]
         return {
             "prompts": self.prompts,
             "answered": self.answered,
@@ -54,6 +57,9 @@ class Course:
             "seconds": ended - self.rows[0].received_at,
             "last_latency_s": ended - self.last.received_at,
             "ideal_s": ideal_s(self.prompts),
+            # A machine that stalls for a second brings what was sent meanwhile at once.
+            "longest_gap_s": max(b - a for a, b in pairwise(arrivals)),
+            "most_in_any_1_s": most_within(arrivals, 1.0),
         }
 
 
@@ -83,6 +89,13 @@ def untold(plan: Plan) -> Iterator[dict[str, Any]]:
 def ideal_s(prompts: int) -> float:
     """Return the seconds until the last of *prompts* is let through, where none is wasted."""
     return max(0.0, (prompts - BURST) / RATE)
+
+
+def most_within(moments: Sequence[float], seconds: float) -> int:
+    """Return how many of *moments*, which are in order, lie within *seconds* at most."""
+    return max(
+        bisect_left(moments, moment + seconds) - number for number, moment in enumerate(moments)
+    )
 
 
 def _answer(

@@ -8,8 +8,8 @@ again at once; the same seed kills at the same moments.
 # ruff: noqa: T201  a command of its own
 
 import argparse
-import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,17 +17,17 @@ from random import Random
 from threading import Event
 from time import monotonic
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from promptmill.schema.types import known_instant
 from promptmill.simulator import Simulator, SimulatorConfig
+from tests.chaos.stage import DISPATCH, Figures
 from tests.services.running_mill import FAST, MODELS, RunningMill, Worker
 from tests.services.valkey import Valkey
-from tests.services.world import assert_world
+from tests.services.world import assert_world, paid_again
 
-DISPATCH = (sys.executable, "-m", "promptmill.producer", "dispatch")
 MOST_WAIT_S = 4.0
 """between two kills; the mean is half of it"""
+AWAY_S = 5.0
+"""until a killed dispatcher has a successor that sweeps"""
 END_S = 120.0
 """for what is left when the killing has ended"""
 
@@ -68,8 +68,9 @@ class Killer:
         self.killed_at[worker.pid] = datetime.now(UTC)
 
 
-def main() -> None:
-    options = _options()
+def main(arguments: Sequence[str]) -> Figures:
+    """Kill until the time is over, let the rest be done, and check."""
+    options = _options(arguments)
     env = {"RETRY__MAX_CRASHES": "50", "WORKER__CONCURRENCY": "30"}
     config = SimulatorConfig(latency_s=0.4, latency_sigma=0.5, seed=options.seed)
     with (
@@ -93,7 +94,9 @@ def main() -> None:
         crashes = sum(row["crashes"] for row in mill.sql("select crashes from jobs"))
         _print_table(mill, killer, states, crashes=crashes, took_s=took_s)
         assert states == {"succeeded": options.jobs}
-        assert_world(mill, unbooked=crashes)
+        assert_world(mill, unbooked=crashes, away_s=AWAY_S)
+        lost = options.jobs - sum(states.values())
+        return Figures(lost=lost, paid_again=paid_again(mill), seconds=took_s)
 
 
 def _kill_until(until: float, killer: Killer, batch: int) -> None:
@@ -140,14 +143,10 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run chaos kill_workers")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--jobs", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=3)
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
+    return parser.parse_args(arguments)

@@ -2,6 +2,8 @@
 
     MINE=claimed MINE_JOB=17 celery -A tests.crash.crashing_app worker …
 
+With MINE_SIGNAL=SIGSTOP it is suspended there.
+
 The real functions are wrapped from outside, so that the product has no hook for this.
 """
 
@@ -24,12 +26,13 @@ from promptmill.workers.recorder import Recorder, Write
 __all__ = ["app"]
 
 STEP, JOB = os.environ["MINE"], int(os.environ["MINE_JOB"])
+SIGNAL = signal.Signals[os.environ.get("MINE_SIGNAL", "SIGKILL")]
 
 
 def step_on(job_id: int) -> None:
     """Die as the kernel kills: at once, nothing flushed, nothing said."""
     if job_id == JOB:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), SIGNAL)
 
 
 def popped() -> None:

@@ -84,6 +84,26 @@ def test_a_worker_that_was_suspended_cannot_touch_the_job_that_was_taken_from_it
     assert mill.wait_done(more) == {"succeeded": 5}, "the worker goes on under a new name"
 
 
+def test_a_failure_that_a_suspended_worker_brings_late_undoes_no_answer(
+    make_mill: MakeMill,
+) -> None:
+    mill = make_mill(WORKER__CONCURRENCY="1")
+    mill.simulator.configure(latency_s=0.5)
+    mill.simulator.add_fault("raw", status=400, body='{"error": {}}', count=1)
+    mill.start_dispatcher()
+    zombie = mill.start_worker(OPENAI)
+    batch = mill.load(1)
+    wait_until(lambda: mill.requests(batch), "the call to be open")
+    zombie.signal(signal.SIGSTOP)
+    mill.start_worker(OPENAI)
+    assert mill.wait_done(batch) == {"succeeded": 1}
+    zombie.signal(signal.SIGCONT)
+    refused = "select 1 from attempts where http_status = 400"
+    wait_until(lambda: mill.sql(refused), "the late failure to be booked")
+    assert mill.states(batch) == {"succeeded": 1}
+    assert_world(mill)
+
+
 def test_hints_that_come_three_times_are_answered_once(make_mill: MakeMill) -> None:
     mill = make_mill(WORKER__CONCURRENCY="10")
     mill.simulator.configure(latency_s=0.05)

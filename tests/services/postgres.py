@@ -46,6 +46,11 @@ class Postgres:
         self._user = _unprivileged_user()
         self._share: UserShare | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Where its socket is."""
+        return self._folder
+
     def url(self, database: str) -> str:
         """Name *database* as SQLAlchemy reads it."""
         return f"postgresql+psycopg://postgres@/{database}?host={self._folder}"

@@ -108,12 +108,12 @@ def test_what_came_is_kept_beside_the_held_job_with_its_cost(
     assert (attempt.output_tokens, attempt.cost_micros) == (20, 1500)
 
 
-def test_a_hostile_answer_in_the_spool_is_held_when_it_is_replayed(
+def test_a_hostile_answer_in_the_spool_is_held_when_it_is_stored(
     scene: Scene, recorder: Recorder, spool: Spool
 ) -> None:
     ends, bad = a_group_with(scene, *HOSTILE["half a pair of surrogates"])
     spool.keep([Record(end, ("w1",)) for end in ends])
     spool.close()
-    recorder.replay()
+    recorder.store_leftovers()
     assert_one_is_held(scene, bad)
     assert list(spool.folder.iterdir()) == []

@@ -17,7 +17,7 @@ import pytest
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import StoredResult
 from promptmill.schema.outcomes import Usage
-from promptmill.workers.spool import Record, Spool, orphans
+from promptmill.workers.spool import Record, Spool, find_leftovers
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, CUT
 from tests.services.waiting import wait_until
 
@@ -32,9 +32,9 @@ def record(job_id: int, text: str = "four") -> Record:
 def left_in(folder: Path) -> list[Record]:
     """Read what dead processes left, and take it away."""
     found: list[Record] = []
-    for orphan in orphans(folder, but=set()):
-        found += orphan.records()
-        orphan.remove()
+    for leftover in find_leftovers(folder, but=set()):
+        found += leftover.records()
+        leftover.remove()
     return found
 
 
@@ -157,17 +157,17 @@ def test_a_file_that_cannot_be_opened_is_told_once(
     (spool.folder / "a.spool").symlink_to("a.spool")
     unreadable: set[Path] = set()
     for _ in range(2):
-        assert list(orphans(spool.folder, but=unreadable)) == []
+        assert list(find_leftovers(spool.folder, but=unreadable)) == []
     assert caplog.text.count("is not stored") == 1
 
 
 def test_what_sql_refuses_is_kept_for_a_person_as_lines_of_json(spool: Spool) -> None:
     spool.keep([record(1), record(2)])
     spool.close()
-    for orphan in orphans(spool.folder, but=set()):
-        for one in orphan.records():
-            orphan.refuse(one, "no such attempt")
-        orphan.remove()
+    for leftover in find_leftovers(spool.folder, but=set()):
+        for one in leftover.records():
+            leftover.refuse(one, "no such attempt")
+        leftover.remove()
     path = file_in(spool.folder)
     assert path.suffix == ".refused"
     assert path.stat().st_mode & 0o777 == 0o600

@@ -140,11 +140,31 @@ def test_who_leaves_while_sql_is_away_does_not_wait_and_the_next_one_stores_it(
     leave_in_the_spool(make_recorder(), finished(claims), line)
     assert time.monotonic() - began < 6
     assert answers() == [".spool"]
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     assert answers() == []
     assert {scene.job(job).state for job in claims} == {JobState.SUCCEEDED}
     assert [row.cost_micros for row in scene.sql("select * from attempts")] == [1500] * 60
     scene.assert_sums()
+
+
+def test_who_leaves_stores_its_spool_at_the_end_if_sql_is_back(
+    scene: Scene, make_recorder: MakeRecorder, line: SqlProxy, answers: Callable[[], list[str]]
+) -> None:
+    """Other calls may be open for long; the jobs in the spool count as its own until then."""
+    claims = scene.claim(*scene.queue(scene.load(3)))
+    recorder = make_recorder()
+
+    async def close_and_leave() -> list[Stored]:
+        line.refuse()
+        recorder.leave()
+        return await close_all(recorder, finished(claims))
+
+    assert set(asyncio.run(close_and_leave())) == {Stored.SPOOLED}
+    assert recorder.spooled() == claims.items()
+    line.heal()
+    assert recorder.stop(5)
+    assert {scene.job(job).state for job in claims} == {JobState.SUCCEEDED}
+    assert answers() == []
 
 
 def test_who_leaves_while_sql_is_away_is_told_so_of_all_that_waits(
@@ -193,7 +213,7 @@ def test_an_answer_is_adopted_from_the_spool_after_its_job_was_rescued(
     claims = scene.claim(*scene.queue(scene.load(1)))
     leave_in_the_spool(make_recorder(), finished(claims), line)
     scene.rescue(*claims.items())
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     ((job, fence),) = claims.items()
     assert scene.job(job).state == JobState.SUCCEEDED
     assert scene.attempt(job, fence).cost_micros == 1500
@@ -223,14 +243,14 @@ def test_an_answer_in_the_spool_that_was_bought_again_is_booked_as_late(
     ((job, fence),) = claims.items()
     scene.rescue((job, fence))
     _job, again = scene.again(job)
-    make_recorder("w3").replay()
+    make_recorder("w3").store_leftovers()
     assert scene.job(job).state == JobState.RUNNING
     assert (scene.job(job).fence, scene.attempt(job, fence).outcome) == (again, 5)
     assert scene.attempt(job, fence).cost_micros == 1500
     scene.assert_sums()
 
 
-def test_what_sql_has_already_is_replayed_without_effect(
+def test_what_sql_has_already_is_stored_again_without_effect(
     scene: Scene, make_recorder: MakeRecorder, tmp_path: Path
 ) -> None:
     claims = scene.claim(*scene.queue(scene.load(3)))
@@ -239,7 +259,7 @@ def test_what_sql_has_already_is_replayed_without_effect(
     spool = Spool(tmp_path / "answers", most_bytes=2**20)
     spool.keep([Record(end, ("w1",)) for end in finished(claims)])
     spool.close()
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     assert scene.everything() == before
 
 
@@ -251,7 +271,7 @@ def test_answers_for_another_database_are_set_aside(
     ours, foreign = finished({job: fence}), finished({job: fence, 999: 1})
     spool.keep([Record(end, ("a worker that this database never saw",)) for end in foreign])
     spool.close()
-    make_recorder("w2").replay()
+    make_recorder("w2").store_leftovers()
     assert scene.job(job).state == JobState.RUNNING
     assert answers() == [".refused"]
     (path,) = (tmp_path / "answers").iterdir()

@@ -15,7 +15,7 @@ from promptmill.producer.leader import Lead
 from promptmill.producer.metrics_server import served_metrics
 from promptmill.producer.outage import Outage
 from promptmill.producer.sweep import Sweeper, Swept
-from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
 from promptmill.schema.migrate import require_current
@@ -27,7 +27,7 @@ ROLE = "dispatch"
 
 def run_dispatcher(settings: Settings, stop: Event) -> None:
     """Dispatch until *stop* is set. Raises ContractError for a database of another release."""
-    database = Database.from_settings(settings)
+    database = Database.from_settings(settings, patience_s=SERVICE_PATIENCE_S)
     sender = make_sender(settings)
     try:
         require_current(database)

@@ -19,11 +19,20 @@ from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.private import private_file, private_folder
 from promptmill.schema.settings import Settings
 
-__all__ = ["Connection", "Database", "DatabaseError", "first_line", "is_passing"]
+__all__ = [
+    "SERVICE_PATIENCE_S",
+    "Connection",
+    "Database",
+    "DatabaseError",
+    "first_line",
+    "is_passing",
+]
 
 DatabaseError = DBAPIError
 """What a statement raises when SQL refuses it or cannot be reached."""
 
+SERVICE_PATIENCE_S = 15.0
+"""of a process that nobody watches, whose statements take milliseconds"""
 _TRANSACTION_STATE = "25"
 """PostgreSQL's class of errors for a transaction that was ended for standing idle (this process was
 suspended), or may only read (the server became a standby)"""

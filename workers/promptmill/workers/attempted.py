@@ -4,26 +4,23 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import astuple
 from datetime import UTC, datetime
-from typing import Any, Final, overload
+from typing import Any, overload
 
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted, Closing, StoredResult
-from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
+from promptmill.schema.moves.closing import Attempted, StoredResult
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.workers.prices import cost_micros
 from promptmill.workers.providers.base import Answer, Refusal
+from promptmill.workers.unstorable import plausible, raw_bytes
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_MOST_TOKENS: Final = 2**40
-_UNSTORABLE_CODE: Final = "unstorable"
 
 
 def attempted_of(
     reply: Answer | Refusal, *, price_list: str, model: str, latency_s: float
 ) -> Attempted:
     """Describe one call for `attempts`. Cost is None where price or usage is unknown."""
-    usage = _plausible(reply.usage)
+    usage = plausible(reply.usage)
     cost = cost_micros(price_list, model, usage, at=datetime.now(UTC)) if usage else None
     latency_ms = round(latency_s * 1000)
     if isinstance(reply, Answer):
@@ -52,36 +49,15 @@ def attempted_of(
 
 def unstorable(reply: Answer | Refusal, error: Exception) -> Attempted:
     """Describe a reply that *error* kept from being stored: what came, as bytes."""
-    raw = _bytes(reply.text or "") if isinstance(reply, Answer) else reply.raw
+    raw = raw_bytes(reply.text or "") if isinstance(reply, Answer) else reply.raw
     return Attempted(
         AttemptOutcome.REFUSED,
         error_kind=ErrorKind.BAD_RESPONSE,
-        error_code=_UNSTORABLE_CODE,
+        error_code="unstorable",
         error_text=f"what came could not be stored: {type(error).__name__}",
-        usage=_plausible(reply.usage),
+        usage=plausible(reply.usage),
         body_base64=base64.b64encode(raw).decode() if raw else None,
     )
-
-
-def held_as_unstorable(refused: Closing, error: Exception) -> Closing:
-    """Hold the job of an end that SQL refused with *error*: what came, as bytes, and its cost."""
-    call, result = refused.attempted, refused.result
-    raw = _bytes(result.text) if result and result.text else None
-    held = Attempted(
-        AttemptOutcome.REFUSED,
-        error_kind=ErrorKind.BAD_RESPONSE,
-        error_code=_UNSTORABLE_CODE,
-        error_text=f"what came could not be stored: {type(error).__name__}",
-        usage=_plausible(call.usage),
-        cost_micros=call.cost_micros if _is_plausible_cost(call.cost_micros) else None,
-        body_base64=call.body_base64 or (base64.b64encode(raw).decode() if raw else None),
-    )
-    return closing.hold(refused.job_id, refused.fence, held)
-
-
-def is_held_as_unstorable(end: Closing) -> bool:
-    """Tell whether this is such an end already."""
-    return end.attempted.error_code == _UNSTORABLE_CODE
 
 
 def result_of(answer: Answer) -> StoredResult:
@@ -110,27 +86,12 @@ def _unclean(text: str | None) -> str | None:
     """Keep the text as it came, where cleaning changes it."""
     if text is None or clean(text) == text:
         return None
-    return base64.b64encode(_bytes(text)).decode()
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    return base64.b64encode(raw_bytes(text)).decode()
 
 
 def _tool_calls(calls: tuple[Mapping[str, Any], ...]) -> str | None:
     # Not by msgspec, which refuses a lone surrogate.
     return clean(json.dumps(calls, ensure_ascii=False)) if calls else None
-
-
-def _plausible(usage: Usage | None) -> Usage | None:
-    """Take numbers that no bill can hold for unknown."""
-    if usage is None or all(0 <= count < _MOST_TOKENS for count in astuple(usage)):
-        return usage
-    return None
-
-
-def _is_plausible_cost(micros: object) -> bool:
-    return isinstance(micros, int) and 0 <= micros < 2**62
 
 
 def _outcome(refusal: Refusal) -> AttemptOutcome:

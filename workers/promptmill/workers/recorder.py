@@ -19,10 +19,10 @@ from promptmill.schema.moves.closing import Closing, close, closed_before
 from promptmill.schema.moves.queueing import postpone, requeue, unqueue
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import DueJob, due_jobs
-from promptmill.workers.attempted import held_as_unstorable, is_held_as_unstorable
+from promptmill.workers import unstorable
 from promptmill.workers.grouping import Grouping
+from promptmill.workers.leftovers import Leftovers
 from promptmill.workers.patience import Patience
-from promptmill.workers.replay import Replay
 from promptmill.workers.spool import Key, Record, Spool
 
 SOON_S = 1.0
@@ -92,7 +92,7 @@ class Recorder:
         self._reading, self._writing = Patience(), Patience()
         self._claimed: set[Key] = set()
         """what this process has claimed and not closed"""
-        self._replay = Replay(
+        self._leftovers = Leftovers(
             spool.folder, database, lambda ends: self._write_part(ends, safe=True)
         )
         self._peeks = Grouping[Hint, DueJob | None](
@@ -113,12 +113,16 @@ class Recorder:
         """Go on under another name: the sweeper has declared the last one dead. Any thread."""
         self._names.append(worker_id)
 
-    def replay(self) -> None:
+    def spooled(self) -> frozenset[Key]:
+        """List what this process has ended and SQL does not know of yet."""
+        return self._spool.kept()
+
+    def store_leftovers(self) -> None:
         """Store what dead processes left in the spool folder. Blocks; for before the first claim.
 
         Raises DatabaseError or ServiceError where SQL is away.
         """
-        self._replay.run()
+        self._leftovers.store()
 
     async def peek(self, hint: Hint) -> DueJob | None:
         """Read the job of *hint*, or None if the hint is no longer good."""
@@ -168,12 +172,19 @@ class Recorder:
         self._writing.hurry()
 
     def stop(self, timeout_s: float) -> bool:
-        """Write what is still to be written. False if SQL stayed away for that long."""
+        """Write what is still to be written. False if SQL stayed away for that long.
+
+        What is in the spool then is tried once more: SQL may have come back since.
+        """
         stopped = self._writes.stop(timeout_s)
         self._reading.stop()
         self._writing.stop()
         ended = [group.stop(1.0) for group in (self._writes, self._peeks, self._keeps)]
         self._spool.close()
+        try:
+            self._leftovers.store()
+        except (DatabaseError, ServiceError) as error:
+            _log.warning("answers stay in %s: %s", self._spool.folder, type(error).__name__)
         return stopped and all(ended)
 
     async def _write(self, write: Claim | Unqueue | Postpone | Requeue) -> Written:
@@ -217,7 +228,9 @@ class Recorder:
         """
         if any(isinstance(write, Claim) for write in writes):
             # Or a job would be bought again whose answer lies there.
-            self._writing.keep_trying(lambda _again: self._replay.run(), may_give_up=lambda: True)
+            self._writing.keep_trying(
+                lambda _again: self._leftovers.store(), may_give_up=lambda: True
+            )
         if self._database.dialect == "sqlite":
             return self._write_part(writes)
         answers: list[Written | Exception] = [None] * len(writes)
@@ -250,10 +263,10 @@ class Recorder:
 
     def _hold(self, write: Write, error: Exception, *, safe: bool) -> Written | Exception:
         """Keep for a person what may have been paid for, and would be refused again."""
-        if not isinstance(write, Closing) or is_held_as_unstorable(write):
+        if not isinstance(write, Closing) or unstorable.is_held(write):
             return error
         _log.error("job %d held, sql refuses its row: %s", write.job_id, type(error).__name__)
-        (answer,) = self._write_part([held_as_unstorable(write, error)], safe=safe)
+        (answer,) = self._write_part([unstorable.hold(write, error)], safe=safe)
         return Stored.HELD if answer is Stored.MOVED else answer
 
     def _is_safe(self, write: Write) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 
 from promptmill.schema.broker import redis_url
-from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.hint import Hint
 from promptmill.schema.migrate import require_current
@@ -37,8 +37,6 @@ _log = logging.getLogger(__name__)
 _BEATS_A_LEASE = 5
 """beats that may be missed before the calls in flight of a dead worker are forgotten"""
 _LAST_WRITE_S = 20.0
-_SQL_PATIENCE_S = 30.0
-"""for one statement: a group of 50 rows takes some milliseconds"""
 
 
 class Runtime:
@@ -59,7 +57,7 @@ class Runtime:
         """Open SQL, Redis, the providers and the beat. Raises where SQL is not ready."""
         self._loop = asyncio.get_running_loop()
         worker = self._settings.worker
-        self._database = Database.from_settings(self._settings, patience_s=_SQL_PATIENCE_S)
+        self._database = Database.from_settings(self._settings, patience_s=SERVICE_PATIENCE_S)
         await asyncio.to_thread(require_current, self._database)
         await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits
         self._http: httpx2.AsyncClient = open_http(concurrency=worker.concurrency)
@@ -83,7 +81,7 @@ class Runtime:
             pause=self._pause,
         )
         self._allowances.take(await asyncio.to_thread(self._allowances.read), self.bench.permits)
-        await asyncio.to_thread(self.bench.recorder.replay)
+        await asyncio.to_thread(self.bench.recorder.store_leftovers)
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
         for name, reason in self._missing.items():
@@ -180,11 +178,12 @@ class Runtime:
         )
 
     def _claimed(self) -> frozenset[tuple[int, int]]:
-        return frozenset(
+        under_way = frozenset(
             (attempt.hint.job_id, attempt.fence)
             for attempt in tuple(self._under_way)
             if attempt.fence is not None
         )
+        return under_way | self.bench.recorder.spooled()
 
     def _after_beat(self) -> None:
         """Follow limits that were changed live, and keep our places in flight. In its thread."""

@@ -74,6 +74,11 @@ class Spool:
         with self._lock:
             return key in self._kept
 
+    def kept(self) -> frozenset[Key]:
+        """List what is safe here and not yet in SQL."""
+        with self._lock:
+            return frozenset(self._kept)
+
     def forget(self, key: Key) -> None:
         """Count this one as stored in SQL. With the last one the file goes."""
         with self._lock:
@@ -117,7 +122,7 @@ class Spool:
         return self._file[1]
 
 
-class Orphan:
+class Leftover:
     """A file that a dead process left, locked by us. Use it as a block: that gives the lock up."""
 
     def __init__(self, path: Path, fd: int) -> None:
@@ -179,7 +184,7 @@ class Orphan:
         os.close(self._fd)
 
 
-def orphans(folder: Path, *, but: set[Path]) -> Iterator[Orphan]:
+def find_leftovers(folder: Path, *, but: set[Path]) -> Iterator[Leftover]:
     """Lock and yield, one after the other, the files whose process is gone.
 
     Leaves out those named in *but*, and puts there what it cannot open.
@@ -188,17 +193,17 @@ def orphans(folder: Path, *, but: set[Path]) -> Iterator[Orphan]:
         if path in but:
             continue
         try:
-            orphan = _lock_orphan(path)
+            leftover = _lock_leftover(path)
         except OSError as error:
             _log.error("spool: %s is not stored: %s", path, error.strerror)
             but.add(path)
             continue
-        if orphan is not None:
-            with orphan:
-                yield orphan
+        if leftover is not None:
+            with leftover:
+                yield leftover
 
 
-def _lock_orphan(path: Path) -> Orphan | None:
+def _lock_leftover(path: Path) -> Leftover | None:
     try:
         fd = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -208,13 +213,13 @@ def _lock_orphan(path: Path) -> Orphan | None:
         # descriptor of the file that this process closes.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_nlink:
-            return Orphan(path, fd)
+            return Leftover(path, fd)
     os.close(fd)
     return None
 
 
 def _new_file(folder: Path) -> tuple[Path, int]:
-    """Make and lock a file. Who looks for orphans may take it away before it is locked."""
+    """Make and lock a file. Who looks for leftovers may take it away before it is locked."""
     while True:
         path = folder / f"{uuid.uuid4()}{_SPOOL}"
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from promptmill.schema.database import Database, is_passing
 from promptmill.schema.moves.closing import Closing, intended
-from promptmill.workers.spool import Orphan, Record, orphans
+from promptmill.workers.spool import Leftover, Record, find_leftovers
 
 _GROUP = 50
 _log = logging.getLogger(__name__)
@@ -16,40 +16,40 @@ Write = Callable[[Sequence[Closing]], Sequence[object]]
 """Write a group of ends; an answer that is an exception says why that one cannot be written."""
 
 
-class Replay:
+class Leftovers:
     """Looks for files of dead processes. Cheap where there are none: one look at the folder."""
 
     def __init__(self, folder: Path, database: Database, write: Write) -> None:
         self._folder, self._database, self._write = folder, database, write
         self._unreadable: set[Path] = set()
 
-    def run(self) -> None:
-        """Write all orphans, each in its order, and remove them.
+    def store(self) -> None:
+        """Write all of them, each in its order, and remove them.
 
         Raises DatabaseError or ServiceError where SQL goes away: the file stays as it is.
         """
-        for orphan in orphans(self._folder, but=self._unreadable):
+        for leftover in find_leftovers(self._folder, but=self._unreadable):
             try:
-                self._store(orphan)
+                self._store(leftover)
             except OSError as error:
-                _log.error("spool: %s is not stored: %s", orphan.path, error.strerror)
-                self._unreadable.add(orphan.path)
+                _log.error("spool: %s is not stored: %s", leftover.path, error.strerror)
+                self._unreadable.add(leftover.path)
 
-    def _store(self, orphan: Orphan) -> None:
+    def _store(self, leftover: Leftover) -> None:
         count = 0
-        for group in _groups(orphan.records()):
-            self._store_group(orphan, group)
+        for group in _groups(leftover.records()):
+            self._store_group(leftover, group)
             count += len(group)
-        orphan.remove()
+        leftover.remove()
         _log.warning("spool: %d answers of a process that is gone: stored", count)
 
-    def _store_group(self, orphan: Orphan, group: Sequence[Record]) -> None:
+    def _store_group(self, leftover: Leftover, group: Sequence[Record]) -> None:
         names = [(*record.key, name) for record in group for name in record.worker_ids]
         with self._database.read() as connection:
             ours = intended(connection, names)
         for record in group:
             if record.key not in ours:
-                orphan.refuse(record, "this database has no such attempt")
+                leftover.refuse(record, "this database has no such attempt")
         known = [record for record in group if record.key in ours]
         answers = self._write([record.closing for record in known])
         errors = [answer for answer in answers if isinstance(answer, Exception)]
@@ -57,7 +57,7 @@ class Replay:
             raise error
         for record, answer in zip(known, answers, strict=True):
             if isinstance(answer, Exception):
-                orphan.refuse(record, f"refused by sql: {type(answer).__name__}")
+                leftover.refuse(record, f"refused by sql: {type(answer).__name__}")
 
 
 def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:

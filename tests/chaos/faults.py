@@ -1,0 +1,19 @@
+"""All faults in the order of their numbers."""
+
+from tests.chaos import (
+    bad_answers,
+    endurance,
+    kills,
+    orders,
+    redis_away,
+    sql_away,
+    suites,
+    zombies,
+)
+
+_FAMILIES = (kills, redis_away, sql_away, zombies, bad_answers, orders, endurance, suites)
+FAULTS = tuple(
+    sorted(
+        (fault for family in _FAMILIES for fault in family.FAULTS), key=lambda fault: fault.number
+    )
+)

@@ -1,0 +1,24 @@
+"""An answer that kills whoever reads it."""
+
+from tests.crash.conftest import MakeMill
+from tests.crash.steps import requests_of, start_doomed, victim_of, wait_killed
+from tests.services.running_mill import OPENAI
+from tests.services.world import assert_world
+
+JOBS = 5
+
+
+def test_a_job_that_kills_its_workers_is_bought_three_times_and_then_held(
+    make_mill: MakeMill,
+) -> None:
+    mill = make_mill(WORKER__CONCURRENCY="1")
+    mill.start_dispatcher()
+    batch = mill.load(JOBS)
+    victim = victim_of(mill, batch)["id"]
+    most = mill.settings.retry.max_crashes
+    for worker in [start_doomed(mill, "answered", victim, OPENAI) for _ in range(most)]:
+        wait_killed(worker)
+    mill.start_worker(OPENAI)
+    assert mill.wait_done(batch) == {"quarantined": 1, "succeeded": JOBS - 1}
+    assert requests_of(mill, victim) == most
+    assert_world(mill, unbooked=most)
