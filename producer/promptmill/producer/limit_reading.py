@@ -4,7 +4,9 @@ The keys and numbers are those of `schema.limit_state`; workers change them by s
 """
 
 import re
+import struct
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -122,13 +124,14 @@ def _sorted_out(
 ]:
     accounts, scopes, learned = {}, {}, {}
     for account, kind, name, raw in _in_order(names, found):
-        match kind:
-            case "account":
-                accounts[account] = unpack_state(raw)
-            case "model":
-                scopes[account, name] = unpack_state(raw)
-            case _:
-                learned[account, name] = unpack_learned(raw)
+        with suppress(struct.error, UnicodeDecodeError):  # another release's
+            match kind:
+                case "account":
+                    accounts[account] = unpack_state(raw)
+                case "model":
+                    scopes[account, name] = unpack_state(raw)
+                case _:
+                    learned[account, name] = unpack_learned(raw)
     return accounts, scopes, learned
 
 

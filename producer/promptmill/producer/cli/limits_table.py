@@ -68,14 +68,15 @@ def _configured(standing: DimensionStanding) -> str:
 def _now(standing: DimensionStanding, paused: bool) -> list[str]:
     level = standing.level
     if level is None:
-        return ["", "", "", ""]
+        return ["", "", "paused" if paused else "", ""]
     told = amount(level.told) if level.told is not None else ""
     if not level.rate_s:
         used = f"{_rough(level.level)} used"
         return [told, amount(level.limit), used, ""]
     enforced = f"~{_rough(level.limit)}" if level.probing else amount(level.limit)
-    at_hand = "paused" if paused else f"{_rough(level.level)} of {_rough(level.depth)}"
-    return [told, enforced, at_hand, _rough(level.rate_s)]
+    if paused:
+        return [told, enforced, "paused", ""]
+    return [told, enforced, f"{_rough(level.level)} of {_rough(level.depth)}", _rough(level.rate_s)]
 
 
 def _rough(value: float) -> str:
