@@ -13,14 +13,14 @@ from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.reading import due_jobs
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import ProviderKind, ProviderSettings, RetrySettings
-from promptmill.workers.bench import Bench, Report
+from promptmill.workers.bench import Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
-from promptmill.workers.served import Served, serve
+from promptmill.workers.served import serve
 from promptmill.workers.spool import Spool
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
@@ -37,7 +37,7 @@ def recorder(scene: Scene, spool: Spool) -> Iterator[Recorder]:
     recorder.stop(10)
 
 
-async def do_not_pause(_served: Served, _refusal: Refusal) -> None:
+async def do_not_pause(_pause: KeyPause) -> None:
     """Leave SQL as it is."""
 
 
@@ -47,7 +47,7 @@ def end_with(
     recorder: Recorder,
     valkey: Valkey,
     *,
-    pause: Callable[[Served, Refusal], Awaitable[None]] = do_not_pause,
+    pause: Callable[[KeyPause], Awaitable[None]] = do_not_pause,
 ) -> tuple[Report, int, int]:
     """Claim a new job and end it with *reply*; return the report, the job and the fence."""
     (hint,) = scene.queue(scene.load())
@@ -152,7 +152,7 @@ def test_the_key_is_stopped_before_its_job_is_put_back(
 ) -> None:
     states = []
 
-    async def pause(_served: Served, _refusal: Refusal) -> None:
+    async def pause(_pause: KeyPause) -> None:
         await asyncio.sleep(0.05)
         states.append(scene.sql("select state from jobs")[0].state)
 

@@ -199,7 +199,7 @@ class Attempt:
         A busy process is late without any limit being full: it need not give its claim back then.
         """
         await _sleep_until(booked.start)
-        if await self._bench.permits.confirm(booked):
+        if await self._confirmed(booked):
             return booked
         await self._give_back_booking()
         again = await self._book(booked.scope, expected, patience_s=SOON_S)
@@ -209,7 +209,12 @@ class Attempt:
             await self._give_back_booking()
             return None
         await _sleep_until(again.start)
-        return again if await self._bench.permits.confirm(again) else None
+        return again if await self._confirmed(again) else None
+
+    async def _confirmed(self, booked: Booked) -> bool:
+        """Ask whether to send, and be in time when the answer is here: this process may stall."""
+        go = await self._bench.permits.confirm(booked)
+        return go and asyncio.get_running_loop().time() <= booked.start + LATE_S
 
     async def _call(self, job: DueJob, body: dict[str, Any], booked: Booked) -> Report:
         loop = asyncio.get_running_loop()

@@ -22,7 +22,7 @@ async def end(
     *,
     fence: int,
     scope: Scope,
-    booked: Booked | None,
+    booked: Booked | None = None,
     reply: Answer | Refusal,
     latency_s: float,
 ) -> Report:

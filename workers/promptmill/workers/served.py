@@ -24,6 +24,8 @@ class Served:
     settings: ProviderSettings
     live: LiveCeilings = field(default_factory=lambda: NONE_LIVE)
     """Limits that were set live, over those of the settings."""
+    _scopes: dict[str, Scope] = field(default_factory=dict, repr=False, compare=False)
+    """Those that were asked for before, by model."""
 
     @property
     def price_list(self) -> str:
@@ -32,10 +34,15 @@ class Served:
 
     def with_live(self, live: LiveCeilings) -> "Served":
         """Tell the same provider with other live limits (see `live_limits.live_ceilings`)."""
-        return replace(self, live=live)
+        return replace(self, live=live, _scopes={})
 
     def scope(self, model: str) -> Scope:
         """Tell which limits hold for *model*."""
+        if model not in self._scopes:
+            self._scopes[model] = self._scope(model)
+        return self._scopes[model]
+
+    def _scope(self, model: str) -> Scope:
         held = limits_of(self.settings, model, self.live)
         return Scope(
             provider=self.name,
