@@ -1,7 +1,9 @@
 """A Hypothesis machine that runs the scripts and the model side by side, on an injected clock."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from math import isclose
 from typing import Any
 
 import redis
@@ -10,61 +12,129 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from redis.commands.core import Script
 
+from promptmill.schema.limit_state import unpack_learned, unpack_state
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
-from promptmill.workers.limits import charges
+from promptmill.workers.limits.charges import Charge
 from promptmill.workers.limits.ledger import (
     HINT_SHARE,
     Answer,
-    Arguments,
     Granted,
     Ledger,
     Refused,
     Request,
 )
-from promptmill.workers.limits.limit import Dimension, Estimate, Scope, TooLarge
-from promptmill.workers.limits.scripts import PARTS, script_text
-from tests.limits.model import Model
+from promptmill.workers.limits.limit import (
+    Booked,
+    Dimension,
+    Estimate,
+    Example,
+    Scope,
+    Seed,
+    TooLarge,
+)
+from promptmill.workers.limits.scripts import NAMES, script_text
+from promptmill.workers.limits.store import Arguments
+from tests.limits.model import At, Model, State
+from tests.limits.promises import Promises
 
 LEASE_US = 30_000_000
 LATE_US = 250_000
 BULK_US, INTERACTIVE_US = 2_000_000, 10_000_000
-NOON_US = 690 * 86_400_000_000 + 43_200_000_000
+RECOVER_US = 0.002 / 1e6
+DAY_US = 86_400_000_000
+NOON_US = 690 * DAY_US + DAY_US // 2
 _prefixes = itertools.count()
 
-Place = tuple[ProviderKind, Scope]
+RPM, TPM, ITPM, OTPM, RPD, TPD = Dimension
 
-TIGHT: Place = (
-    ProviderKind.OPENAI,
-    Scope("openai", "tight", "a", ((Dimension.RPM, 600), (Dimension.TPM, 10_000)), 40),
+
+@dataclass(frozen=True)
+class Place:
+    """An account with some models."""
+
+    kind: ProviderKind
+    scopes: tuple[Scope, ...]
+
+
+def _place(kind: ProviderKind, *scopes: dict[str, Any], **common: Any) -> Place:
+    common = {"provider": kind.value, "account": "a", "concurrency": 40, "limits": ()} | common
+    return Place(
+        kind, tuple(Scope(**{"model": f"m{i}"} | common | s) for i, s in enumerate(scopes))
+    )
+
+
+OPENAI, ANTHROPIC, GEMINI = ProviderKind.OPENAI, ProviderKind.ANTHROPIC, ProviderKind.GEMINI
+TIGHT = _place(OPENAI, {"limits": ((RPM, 600), (TPM, 10_000))})
+WIDE = _place(ANTHROPIC, {"limits": ((RPM, 1000), (ITPM, 400_000), (OTPM, 80_000))})
+UNTOLD = _place(OPENAI, {})
+FEW = _place(OPENAI, {"limits": ((RPM, 60_000), (RPD, 4))}, concurrency=3, day_starts="Etc/GMT+8")
+FREE = _place(GEMINI, {"limits": ((RPM, 5),)})
+BURST = _place(OPENAI, {"limits": ((RPM, 3000), (TPM, 20_000))}, burst_s=1.0)
+SHARED = _place(
+    OPENAI,
+    {"limits": ((TPM, 30_000),)},
+    {"limits": ((RPM, 300),)},
+    shared=((RPM, 400), (TPM, 40_000), (RPD, 30)),
 )
-WIDE: Place = (
-    ProviderKind.ANTHROPIC,
-    Scope(
-        "anthropic",
-        "wide",
-        "a",
-        ((Dimension.RPM, 1000), (Dimension.ITPM, 400_000), (Dimension.OTPM, 80_000)),
-        40,
-    ),
+ONLY_SHARED = _place(OPENAI, {}, {}, shared=((TPM, 20_000), (TPD, 60_000)))
+POOL = _place(
+    ANTHROPIC,
+    {},
+    {},
+    {"pool": "", "limits": ((RPM, 600),)},
+    pool="family",
+    limits=((RPM, 300), (OTPM, 30_000)),
 )
-UNTOLD: Place = (ProviderKind.OPENAI, Scope("openai", "untold", "a", (), 40))
-FEW: Place = (
-    ProviderKind.OPENAI,
-    Scope("openai", "few", "a", ((Dimension.RPM, 60_000), (Dimension.RPD, 4)), 3),
-)
-FREE: Place = (ProviderKind.GEMINI, Scope("gemini", "free", "a", ((Dimension.RPM, 5),), 40))
+EVERY_PLACE = (TIGHT, WIDE, UNTOLD, FEW, FREE, BURST, SHARED, ONLY_SHARED, POOL)
 
 estimates = st.builds(
     Estimate,
     input_tokens=st.integers(1, 3000) | st.just(20_000),
     max_output_tokens=st.none() | st.integers(1, 3000),
 )
-spans_us = st.integers(0, 400_000) | st.integers(0, 5_000_000) | st.just(2 * LEASE_US)
+examples = st.builds(
+    Example, estimate=estimates, input_tokens=st.integers(0, 4000), output_tokens=st.integers(0, 9)
+)
+amounts = st.fixed_dictionaries({RPD: st.integers(0, 4), TPD: st.integers(0, 50_000)})
+seeds = st.builds(
+    Seed,
+    used_today=amounts,
+    shared_today=amounts,
+    examples=st.lists(examples, max_size=2).map(tuple),
+)
+spans_us = (
+    st.integers(0, 400_000)
+    | st.integers(0, 5_000_000)
+    | st.just(2 * LEASE_US)
+    | st.sampled_from((DAY_US // 3, DAY_US))
+)
+usages = st.none() | st.builds(
+    Usage, input_tokens=st.integers(0, 4000), output_tokens=st.integers(0, 4000)
+)
 
 
 def _same(text: str) -> str:
     return text
+
+
+@dataclass
+class Call:
+    """What the caller of a booking knows."""
+
+    ledger: Ledger
+    request: Request
+    expected: tuple[Charge, ...]
+    booked: Booked
+    sent: bool = False
+
+
+@dataclass
+class Waiter:
+    """Who was refused, and will ask again."""
+
+    ledger: Ledger
+    request: Request
 
 
 class LimiterMachine(RuleBasedStateMachine):
@@ -74,291 +144,477 @@ class LimiterMachine(RuleBasedStateMachine):
     scripts: dict[str, Script]
     """Empty at first: one for each class of machine."""
     mutate: Callable[[str], str] = staticmethod(_same)
-    places: tuple[Place, ...] = (TIGHT, WIDE, UNTOLD, FEW, FREE)
+    places: tuple[Place, ...] = EVERY_PLACE
 
     def __init__(self) -> None:
         super().__init__()
         if not self.scripts:
-            for name in PARTS:
+            for name in NAMES:
                 text = self.mutate(script_text(name))
                 self.scripts[name] = self.client.register_script(text)
+        self.clock = NOON_US
         self.now = NOON_US
         self.ids = itertools.count(1)
-        self.lives = 0
+        self.epochs = itertools.count(1)
+        self.calls: dict[str, Call] = {}
+        self.waiting: list[Waiter] = []
+        self.seed = Seed()
 
     @initialize(data=st.data())
-    def choose_scope(self, data: st.DataObject) -> None:
-        self.kind, self.scope = data.draw(st.sampled_from(self.places))
-        self.ledger = Ledger(self.scope, self.kind, prefix=f"machine{next(_prefixes)}:")
-        self._begin_life()
-
-    def _begin_life(self) -> None:
-        self.lives += 1
-        self.model = Model(self.scope, self.kind, LEASE_US)
-        self.waiting: list[tuple[Request, Estimate]] = []
-        self.confirmed: set[str] = set()
-        self.open: dict[str, tuple[Request, Estimate, Granted]] = {}
-        self.sent: list[tuple[int, dict[Dimension, float]]] = []
-        self.refunded: dict[Dimension, float] = dict.fromkeys(self.ledger.dimensions, 0.0)
-        self.quickest: dict[Dimension, tuple[float, float]] = {}
-        self.ever_paused_until = 0
+    def choose_place(self, data: st.DataObject) -> None:
+        self.place = data.draw(st.sampled_from(self.places))
+        prefix = f"machine{next(_prefixes)}:"
+        self.ledgers = [Ledger(each, self.place.kind, prefix=prefix) for each in self.place.scopes]
+        self.account_key = self.ledgers[0].keys[1]
+        offset_us = 8 * 3_600_000_000 if self.place is FEW else 0
+        self.model = Model(offset_us, LEASE_US)
+        self.promises = Promises()
+        self._look()
 
     @rule(span=spans_us)
     def time_passes(self, span: int) -> None:
-        self.now += span
+        self.clock += span
 
-    @rule(asked=st.lists(estimates, min_size=1, max_size=4), urgent=st.booleans())
-    def newcomers_ask(self, asked: list[Estimate], urgent: bool) -> None:
+    @rule(back_us=st.integers(0, 5_000_000) | st.integers(0, 4 * 3_600_000_000))
+    def the_clock_goes_back(self, back_us: int) -> None:
+        self.clock -= back_us
+        if self.model.account is None:  # an empty store has no memory of a time either
+            self.promises.set_back(back_us)
+
+    @rule(ahead_us=st.integers(0, 4 * 3_600_000_000), then_back=st.booleans(), data=st.data())
+    def the_clock_jumps_ahead(self, ahead_us: int, then_back: bool, data: st.DataObject) -> None:
+        self.clock += ahead_us
+        if then_back:
+            self.newcomers_ask(data, [Estimate(1, 1)], False)
+            self.the_clock_goes_back(ahead_us)
+
+    @rule(data=st.data(), asked=st.lists(estimates, min_size=1, max_size=4), urgent=st.booleans())
+    def newcomers_ask(self, data: st.DataObject, asked: list[Estimate], urgent: bool) -> None:
         horizon = INTERACTIVE_US if urgent else BULK_US
-        fresh = [
-            (Request(f"b{next(self.ids)}", self.ledger.charge(estimate), horizon), estimate)
-            for estimate in asked
-        ]
-        self._ask(fresh)
+        ledger = data.draw(st.sampled_from(self.ledgers))
+        ids = [f"{ledger.id_prefix}{next(self.ids)}" for _ in asked]
+        self._ask(ledger, [Request(i, each, horizon) for i, each in zip(ids, asked, strict=True)])
 
     @precondition(lambda self: self.waiting)
     @rule(count=st.integers(1, 5))
     def waiters_ask_again(self, count: int) -> None:
-        again, self.waiting = self.waiting[:count], self.waiting[count:]
-        self._ask(again)
+        ledger = self.waiting[0].ledger
+        again = [each for each in self.waiting if each.ledger is ledger][:count]
+        self.waiting = [each for each in self.waiting if each not in again]
+        self._ask(ledger, [each.request for each in again])
 
-    @precondition(lambda self: self.open)
+    @precondition(lambda self: self.calls)
     @rule(data=st.data())
     def a_booking_is_asked_for_twice(self, data: st.DataObject) -> None:
-        booking_id = data.draw(st.sampled_from(sorted(self.open)))
-        request, _, granted = self.open[booking_id]
-        if booking_id not in self.model.records:
+        call = self.calls[data.draw(st.sampled_from(sorted(self.calls)))]
+        if call.sent or call.booked.booking_id not in self.model.leases:
             return
-        _, _, *booked = self._stored()
-        answer = self._call_book([request])[0]
-        self.model.book([request], self.now)
-        assert answer == granted, "a repeated call is booked once, and answered alike"
-        assert self._stored()[2:] == tuple(booked)
+        before = self._charged(call.ledger), self.leases
+        answers = self._book(call.ledger, [call.request], [call.expected])
+        again = answers[0] if answers else None
+        if not isinstance(again, Granted):
+            return
+        void = again.plan == -1
+        assert void or again.start_us == call.booked.start_us, "a repeated call is booked once"
+        assert (again.plan, again.serial) in {(call.booked.plan, 0), (-1, 0)}
+        assert self._charged(call.ledger) == before[0], "a repeated call is charged once"
+        assert self.leases == before[1] or len(self.leases) < len(before[1])
+        call.booked = self._record(call.ledger, call.request, again)
 
-    @precondition(lambda self: self.open)
-    @rule(data=st.data(), late_us=st.just(0) | st.integers(0, 2 * LATE_US))
-    def a_booking_is_confirmed(self, data: st.DataObject, late_us: int) -> None:
-        self._confirm(data.draw(st.sampled_from(sorted(self.open))), late_us)
-
-    def _confirm(self, booking_id: str, late_us: int) -> None:
-        _, _, granted = self.open[booking_id]
-        self.now = max(self.now, granted.start_us + late_us)
-        arguments = self.ledger.confirm(
-            booking_id, now=str(self.now), epoch=self._epoch, lease_us=LEASE_US, late_us=LATE_US
-        )
-        go = self._run("confirm", arguments)
-        assert go == self.model.confirm(booking_id, self.now)
-        if go:
-            assert self.model.paused(self.now)[0] == 0, "nothing goes out in a pause"
-            assert self.now - granted.start_us <= LATE_US
-            self.confirmed.add(booking_id)
-        else:
-            self._forget(booking_id)
-
-    @precondition(lambda self: self.confirmed)
+    @precondition(lambda self: self.calls)
     @rule(
         data=st.data(),
-        tokens=st.none() | st.tuples(st.integers(0, 4000), st.integers(0, 4000)),
+        late_us=st.just(0) | st.integers(0, 2 * LATE_US),
+        count=st.integers(1, 3),
     )
-    def a_booking_is_settled(self, data: st.DataObject, tokens: tuple[int, int] | None) -> None:
-        self._settle(data.draw(st.sampled_from(sorted(self.confirmed))), tokens)
+    def bookings_are_confirmed(self, data: st.DataObject, late_us: int, count: int) -> None:
+        ledger = self.calls[data.draw(st.sampled_from(sorted(self.calls)))].ledger
+        some = [each for each in self.calls.values() if each.ledger is ledger and not each.sent]
+        self._confirm(ledger, some[:count], late_us)
 
-    @precondition(lambda self: self.open.keys() - self.confirmed)
-    @rule(tokens=st.integers(0, 400), estimate=estimates)
-    def a_short_call_makes_room(self, tokens: int, estimate: Estimate) -> None:
-        unsent = self.open.keys() - self.confirmed
-        booking_id = min(unsent, key=lambda each: self.open[each][2].start_us)
-        self._confirm(booking_id, 0)
-        if booking_id in self.confirmed:
-            self._settle(booking_id, (tokens, tokens))
-            self.newcomers_ask([estimate], True)
+    @precondition(lambda self: any(each.sent for each in self.calls.values()))
+    @rule(data=st.data(), usages=st.lists(usages, min_size=1, max_size=3))
+    def calls_are_settled(self, data: st.DataObject, usages: list[Usage | None]) -> None:
+        sent = sorted(name for name, each in self.calls.items() if each.sent)
+        ledger = self.calls[data.draw(st.sampled_from(sent))].ledger
+        some = [self.calls[each] for each in sent if self.calls[each].ledger is ledger]
+        self._settle(ledger, list(zip(some, usages, strict=False)))
 
-    def _settle(self, booking_id: str, tokens: tuple[int, int] | None) -> None:
-        self.confirmed.remove(booking_id)
-        _, estimate, granted = self.open.pop(booking_id)
-        usage = None if tokens is None else Usage(*tokens)
-        arguments = self.ledger.settle(booking_id, estimate, usage, now=str(self.now))
-        done = self._run("settle", arguments)
-        assert done == self._settle_model(booking_id, estimate, usage)
-        if usage is not None:
-            for dimension, booked in zip(self.ledger.dimensions, granted.costs, strict=True):
-                true = charges.settled(self.kind, dimension, estimate, usage)
-                self.refunded[dimension] += max(0.0, booked - true)
-        before = self._stored()
-        assert self._run("settle", arguments) == 0, "settled twice"
-        assert self._stored() == before
+    @precondition(lambda self: any(not each.sent for each in self.calls.values()))
+    @rule(data=st.data(), tokens=st.integers(0, 400), estimate=estimates)
+    def a_short_call_makes_room(self, data: st.DataObject, tokens: int, estimate: Estimate) -> None:
+        unsent = [each for each in self.calls.values() if not each.sent]
+        call = min(unsent, key=lambda each: each.booked.start_us)
+        self._confirm(call.ledger, [call], 0)
+        if call.sent:
+            self._settle(call.ledger, [(call, Usage(tokens, tokens))])
+            self.newcomers_ask(data, [estimate], True)
 
-    @precondition(lambda self: self.open.keys() - self.confirmed)
-    @rule(data=st.data())
-    def a_booking_is_given_back(self, data: st.DataObject) -> None:
-        booking_id = data.draw(st.sampled_from(sorted(self.open.keys() - self.confirmed)))
-        done = self._run("cancel", self.ledger.cancel(booking_id, now=str(self.now)))
-        assert done == self.model.cancel(booking_id, self.now)
-        self._forget(booking_id)
+    @precondition(lambda self: any(not each.sent for each in self.calls.values()))
+    @rule(data=st.data(), count=st.integers(1, 3), forgotten=st.booleans())
+    def bookings_are_given_back(self, data: st.DataObject, count: int, forgotten: bool) -> None:
+        unsent = sorted(name for name, each in self.calls.items() if not each.sent)
+        ledger = self.calls[data.draw(st.sampled_from(unsent))].ledger
+        some = [self.calls[each] for each in unsent if self.calls[each].ledger is ledger][:count]
+        booked = [each.booked for each in some]
+        if forgotten:
+            self._run("cancel", ledger, ledger.forget(booked[0].booking_id))
+            self.model.leases.pop(booked[0].booking_id, None)
+            self._close(some[0])
+        else:
+            done = ledger.read_flags(self._run("cancel", ledger, ledger.cancel(booked)))
+            expected = [self.model.cancel(ledger.scope, each, self.clock) for each in booked]
+            assert list(done) == expected
+            for call, was_open in zip(some, done, strict=True):
+                self._close(call, refund=was_open)
+        self._compare()
 
-    @precondition(lambda self: True in self.model.seen)
     @rule(
+        data=st.data(),
         pause_us=st.integers(0, 3_000_000) | st.integers(0, 60_000_000),
         cut=st.booleans(),
         whole=st.booleans(),
     )
-    def the_provider_refuses(self, pause_us: int, cut: bool, whole: bool) -> None:
-        arguments = self.ledger.penalise(
-            now=str(self.now), pause_us=pause_us, cut=cut, whole_account=whole, reason="no"
+    def the_provider_refuses(
+        self, data: st.DataObject, pause_us: int, cut: bool, whole: bool
+    ) -> None:
+        ledger = data.draw(st.sampled_from(self.ledgers))
+        self._penalise(ledger, pause_us, cut=cut, whole=whole)
+
+    @precondition(lambda self: any(each.sent for each in self.calls.values()))
+    @rule(
+        data=st.data(),
+        pause_us=st.just(0) | st.integers(0, 3_000_000),
+        whole=st.booleans(),
+        again=estimates,
+    )
+    def calls_that_were_sent_are_refused(
+        self, data: st.DataObject, pause_us: int, whole: bool, again: Estimate
+    ) -> None:
+        """And one that is booked behind the pause is refused as well."""
+        sent = sorted(name for name, each in self.calls.items() if each.sent)
+        call = self.calls[data.draw(st.sampled_from(sent))]
+        ledger = call.ledger
+        for _ in range(2):
+            self._settle(ledger, [(call, None)])
+            self._penalise(ledger, pause_us, cut=True, whole=whole, refused=call.booked)
+            known = set(self.calls)
+            new_id = f"{ledger.id_prefix}{next(self.ids)}"
+            self._ask(ledger, [Request(new_id, again, BULK_US)])
+            new = [each for name, each in self.calls.items() if name not in known]
+            self._confirm(ledger, new, 0)
+            if not new or not new[0].sent:
+                break
+            call = new[0]
+
+    def _penalise(
+        self,
+        ledger: Ledger,
+        pause_us: int,
+        *,
+        cut: bool,
+        whole: bool,
+        refused: Booked | None = None,
+    ) -> None:
+        refusal: dict[str, Any] = {"pause_us": pause_us, "cut": cut, "recover_us": RECOVER_US}
+        refusal |= {"reason": "no", "refused": refused}
+        arguments = ledger.penalise(whole_account=whole, lease_us=LEASE_US, **refusal)
+        before = self._plans()
+        plan = ledger.read_number(self._run("penalise", ledger, arguments))
+        expected = self.model.penalise(
+            ledger.scope, self.now, whole=whole, prefix=ledger.id_prefix, **refusal
         )
-        before = self.model.plan
-        plan = self._run("penalise", arguments)
-        self.model.penalise(self.now, pause_us=pause_us, cut=cut, whole=whole, reason="no")
-        assert plan == self.model.plan
-        if plan > before:
-            unsent = [self.open[each][2] for each in self.open.keys() - self.confirmed]
-            self.sent = [sent for sent in self.sent if sent not in map(self._priced, unsent)]
+        assert plan == expected
+        if self._plans() != before:
+            for call in self.calls.values():
+                if not call.sent and (whole or call.ledger.keys[0] == ledger.keys[0]):
+                    self.promises.void(call.booked)
+        self._compare()
 
-    @precondition(lambda self: True in self.model.seen)
-    @rule(estimate=estimates, again_us=st.integers(0, 5_000_000))
-    def calls_in_flight_fail_together(self, estimate: Estimate, again_us: int) -> None:
-        self.the_provider_refuses(100_000, True, False)
-        known = set(self.open)
-        self.newcomers_ask([estimate], True)
-        self.the_provider_refuses(again_us, True, False)
-        for booking_id in sorted(self.open.keys() - known):
-            self._confirm(booking_id, 0)
+    @rule(data=st.data())
+    def somebody_resumes(self, data: st.DataObject) -> None:
+        ledger = data.draw(st.sampled_from(self.ledgers))
+        ended = ledger.read_number(self._run("resume", ledger, ledger.resume()))
+        self.promises.resumed(ledger.keys[0])
+        assert ended == self.model.resume(ledger.scope, self.now)
+        self._compare()
 
-    @rule()
-    def somebody_resumes(self) -> None:
-        arguments = (str(self.now), b"", b"")
-        ended = sum(self.scripts["resume"]([key], arguments) for key in self.ledger.keys[:2])
-        assert ended == self.model.resume(self.now)
+    @rule(data=st.data(), share=st.sampled_from((0.5, 0.8, 1.5)))
+    def headers_tell_limits(self, data: st.DataObject, share: float) -> None:
+        ledger = data.draw(st.sampled_from(self.ledgers))
+        configured = dict(ledger.scope.limits)
+        told = {each: float(round(share * configured.get(each, 3000))) for each in (RPM, TPM, OTPM)}
+        changed = ledger.read_number(
+            self._run("observe", ledger, ledger.observe({each.value: told[each] for each in told}))
+        )
+        if self.place.kind is not ANTHROPIC:
+            del told[OTPM]
+        assert changed == self.model.observe(ledger.scope, told)
+        self._compare()
 
-    @rule(share=st.sampled_from((0.5, 0.8, 1.5)))
-    def headers_tell_a_limit(self, share: float) -> None:
-        configured = dict(self.scope.limits)
-        told = {
-            dimension.value: float(round(share * configured.get(dimension, 3000)))
-            for dimension in self.ledger.dimensions[:2]
-        }
-        self._run("observe", self.ledger.observe(told, now=str(self.now)))
-        self.model.observe(told, self.now)
+    @rule(share=st.sampled_from((0.5, 2.0)), shared=st.booleans())
+    def a_limit_is_configured(self, share: float, shared: bool) -> None:
+        """All models of the account get it, as all workers read the same settings."""
+        for ledger, first in zip(self.ledgers, self.place.scopes, strict=True):
+            values = {each.name: getattr(first, each.name) for each in fields(Scope)}
+            for name in ("limits", "shared") if shared else ("limits",):
+                values[name] = tuple((each, limit * share) for each, limit in values[name])
+            ledger.configure(Scope(**values))
 
-    @precondition(lambda self: self.lives < 3)
-    @rule()
-    def the_store_is_emptied(self) -> None:
-        lost = list(self.open)
-        epoch = self._epoch
-        self.client.delete(*self.ledger.keys)
-        self._begin_life()
-        for booking_id in lost:
-            arguments = self.ledger.confirm(
-                booking_id, now=str(self.now), epoch=epoch, lease_us=LEASE_US, late_us=LATE_US
-            )
-            assert self._run("confirm", arguments) == 0, "what was booked before is void"
+    @precondition(lambda self: self.calls)
+    @rule(seed=seeds)
+    def the_store_is_emptied(self, seed: Seed) -> None:
+        self.client.delete(*(key for ledger in self.ledgers for key in ledger.keys))
+        self._look()
+        self.seed = seed
+        ahead_us = max(self.now - self.clock, int(self.model.skew))
+        self.model = Model(self.model.offset_us, LEASE_US)
+        self.now = self.clock
+        self.promises.new_life()
+        self.promises.set_back(ahead_us)
+        for call in self.calls.values():
+            if not call.sent:
+                self.promises.void(call.booked)
+        for ledger in self.ledgers:
+            some = [each for each in self.calls.values() if each.ledger is ledger]
+            self._confirm(ledger, some, 0, on_time=False)
+        self.calls.clear()
 
-    @precondition(lambda self: self.open)
-    @rule()
-    def a_worker_beats(self) -> None:
-        alive = [each for each in self.open if each in self.model.records]
-        for booking_id in alive:
-            self.model.records[booking_id].expires = self.now + LEASE_US
-        self._run("renew", self.ledger.renew(alive, now=str(self.now), lease_us=LEASE_US))
-        self.model.bury(self.now)
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data())
+    def a_worker_beats(self, data: st.DataObject) -> None:
+        ledger = data.draw(st.sampled_from(self.ledgers))
+        alive = [name for name, each in self.calls.items() if each.sent]
+        raw = self._run("renew", ledger, ledger.renew(alive, lease_us=LEASE_US))
+        assert ledger.read_number(raw) == self.model.renew(alive, self.now)
+        self._compare()
 
-    @rule(back_us=st.integers(0, 4_000_000_000))
-    def the_clock_goes_back(self, back_us: int) -> None:
-        self.now -= back_us
-        self.sent.clear()  # windows over a clock that jumps mean nothing
-        self.quickest.clear()
-
-    def _ask(self, asked: list[tuple[Request, Estimate]]) -> None:
-        requests = [request for request, _ in asked]
-        answers = self._call_book(requests)
-        assert answers == self.model.book(requests, self.now)
-        for (request, estimate), answer in zip(asked, answers, strict=True):
+    def _ask(self, ledger: Ledger, requests: list[Request]) -> None:
+        expected = ledger.expect(requests)
+        answers = self._book(ledger, requests, expected)
+        if answers is None:
+            self._tell_what_is_known(ledger)
+            answers = self._book(ledger, requests, expected)
+            assert answers is not None, "what was told is known"
+        for request, charges, answer in zip(requests, expected, answers, strict=True):
             note(f"{request.booking_id} at {self.now}: {answer}")
             match answer:
                 case Granted():
-                    self._granted(request, estimate, answer)
+                    self._granted(
+                        Call(ledger, request, charges, self._record(ledger, request, answer))
+                    )
                 case Refused():
-                    self._refused(request, answer)
-                    self.waiting.append((request.with_turn(answer.turn), estimate))
+                    self._refused(ledger, request, answer)
+                    self.waiting.append(Waiter(ledger, request.with_turn(answer.turn)))
                 case TooLarge():
                     assert answer.cost > answer.limit
 
-    def _granted(self, request: Request, estimate: Estimate, granted: Granted) -> None:
-        assert granted.start_us >= self.now
-        assert len(self.model.records) <= self.scope.concurrency
-        left, _ = self.model.paused(self.now)
-        assert granted.start_us >= self.now + left, "nothing is booked into a pause"
-        for start, _ in self.sent:
-            assert granted.start_us >= start, "who books later starts later"
-        self.open[request.booking_id] = (request, estimate, granted)
-        self.sent.append(self._priced(granted))
-        for bucket, limit in self.model.bounded():
-            if not bucket.daily:
-                self._check_windows(bucket.dimension, limit)
-
-    def _check_windows(self, dimension: Dimension, limit: float) -> None:
-        """In any window W: admitted <= rate x W + depth + one oversize request + given back.
-
-        A token bucket knows no past: what an earlier call did not use is spent after it.
-        """
-        rate, depth = self.quickest.get(dimension, (0.0, 0.0))
-        rate = max(rate, limit * 0.995 / 60e6)
-        depth = max(depth, limit / 240, 1.0)
-        self.quickest[dimension] = rate, depth
-        admitted, largest, end = 0.0, 0.0, self.sent[-1][0]
-        for start, costs in reversed(self.sent):
-            admitted += costs[dimension]
-            largest = max(largest, costs[dimension])
-            allowed = rate * (end - start) + depth + largest + self.refunded[dimension]
-            assert admitted <= allowed + 1e-3
-
-    def _refused(self, request: Request, refused: Refused) -> None:
-        if refused.why == "turn":
-            assert 0 < refused.wait_us <= request.horizon_us * HINT_SHARE + 1
-        if refused.why == "cap":
-            assert len(self.model.records) == self.scope.concurrency
-
-    def _forget(self, booking_id: str) -> None:
-        """It will not be sent: its permits are free again."""
-        self.confirmed.discard(booking_id)
-        priced = self._priced(self.open.pop(booking_id)[2])
-        for dimension, cost in priced[1].items():
-            self.refunded[dimension] += cost
-        if priced in self.sent:
-            self.sent.remove(priced)
-
-    def _priced(self, granted: Granted) -> tuple[int, dict[Dimension, float]]:
-        return granted.start_us, dict(zip(self.ledger.dimensions, granted.costs, strict=True))
-
-    def _settle_model(self, booking_id: str, estimate: Estimate, usage: Usage | None) -> bool:
-        names = self.ledger.dimensions
-        charged = self.ledger.charge(estimate)
-        expected = {name: each.cost for name, each in zip(names, charged, strict=True)}
-        actual = None
-        if usage is not None:
-            actual = {name: charges.settled(self.kind, name, estimate, usage) for name in names}
-        return self.model.settle(booking_id, expected, actual, self.now)
-
-    def _call_book(self, requests: list[Request]) -> list[Answer]:
-        arguments = self.ledger.book(
-            requests, now=str(self.now), epoch=f"life{self.lives}", lease_us=LEASE_US
+    def _tell_what_is_known(self, ledger: Ledger) -> None:
+        epoch = next(self.epochs)
+        self._run("seed", ledger, ledger.seed(self.seed, epoch=epoch))
+        given = Ledger(ledger.scope, self.place.kind, prefix="")
+        for each in self.seed.examples:
+            given.learned = given.learned.with_example(each)
+        self.model.seed(
+            ledger.scope,
+            dict(self.seed.used_today),
+            dict(self.seed.shared_today),
+            learned=given.learned.sums if self.seed.examples else (),
+            epoch=epoch,
+            clock=self.clock,
         )
-        reply = self.ledger.read_book(self._run("book", arguments))
-        assert reply.epoch == self._epoch
-        return list(reply.answers)
+        self._compare()
 
-    def _run(self, name: str, arguments: Arguments) -> Any:
-        return self.scripts[name](self.ledger.keys, arguments)
+    def _granted(self, call: Call) -> None:
+        booked = call.booked
+        left, _ = self.model.paused(call.ledger.scope, self.now)
+        assert booked.start_us >= self.now + left, "nothing is booked into a pause"
+        assert len(self.model.leases) <= call.ledger.scope.concurrency
+        self.calls[booked.booking_id] = call
+        self.promises.booked(
+            booked,
+            own=self.model.scopes[call.ledger.scope.shared_by],
+            account=self.model.account,
+            names=call.ledger.keys[:2],
+            day=self.model.day_of(self.clock),
+        )
 
-    def _stored(self) -> tuple[Any, ...]:
-        scope, account, leases, bookings = self.ledger.keys
-        return (
-            self.client.get(scope),
-            self.client.get(account),
-            self.client.zrange(leases, 0, -1, withscores=True),
-            self.client.hgetall(bookings),
+    def _refused(self, ledger: Ledger, request: Request, refused: Refused) -> None:
+        match refused.why:
+            case "turn":
+                assert 0 < refused.wait_us <= request.horizon_us * HINT_SHARE + 1
+            case "cap":
+                assert len(self.model.leases) >= ledger.scope.concurrency
+            case "day":
+                assert 0 < refused.wait_us <= DAY_US
+
+    def _confirm(
+        self, ledger: Ledger, some: Sequence[Call], late_us: int, *, on_time: bool = True
+    ) -> None:
+        if not some:
+            return
+        if on_time:
+            self._until(max(each.booked.start_us for each in some) + late_us)
+        booked = [each.booked for each in some]
+        arguments = ledger.confirm(booked, lease_us=LEASE_US, late_us=LATE_US)
+        answers = ledger.read_flags(self._run("confirm", ledger, arguments))
+        left = self.model.paused(ledger.scope, self.now)[0] if self.model.scopes else 0
+        expected = [self.model.confirm(ledger.scope, each, self.at) for each in booked]
+        assert list(answers) == expected
+        for call, go in zip(some, answers, strict=True):
+            call.sent = go
+            if go:
+                assert left == 0, "nothing goes out in a pause"
+                assert self.now - call.booked.start_us <= LATE_US
+            else:
+                self._close(call)
+        self._compare()
+
+    def _settle(self, ledger: Ledger, some: Sequence[tuple[Call, Usage | None]]) -> None:
+        arguments = ledger.settle([(call.booked, usage) for call, usage in some])
+        done = ledger.read_settle(self._run("settle", ledger, arguments))
+        expected = [self._settle_model(call, usage) for call, usage in some]
+        assert list(done) == expected
+        for call, usage in some:
+            actuals = (
+                None if usage is None else ledger.charges.settled(call.request.estimate, usage)
+            )
+            self.promises.settled(call.booked, actuals)
+            del self.calls[call.booked.booking_id]
+        self._compare()
+        assert not any(ledger.read_settle(self._run("settle", ledger, arguments))), "settled twice"
+        self._compare()
+
+    def _settle_model(self, call: Call, usage: Usage | None) -> bool:
+        ledger, estimate = call.ledger, call.request.estimate
+        actuals, lesson = None, (0, 0)
+        if usage is not None:
+            actuals = ledger.charges.settled(estimate, usage)
+            lesson = (ledger.charges.input_of(usage), usage.output_tokens)
+        return self.model.settle(ledger.scope, call.booked, actuals, lesson, self.at)
+
+    def _close(self, call: Call, *, refund: bool = True) -> None:
+        """It will not be sent: its permits are free again."""
+        self.calls.pop(call.booked.booking_id, None)
+        self.promises.given_back(call.booked, refund=refund)
+
+    def _book(
+        self, ledger: Ledger, requests: list[Request], expected: Sequence[tuple[Charge, ...]]
+    ) -> list[Answer] | None:
+        raw = self._run("book", ledger, ledger.book(requests, expected, lease_us=LEASE_US))
+        reply = ledger.read_book(expected, raw)
+        asked = list(zip(requests, expected, strict=True))
+        due = self.model.book(ledger.scope, asked, self.at)
+        if reply is None:
+            assert due is None
+            return None
+        assert reply.now_us == self.now, "the account's clock does not go back"
+        assert list(reply.answers) == due, (reply.answers, due)
+        self._compare()
+        return due
+
+    @staticmethod
+    def _record(ledger: Ledger, request: Request, granted: Granted) -> Booked:
+        return Booked(
+            request.booking_id,
+            ledger.scope,
+            request.estimate,
+            granted.costs,
+            0.0,
+            granted.start_us,
+            granted.plan,
+            granted.serial,
+            granted.before_us,
+            granted.epoch,
         )
 
     @property
-    def _epoch(self) -> str:
-        return f"life{self.lives}"
+    def at(self) -> At:
+        return At(self.now, self.clock)
+
+    def _until(self, instant: int) -> None:
+        """Let the time pass until *instant* on the account's clock."""
+        self.clock = max(self.clock, instant - int(self.model.skew))
+
+    def _run(self, name: str, ledger: Ledger, arguments: Arguments) -> Any:
+        """Run a script, at a time that the account's clock, which never goes back, agrees to."""
+        own, account = (self.stored.get(each) for each in ledger.keys[:2])
+        now = self.clock
+        if account is not None:
+            seen = int(max(each.get("seen") for each in (own or account, account)))
+            self.model.skew = max(self.model.skew, seen - self.clock)
+            now = self.clock + int(self.model.skew)
+        self.now = now
+        reply = self.scripts[name](ledger.keys, (str(self.clock), *arguments))
+        self._look()
+        return reply
+
+    def _look(self) -> None:
+        """See what lies in the store, all at once."""
+        keys = sorted({key for ledger in self.ledgers for key in ledger.keys[:2]})
+        looks = self.client.pipeline(transaction=False)
+        looks.mget(keys)
+        looks.mget([ledger.keys[3] for ledger in self.ledgers])
+        looks.zrange(self.ledgers[0].keys[2], 0, -1, withscores=True)
+        states, learned, leases = looks.execute()
+        found = zip(keys, states, strict=True)
+        self.stored = {key: unpack_state(raw) for key, raw in found if raw is not None}
+        self.learned = [unpack_learned(each) for each in learned]
+        self.leases = {name.decode(): score for name, score in leases}
+
+    def _plans(self) -> tuple[float, ...]:
+        return tuple(each.get("plan") for each in self.stored.values())
+
+    def _charged(self, ledger: Ledger) -> object:
+        """All that a booking charges."""
+        states = [self.stored[each] for each in ledger.keys[:2]]
+        used = [list(each.by_dimension("at").values())[4:] for each in states]
+        return used, [(each.get("last"), each.get("serial")) for each in states]
+
+    def _compare(self) -> None:
+        """What lies in the store is what the model has."""
+        assert self.leases == self.model.leases
+        for ledger, sums in zip(self.ledgers, self.learned, strict=True):
+            self._compare_state(self.model.scopes.get(ledger.scope.shared_by), ledger.keys[0])
+            _all_close("learned", sums, self.model.learned.get(ledger.scope.model, (0.0,) * 6))
+        self._compare_state(self.model.account, self.account_key)
+        if self.model.account is not None:
+            account = self.stored[self.account_key]
+            assert account.get("skew") == self.model.skew
+            assert account.get("capped") == self.model.capped
+            assert account.get("limited") == self.model.account.is_limited
+
+    def _compare_state(self, model: State | None, key: str) -> None:
+        stored = self.stored.get(key)
+        if model is None or stored is None:
+            assert (model is None) == (stored is None)
+            return
+        for name in _FIELDS:
+            _all_close(name, [stored.get(name)], [getattr(model, name)])
+        assert stored.why == model.why
+        found = {
+            name: list(stored.by_dimension(name).values())
+            for name in ("limit", "told", "at", "rate", "depth", "big")
+        }
+        for name, values in found.items():
+            _all_close(name, values, _values(model, name))
+
+
+_FIELDS = (
+    *("last", "serial", "queued", "served", "plan", "punished", "pause", "streak", "hold"),
+    *("cut", "cut_at"),
+    *("recover", "accepted", "accepted_at", "accepted_since", "probe", "ceiling", "paced", "epoch"),
+)
+_OF_BUCKET = {"at": "full_at", "big": "biggest"}
+_OF_COUNT = {"at": "used", "rate": "day"}
+
+
+def _values(model: State, name: str) -> list[float]:
+    minutes = [getattr(each, _OF_BUCKET.get(name, name)) for each in model.buckets]
+    days = [getattr(each, _OF_COUNT.get(name, name), 0.0) for each in model.counts]
+    return minutes + days
+
+
+def _all_close(name: str, values: Sequence[float], due: Sequence[float]) -> None:
+    close = [isclose(a, b, rel_tol=1e-13, abs_tol=1e-6) for a, b in zip(values, due, strict=True)]
+    assert all(close), (name, values, due)

@@ -1,423 +1,575 @@
-"""The limiter's rules once more, in plain Python, for one scope: what the scripts must do.
+"""The limiter's rules once more, in plain Python: what the scripts must do with one account.
 
-All times are microseconds, as in the scripts. Nothing here is shared with them.
+All times are microseconds, as in the scripts; `now` is on the account's clock, `clock` is the
+server's. Nothing here is shared with them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil, exp, floor
+from math import ceil, exp, floor, inf
+from typing import NamedTuple
 
-from promptmill.schema.settings import ProviderKind
-from promptmill.workers.limits.charges import day_offset_s, dimensions, is_learned
+from promptmill.workers.limits.charges import Charge
 from promptmill.workers.limits.ledger import Answer, Granted, Refused, Request
-from promptmill.workers.limits.limit import Dimension, Scope, TooLarge
+from promptmill.workers.limits.limit import Booked, Dimension, Estimate, Scope, TooLarge
 
-NEVER = float("-inf")
+MINUTE_US, DAY_US, HOUR_US = 60_000_000, 86_400_000_000, 3_600_000_000
+ACCEPT_US, KNOWN_AFTER_US = 15e6, 1_000_000
+PROBE_START = 600.0
+DOUBLING, REGAIN, CAREFUL, ONWARDS = 0.7, 0.1, 0.005, 0.03
+LEAST, BLIND, GENTLE = 0.05, 0.5, 0.95
+MEMORY, PRIOR = 0.98, 3
+HINT_SHARE = 0.4
+BURST_SHARE = 0.8
+PROBE_HORIZON_US = 250_000
+TRIED_US, TRIED_MOST_US = 1e6, 30e6
 
 
 @dataclass
 class Bucket:
-    """One dimension."""
+    """A limit by the minute."""
 
     dimension: Dimension
-    configured: float | None
-    offset_us: int
-    told: float | None = None
+    limit: float = 0.0
+    told: float = 0.0
     full_at: float = 0.0
     rate: float = 0.0
-    """At which it drains until then, a microsecond."""
+    """Permits a microsecond."""
+    depth: float = 0.0
     biggest: float = 0.0
-    true_sum: float = 0.0
-    estimated_sum: float = 0.0
-    day: int = -1
-    used: float = 0.0
 
     @property
-    def daily(self) -> bool:
-        return self.dimension.window_s == 86_400
+    def fill_us(self) -> float:
+        """How long it takes to fill an empty one."""
+        return self.depth / self.rate
 
     @property
-    def window_us(self) -> int:
-        return self.dimension.window_s * 1_000_000
+    def empty_at(self) -> float:
+        """When it holds nothing: the earliest start of a call that costs nothing."""
+        return self.full_at - self.fill_us
 
-    @property
-    def known(self) -> float | None:
-        limits = [limit for limit in (self.configured, self.told) if limit is not None]
-        return min(limits, default=None)
-
-    @property
-    def ratio(self) -> float:
-        if not is_learned(self.dimension) or self.estimated_sum <= 0:
-            return 1.0
-        return min(4.0, max(0.02, self.true_sum / self.estimated_sum))
-
-    def depth(self, limit: float) -> float:
-        quarter = limit * 250_000 / self.window_us
-        return max(1.0, quarter) if self.dimension is Dimension.RPM else quarter
-
-    def full_rate(self, limit: float) -> float:
-        depth = self.depth(limit)
-        spare = depth - 1 if self.dimension is Dimension.RPM else max(depth, self.biggest)
-        return max(limit * 0.995 - spare, limit / 2) / self.window_us
-
-    def keep_pace(self, limit: float, multiplier: float, since: float) -> None:
-        """Drain at the rate of now: debt is tokens, not time."""
-        rate = self.full_rate(limit) * multiplier
-        if self.rate and self.full_at > since:
-            self.full_at = since + (self.full_at - since) * self.rate / rate
+    def pace(self, *, share: float, burst_us: float, drains_from: float) -> None:
+        whole = self.dimension is Dimension.RPM
+        self.depth = self.limit * (burst_us * BURST_SHARE or 250_000) / MINUTE_US
+        if whole:
+            self.depth = max(1.0, self.depth)
+        spare = 0.0 if burst_us else self.depth - 1 if whole else max(self.depth, self.biggest)
+        rate = max(self.limit * 0.995 - spare, self.limit / 2) / MINUTE_US * share
+        if self.rate and self.full_at > drains_from:
+            self.full_at = drains_from + (self.full_at - drains_from) * self.rate / rate
         self.rate = rate
-
-    def day_of(self, at: float) -> int:
-        return floor((at - self.offset_us) / self.window_us)
-
-    def used_on(self, day: int) -> float:
-        return self.used if day <= self.day else 0.0
 
 
 @dataclass
-class Record:
-    """What is booked or in flight."""
+class Count:
+    """A limit by the day."""
 
-    start: int
-    plan: int
-    before: float
-    costs: dict[Dimension, float]
-    expires: float
+    dimension: Dimension
+    limit: float = 0.0
+    told: float = 0.0
+    used: float = 0.0
+    day: int = 0
+
+    def used_on(self, day: int) -> float:
+        return self.used if self.day >= day else 0.0
+
+
+Spec = tuple[float, tuple[float, ...], tuple[float, ...]]
+
+
+def spec_of(scope: Scope) -> Spec:
+    """Say what a scope's worker was configured with: burst in us, own limits, shared limits."""
+    own, shared = dict(scope.limits), dict(scope.shared)
+    return (
+        scope.burst_s * 1e6,
+        tuple(own.get(each, 0.0) for each in Dimension),
+        tuple(shared.get(each, 0.0) for each in Dimension),
+    )
+
+
+@dataclass
+class State:
+    """A scope, or its account."""
+
+    buckets: list[Bucket]
+    counts: list[Count]
+    last: float = 0.0
+    serial: int = 0
+    queued: float = 0.0
+    served: float = 0.0
+    plan: int = 0
+    punished: float = 0.0
+    pause: float = 0.0
+    why: str = ""
+    streak: int = 0
+    hold: float = 0.0
+    cut: float = 1.0
+    cut_at: float = 0.0
+    recover: float = 0.0
+    accepted: float = 0.0
+    accepted_at: float = 0.0
+    accepted_since: float = 0.0
+    probe: float = 0.0
+    ceiling: float = 0.0
+    spec: Spec | None = None
+    paced: float = 0.0
+    epoch: int = 0
+
+    @property
+    def limits(self) -> list[Bucket | Count]:
+        return [*self.buckets, *self.counts]
+
+    @property
+    def bounded(self) -> list[Bucket]:
+        return [each for each in self.buckets if each.limit]
+
+    @property
+    def counted(self) -> list[Count]:
+        return [each for each in self.counts if each.limit]
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self.bounded or self.counted)
+
+
+def new_state(used: dict[Dimension, float], day: int) -> State:
+    """Begin a scope or an account of which only is known what it used today."""
+    minutes = [each for each in Dimension if each.window_s == 60]
+    days = [each for each in Dimension if each.window_s != 60]
+    counts = [Count(each, used=used.get(each, 0.0), day=day) for each in days]
+    return State([Bucket(each) for each in minutes], counts)
+
+
+class At(NamedTuple):
+    """An instant, on both clocks."""
+
+    now: int
+    clock: int
 
 
 @dataclass
 class Model:
-    """One scope of one account on a store of its own."""
+    """One account: its scopes, its calls in flight, and what its models taught."""
 
-    scope: Scope
-    kind: ProviderKind
+    offset_us: int
     lease_us: int
-    buckets: dict[Dimension, Bucket] = field(default_factory=dict)
-    records: dict[str, Record] = field(default_factory=dict)
-    last: float = 0.0
-    latest: str | None = None
-    queued: float = 0.0
-    served: float = 0.0
-    plans: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
-    punished: dict[bool, float] = field(default_factory=lambda: {False: NEVER, True: NEVER})
-    pauses: dict[bool, tuple[float, str]] = field(
-        default_factory=lambda: {False: (0.0, ""), True: (0.0, "")}
-    )
-    """Of the scope (False) and of the whole account (True)."""
-    cut: float | None = None
-    cut_at: float = 0.0
-    accepted: float = 0.0
-    accepted_at: float | None = None
-    accepted_since: float | None = None
-    probe: float = 600.0
-    seen: dict[bool, int] = field(default_factory=dict)
-    """When the scope (False) and the account (True) were last written."""
+    account: State | None = None
+    scopes: dict[str, State] = field(default_factory=dict)
+    leases: dict[str, float] = field(default_factory=dict)
+    learned: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    skew: float = 0.0
+    capped: float = 0.0
+    """Until when somebody waits for a place in flight."""
 
-    def __post_init__(self) -> None:
-        configured = dict(self.scope.limits)
-        offset = day_offset_s(self.kind) * 1_000_000
-        for dimension in dimensions(self.kind, configured):
-            self.buckets[dimension] = Bucket(
-                dimension,
-                configured.get(dimension),
-                offset if dimension.window_s == 86_400 else 0,
-            )
+    def day_of(self, clock: float) -> int:
+        return floor((clock - self.offset_us) / DAY_US)
 
-    @property
-    def plan(self) -> int:
-        return sum(self.plans.values())
+    def seed(
+        self,
+        scope: Scope,
+        own: dict[Dimension, float],
+        shared: dict[Dimension, float],
+        *,
+        learned: tuple[float, ...],
+        epoch: int,
+        clock: float,
+    ) -> None:
+        if self.account is None:
+            self.account = new_state(shared, self.day_of(clock))
+            self.account.epoch, self.account.plan = epoch, 1
+        if scope.shared_by not in self.scopes:
+            self.scopes[scope.shared_by] = new_state(own, self.day_of(clock))
+        if learned:
+            self.learned.setdefault(scope.model, learned)
 
-    @property
-    def probing(self) -> bool:
-        return all(each.known is None or each.daily for each in self.buckets.values())
+    def paused(self, scope: Scope, now: float) -> tuple[float, str]:
+        """Say for how long nothing may go out, and why."""
+        assert self.account is not None
+        sides = (self.account, self.scopes[scope.shared_by])
+        left, _, why = max((each.pause - now, each is self.account, each.why) for each in sides)
+        return (left, why) if left > 0 else (0.0, "")
 
-    def limit(self, bucket: Bucket) -> float | None:
-        if bucket.dimension is Dimension.RPM and self.probing:
-            return self.probe
-        return bucket.known
+    def book(
+        self, scope: Scope, asked: Sequence[tuple[Request, tuple[Charge, ...]]], at: At
+    ) -> list[Answer] | None:
+        own = self.scopes.get(scope.shared_by)
+        if own is None or self.account is None:
+            return None
+        spec = spec_of(scope)
+        if own.spec != spec or self.account.spec != spec or at.now - own.paced > 1_000_000:
+            self._pace(own, spec, at.now)
+        if len(self.leases) + len(asked) > scope.concurrency:
+            self.bury(at.now)
+        return [self._book(scope, own, each, costs, at) for each, costs in asked]
 
-    def bounded(self) -> list[tuple[Bucket, float]]:
-        """All dimensions with a limit, in their order."""
-        found = [(bucket, self.limit(bucket)) for bucket in self.buckets.values()]
-        return [(bucket, limit) for bucket, limit in found if limit is not None]
-
-    def multiplier(self, now: int) -> float:
-        if self.cut is None:
-            return 1.0
-        return min(1.0, self.cut + max(0.0, now - self.cut_at) * (0.002 / 1e6))
-
-    def paused(self, now: int) -> tuple[float, str]:
-        left, whole = max((until - now, whole) for whole, (until, _) in self.pauses.items())
-        return (left, self.pauses[whole][1]) if left > 0 else (0.0, "")
-
-    def follow(self, now: int) -> None:
-        """Go back with a clock that went back. Call this before every move."""
-        for whole, seen in self.seen.items():
-            if seen - now >= 1_000_000:
-                till, why = self.pauses[whole]
-                self.pauses[whole] = (till - (seen - now), why)
-                self.punished[whole] -= seen - now
-                self.seen[whole] = now
-                if not whole:
-                    self._rewind(seen - now)
-
-    def _rewind(self, by_us: int) -> None:
-        self.last -= by_us
-        self.cut_at -= by_us
-        if self.accepted_at is not None and self.accepted_since is not None:
-            self.accepted_at -= by_us
-            self.accepted_since -= by_us
-        for bucket in self.buckets.values():
-            bucket.full_at -= by_us
-
-    def keep_pace(self, now: int) -> None:
-        for bucket, limit in self.bounded():
-            if not bucket.daily:
-                bucket.keep_pace(limit, self.multiplier(now), max(now, self.last))
-
-    def book(self, requests: Sequence[Request], now: int) -> list[Answer]:
-        self.follow(now)
-        self.seen = {True: now, **self.seen, False: now}
-        self.keep_pace(now)
-        if len(self.records) + len(requests) > self.scope.concurrency:
-            self.bury(now)
-        had = [request.booking_id in self.records for request in requests]
-        return [
-            self._again(request) if repeated else self._book(request, now)
-            for request, repeated in zip(requests, had, strict=True)
-        ]
-
-    def confirm(self, booking_id: str, now: int) -> bool:
-        self.follow(now)
-        record = self.records.get(booking_id)
-        if record is None:
-            return False
-        left, _ = self.paused(now)
-        if record.plan == self.plan and left == 0 and now - record.start <= 250_000:
-            record.expires = now + self.lease_us
+    def confirm(self, scope: Scope, booked: Booked, at: At) -> bool:
+        now, clock = at
+        sides = self._sides(scope)
+        if (
+            sides
+            and self.is_current(scope, booked)
+            and not self.paused(scope, now)[0]
+            and now - booked.start_us <= 250_000
+            and booked.booking_id in self.leases
+        ):
+            self.leases[booked.booking_id] = now + self.lease_us
             return True
-        self.cancel(booking_id, now)
+        self.cancel(scope, booked, clock)
         return False
 
-    def cancel(self, booking_id: str, now: int) -> bool:
-        self.follow(now)
-        record = self.records.pop(booking_id, None)
-        if record is None:
+    def cancel(self, scope: Scope, booked: Booked, clock: int) -> bool:
+        had = self.leases.pop(booked.booking_id, None) is not None
+        sides = self._sides(scope)
+        if not had or not sides:
             return False
-        self.seen[False] = now
-        self.keep_pace(now)
-        for bucket, _ in self.bounded():
-            self._recharge(bucket, record, -record.costs.get(bucket.dimension, 0.0), now)
-        if record.plan == self.plan and self.latest == booking_id:
-            self.last = record.before
+        self._recharge(scope, booked, (0,) * 6, clock)
+        if self.is_current(scope, booked) and booked.serial == sides[0].serial:
+            sides[0].last, sides[0].hold = booked.before_us, 0.0
         return True
 
     def settle(
         self,
-        booking_id: str,
-        estimates: dict[Dimension, int],
-        actuals: dict[Dimension, int] | None,
-        now: int,
+        scope: Scope,
+        booked: Booked,
+        actuals: tuple[int, ...] | None,
+        lesson: tuple[int, int],
+        at: At,
     ) -> bool:
-        self.follow(now)
-        record = self.records.pop(booking_id, None)
-        if record is None or actuals is None:
-            return record is not None
-        self.seen[False] = now
-        self.keep_pace(now)
-        work = 0.0
-        for bucket, limit in self.bounded():
-            actual, estimate = actuals[bucket.dimension], estimates[bucket.dimension]
-            booked = record.costs.get(bucket.dimension, 0.0)
-            probed = self.probing and not bucket.daily
-            if is_learned(bucket.dimension) and estimate > 0:
-                self._learn(bucket, actual, estimate)
-            if not bucket.daily:
-                rate = 1 / bucket.window_us if probed else bucket.full_rate(limit)
-                work = max(work, actual / rate)
-            if booked > 0:
-                self._recharge(bucket, record, actual - booked, now)
-            if probed and self.multiplier(now) >= 1 and bucket.full_at > now:
-                self.probe = limit + 18
-        since = now if self.accepted_at is None else self.accepted_at
-        self.accepted = self.accepted * exp((since - now) / 15e6) + work
-        self.accepted_at = now
-        self.accepted_since = now if self.accepted_since is None else self.accepted_since
+        if self.leases.pop(booked.booking_id, None) is None:
+            return False
+        if actuals is None:
+            return True
+        self._learn(scope.model, booked.estimate, *lesson)
+        if sides := self._sides(scope):
+            self._recharge(scope, booked, actuals, at.clock)
+            self._accept(sides[0], actuals, at.now)
+            if booked.start_us >= max(each.punished for each in sides):
+                sides[0].streak, sides[0].hold = 0, 0.0
         return True
 
-    def penalise(self, now: int, *, pause_us: int, cut: bool, whole: bool, reason: str) -> None:
-        self.follow(now)
-        self.seen[False] = self.seen[whole] = now
-        self.keep_pace(now)
-        if now + pause_us >= self.pauses[whole][0]:
-            self.pauses[whole] = (now + pause_us, reason)
-        till = max(self.pauses[whole][0], now)
-        multiplier = self.multiplier(now)
-        void = {
-            bucket.dimension: sum(
-                record.costs.get(bucket.dimension, 0.0)
-                for record in self.records.values()
-                if record.plan == self.plan and record.start > now
-            )
-            for bucket, _ in self.bounded()
-        }
-        episode = now - self.punished[whole] >= 2_000_000
+    def penalise(
+        self,
+        scope: Scope,
+        now: int,
+        *,
+        pause_us: float,
+        cut: bool,
+        recover_us: float,
+        whole: bool,
+        reason: str,
+        prefix: str,
+        refused: Booked | None,
+    ) -> int:
+        sides = self._sides(scope)
+        if not sides:
+            return -1
+        own, account = sides
+        target = account if whole else own
+        episode = now - target.punished >= 2_000_000
+        if refused is not None and refused.plan > 0:
+            episode = self.is_current(scope, refused)
         if episode:
-            self.plans[whole] += 1
-            self.punished[whole] = now
-            if cut:
-                lowest = max(multiplier * 0.5, self._accepted_share(now) * 0.97)
-                multiplier = max(0.05, min(multiplier * 0.95, lowest))
-                self.cut, self.cut_at = multiplier, now
+            own.streak += 1
+            if own.streak > 1:
+                pause_us = max(pause_us, min(TRIED_MOST_US, TRIED_US * 2 ** (own.streak - 2)))
+        if now + pause_us >= target.pause:
+            target.pause, target.why = now + pause_us, reason
+        unsent = inf
         if episode:
-            self.last, self.latest = now, None
-        for bucket, limit in self.bounded():
-            if not bucket.daily:
-                if episode:
-                    bucket.full_at -= void[bucket.dimension] / bucket.rate
-                bucket.keep_pace(limit, multiplier, max(now, self.last))
-                bucket.full_at = max(bucket.full_at, till + bucket.depth(limit) / bucket.rate)
+            target.plan += 1
+            target.punished = now
+            unsent = self._void_unsent(prefix, now, whole=whole)
+            if cut and own.streak == 1:
+                self._slow_down(own, now, recover_us)
+            own.last = now
+            own.serial += 1
+        for bucket in own.bounded:
+            bucket.full_at = min(bucket.full_at, unsent + bucket.fill_us)
+            bucket.full_at = max(bucket.full_at, max(own.pause, now) + bucket.fill_us)
+        own.spec = None
+        return own.plan + account.plan
 
-    def resume(self, now: int) -> int:
-        self.follow(now)
-        ended = sum(until > now for until, _ in self.pauses.values())
-        self.pauses = {False: (0.0, ""), True: (0.0, "")}
-        self.seen = dict.fromkeys(self.seen, now)
+    def resume(self, scope: Scope, now: int) -> int:
+        ended = 0
+        own = self.scopes.get(scope.shared_by)
+        if own and own.pause > now:
+            for bucket in own.bounded:
+                bucket.full_at = min(bucket.full_at, max(now, own.last) + bucket.fill_us)
+        for side in (own, self.account):
+            if side and side.pause > now:
+                side.pause, side.why = 0.0, ""
+                ended += 1
         return ended
 
-    def observe(self, told: dict[str, float], now: int) -> None:
-        self.follow(now)
-        for name, limit in told.items():
-            if self.buckets[Dimension(name)].told != limit:
-                self.buckets[Dimension(name)].told = limit
-                self.seen[False] = now
+    def observe(self, scope: Scope, told: dict[Dimension, float]) -> int:
+        own = self.scopes.get(scope.shared_by)
+        if own is None:
+            return 0
+        changed = [each for each in own.limits if told.get(each.dimension, each.told) != each.told]
+        for each in changed:
+            each.told = told[each.dimension]
+            own.spec = None
+        return len(changed)
 
-    def _accepted_share(self, now: int) -> float:
-        if self.accepted_at is None or self.accepted_since is None:
-            return 0.0
-        age = now - self.accepted_since
-        if age < 3_000_000:
-            return 0.0
-        share = (
-            self.accepted * exp((self.accepted_at - now) / 15e6) / (15e6 * (1 - exp(-age / 15e6)))
-        )
-        if self.probing:
-            rpm = self.buckets[Dimension.RPM]
-            share /= rpm.full_rate(self.probe) * rpm.window_us
-        return share
-
-    def _again(self, request: Request) -> Granted:
-        record = self.records[request.booking_id]
-        costs = tuple(record.costs.get(dimension, 0) for dimension in self.buckets)
-        return Granted(record.start, record.plan, costs)
-
-    def _book(self, request: Request, now: int) -> Answer:
-        charges = dict(zip(self.buckets, request.charges, strict=True))
-        for bucket, limit in self.bounded():
-            if charges[bucket.dimension].least > limit:
-                least = charges[bucket.dimension].least
-                return TooLarge(bucket.dimension, ceil(least), floor(limit))
-        costs = {
-            bucket.dimension: float(
-                min(ceil(charges[bucket.dimension].cost * bucket.ratio), floor(limit))
-            )
-            for bucket, limit in self.bounded()
-        }
-        left, why = self.paused(now)
-        start, base, own = self._earliest(costs, now + left, now)
-        multiplier = self.multiplier(now)
-        turn = request.turn
-        if left > request.horizon_us:
-            return Refused("paused", ceil(left), self._turn(turn, own, multiplier), why)
-        spent = self._spent_day(costs, now)
-        if spent is not None:
-            bucket, wait_us = spent
-            return Refused("day", wait_us, turn, bucket.dimension.value)
-        ahead = base - now
-        if not self._is_next(turn, ahead, request.horizon_us, multiplier):
-            turn = self._turn(turn, own, multiplier)
-            wait = (turn - self.served) / multiplier + ahead - request.horizon_us
-            wait = min(max(wait, own / 2), request.horizon_us * 0.4)
-            return Refused("turn", ceil(wait), turn)
-        if len(self.records) >= self.scope.concurrency:
-            return Refused("cap", 0, turn)
-        self.served = max(self.served, turn)
-        record = Record(start, self.plan, self.last, costs, start + self.lease_us)
-        self.records[request.booking_id] = record
-        self._charge(costs, start, now)
-        self.last, self.latest = start, request.booking_id
-        return self._again(request)
-
-    def _earliest(
-        self, costs: dict[Dimension, float], open_at: float, now: int
-    ) -> tuple[int, float, float]:
-        base = max(open_at, self.last)
-        start, own = base, 0.0
-        for bucket, limit in self.bounded():
-            if not bucket.daily:
-                rate = bucket.full_rate(limit) * self.multiplier(now)
-                depth, cost = bucket.depth(limit), costs[bucket.dimension]
-                empty = bucket.full_at - depth / rate
-                base = max(base, empty)
-                start = max(start, empty + min(cost, depth) / rate)
-                own = max(own, cost / rate)
-        return ceil(start), base, own
-
-    def _spent_day(self, costs: dict[Dimension, float], now: int) -> tuple[Bucket, int] | None:
-        spent = None
-        for bucket, limit in self.bounded():
-            if bucket.daily:
-                day = bucket.day_of(now)
-                if bucket.used_on(day) + costs[bucket.dimension] > limit:
-                    reset = (day + 1) * bucket.window_us + bucket.offset_us - now
-                    spent = bucket, ceil(reset)
-        return spent
-
-    def _is_next(self, turn: int, ahead: float, horizon_us: int, multiplier: float) -> bool:
-        if ahead <= horizon_us / 2:
-            return True
-        if ahead > horizon_us:
-            return False
-        if turn == 0:
-            return self.queued <= self.served
-        return (turn - self.served) / multiplier <= horizon_us - ahead
-
-    def _turn(self, turn: int, own: float, multiplier: float) -> int:
-        if turn == 0:
-            self.queued = ceil(max(self.queued, self.served) + own * multiplier)
-            return int(self.queued)
-        return turn
-
-    def _charge(self, costs: dict[Dimension, float], start: int, now: int) -> None:
-        for bucket, limit in self.bounded():
-            cost = costs[bucket.dimension]
-            if bucket.daily:
-                day = max(bucket.day_of(start), bucket.day)
-                bucket.used, bucket.day = bucket.used_on(day) + cost, day
-            else:
-                bucket.full_at = max(bucket.full_at, start) + cost / bucket.rate
-                bucket.biggest = max(cost, bucket.biggest * 0.999)
-                bucket.keep_pace(limit, self.multiplier(now), start)
-
-    def _recharge(self, bucket: Bucket, record: Record, delta: float, now: int) -> None:
-        limit = self.limit(bucket)
-        assert limit is not None
-        if bucket.daily:
-            if bucket.day == bucket.day_of(record.start):
-                bucket.used = max(0.0, bucket.used + delta)
-        elif record.plan == self.plan:
-            bucket.full_at += delta / (bucket.full_rate(limit) * self.multiplier(now))
-
-    def _learn(self, bucket: Bucket, actual: int, estimate: int) -> None:
-        if bucket.estimated_sum == 0:
-            bucket.true_sum = bucket.estimated_sum = 3.0 * estimate
-        bucket.true_sum = bucket.true_sum * 0.98 + actual
-        bucket.estimated_sum = bucket.estimated_sum * 0.98 + estimate
+    def renew(self, booking_ids: Sequence[str], now: int) -> int:
+        self.leases |= dict.fromkeys(booking_ids, now + self.lease_us)
+        if self.account is not None:
+            self.bury(now)
+        return len(self.leases)
 
     def bury(self, now: int) -> None:
-        """Forget whose lease ran out, or lies an age ahead since the clock went back."""
-        self.records = {
-            booking_id: record
-            for booking_id, record in self.records.items()
-            if now < record.expires < now + 3_600_000_000
+        """Forget whose lease ran out, or lies an age ahead."""
+        self.leases = {
+            booking_id: expires
+            for booking_id, expires in self.leases.items()
+            if now < expires < now + HOUR_US
         }
+
+    def is_current(self, scope: Scope, booked: Booked) -> bool:
+        sides = self._sides(scope)
+        plans = sum(each.plan for each in sides)
+        return bool(sides) and (sides[-1].epoch, plans) == (booked.epoch, booked.plan)
+
+    def _sides(self, scope: Scope) -> tuple[State, ...]:
+        """-> the scope and its account; nothing where either is not known."""
+        own = self.scopes.get(scope.shared_by)
+        return () if own is None or self.account is None else (own, self.account)
+
+    def _pace(self, own: State, spec: Spec, now: int) -> None:
+        account = self.account
+        assert account is not None
+        burst_us, *limits = spec
+        for side, configured in zip((own, account), limits, strict=True):
+            for each, limit in zip(side.limits, configured, strict=True):
+                each.limit = min(limit or inf, each.told or inf)
+                each.limit = 0.0 if each.limit == inf else each.limit
+        if own.bounded or account.bounded:
+            if own.probe:
+                own.probe = own.accepted = own.accepted_since = 0.0
+        else:
+            own.probe = own.probe or PROBE_START
+            own.buckets[0].limit, burst_us = own.probe, 0.0
+        if own.cut < 1:
+            own.cut, own.cut_at = self._share(own, now), now
+        drains_from = max(now, own.last, own.pause)
+        for side, share in ((own, own.cut), (account, 1.0)):
+            for bucket in side.bounded:
+                bucket.biggest *= exp((side.paced - now) / MINUTE_US)
+                bucket.pace(share=share, burst_us=burst_us, drains_from=drains_from)
+            side.spec, side.paced = spec, now
+
+    def _book(
+        self,
+        scope: Scope,
+        own: State,
+        request: Request,
+        charges: tuple[Charge, ...],
+        at: At,
+    ) -> Answer:
+        assert self.account is not None
+        answer = self._decide(scope, own, request, charges, at)
+        if request.booking_id in self.leases and not isinstance(answer, TooLarge):
+            return self._again(own, request, charges)
+        if not isinstance(answer, Granted):
+            return answer
+        own.served = max(own.served, request.turn)
+        for side in (own, self.account):
+            self._charge(side, charges, answer.start_us, at.clock)
+        own.last, own.serial = answer.start_us, answer.serial
+        if own.streak > 1:
+            own.hold = answer.start_us + min(TRIED_MOST_US, TRIED_US * 2 ** (own.streak - 1))
+        self.leases[request.booking_id] = answer.start_us + self.lease_us
+        return answer
+
+    def _again(self, own: State, request: Request, charges: tuple[Charge, ...]) -> Granted:
+        """Answer a call whose answer was lost. It may be void where there was a penalty."""
+        assert self.account is not None
+        start = int(self.leases[request.booking_id] - self.lease_us)
+        punished = max(own.punished, self.account.punished)
+        void = punished > 0 and start - punished < self.lease_us
+        plan = -1 if void else own.plan + self.account.plan
+        costs = tuple(each.cost for each in charges)
+        return Granted(start, plan, 0, start, self.account.epoch, costs)
+
+    def _decide(
+        self,
+        scope: Scope,
+        own: State,
+        request: Request,
+        charges: tuple[Charge, ...],
+        at: At,
+    ) -> Answer:
+        assert self.account is not None
+        now, clock = at
+        left, why = self.paused(scope, now)
+        if own.hold - now > left:
+            left, why = own.hold - now, "one call is tried"
+        sides, spent = [own], self._spent(own, charges, clock)
+        large = _too_large(own, charges)
+        if large is None and spent is None and self.account.is_limited:
+            sides.append(self.account)
+            spent, large = (
+                self._spent(self.account, charges, clock),
+                _too_large(self.account, charges),
+            )
+        if large is not None:
+            return large
+        start, base, work = _earliest(sides, charges, max(now + left, own.last))
+        horizon, turn = request.horizon_us, request.turn
+        horizon = min(horizon, PROBE_HORIZON_US) if own.probe else horizon
+        if left > horizon:
+            return Refused("paused", ceil(left), self._turn(own, turn, work), why)
+        if spent is not None:
+            reset = (self.day_of(clock) + 1) * DAY_US + self.offset_us - clock
+            return Refused("day", reset, turn, spent.value)
+        ahead = base - now
+        if not self._is_next(own, turn, ahead, horizon):
+            turn = self._turn(own, turn, work)
+            wait = max((turn - own.served) / own.cut + ahead - horizon, work / 2)
+            return Refused("turn", ceil(min(wait, horizon * HINT_SHARE)), turn)
+        if len(self.leases) >= scope.concurrency:
+            if self.capped < now + 1_000_000:
+                self.capped = now + 2_000_000
+            return Refused("cap", 0, turn)
+        costs = tuple(each.cost for each in charges)
+        plan = own.plan + self.account.plan
+        before = int(own.last)
+        return Granted(ceil(start), plan, own.serial + 1, before, self.account.epoch, costs)
+
+    def _spent(self, side: State, charges: tuple[Charge, ...], clock: int) -> Dimension | None:
+        """Name the last limit of a day that is used up."""
+        spent = None
+        for count, charge in zip(side.counts, charges[4:], strict=True):
+            cost = min(charge.cost, count.limit)
+            if count.limit and count.used_on(self.day_of(clock)) + cost > count.limit:
+                spent = count.dimension
+        return spent
+
+    def _is_next(self, own: State, turn: int, ahead: float, horizon: int) -> bool:
+        if ahead <= horizon / 2:
+            return True
+        if ahead > horizon:
+            return False
+        if turn == 0:
+            return own.queued <= own.served
+        return (turn - own.served) / own.cut <= horizon - ahead
+
+    def _turn(self, own: State, turn: int, work: float) -> int:
+        if turn == 0:
+            own.queued = ceil(max(own.queued, own.served) + work * own.cut)
+            return int(own.queued)
+        return turn
+
+    def _charge(self, side: State, charges: tuple[Charge, ...], start: int, clock: int) -> None:
+        today = self.day_of(clock)
+        for bucket, charge in zip(side.buckets, charges[:4], strict=True):
+            if bucket.limit:
+                cost = min(charge.cost, bucket.limit)
+                bucket.full_at = max(bucket.full_at, start) + cost / bucket.rate
+                if cost > bucket.depth and cost > bucket.biggest:
+                    bucket.biggest, side.spec = cost, None
+        for count, charge in zip(side.counts, charges[4:], strict=True):
+            if count.limit:
+                count.used, count.day = count.used_on(today), max(count.day, today)
+                count.used += min(charge.cost, count.limit)
+
+    def _recharge(self, scope: Scope, booked: Booked, actuals: tuple[int, ...], clock: int) -> None:
+        """Put what was used in place of what was booked. A penalty set the scope's buckets anew."""
+        own, account = self._sides(scope) or (None, None)
+        assert own is not None
+        assert account is not None
+        for side in (own, account):
+            deltas = [
+                actual - min(cost, each.limit)
+                for each, actual, cost in zip(side.limits, actuals, booked.costs, strict=True)
+            ]
+            counts_still = side is account or self.is_current(scope, booked)
+            for bucket, delta in zip(side.buckets, deltas[:4], strict=True):
+                if bucket.limit and delta and counts_still and booked.epoch == account.epoch:
+                    bucket.full_at += delta / bucket.rate
+            for count, delta in zip(side.counts, deltas[4:], strict=True):
+                if count.limit and count.day == self.day_of(clock):
+                    count.used = max(0.0, count.used + delta)
+
+    def _accept(self, own: State, actuals: tuple[int, ...], now: int) -> None:
+        bounded = zip(own.buckets, actuals[:4], strict=True)
+        shares = [actual / bucket.limit for bucket, actual in bounded if bucket.limit]
+        work = 1.0 if own.probe else max(shares, default=0.0)
+        faded = own.accepted * exp((own.accepted_at - now) / ACCEPT_US)
+        own.accepted, own.accepted_at = faded + work * MINUTE_US, now
+        own.accepted_since = own.accepted_since or now
+        if own.probe and own.buckets[0].full_at > now:
+            own.probe += 60 * self._growth(own)
+            own.spec = None
+
+    @staticmethod
+    def _growth(own: State) -> float:
+        """Requests a minute more, a second, by a call that was answered."""
+        if not own.ceiling:
+            return DOUBLING
+        share = own.probe / own.ceiling
+        return REGAIN if share < 0.9 else CAREFUL if share < 1.1 else ONWARDS
+
+    @staticmethod
+    def _share(own: State, now: int) -> float:
+        return min(1.0, own.cut + (now - own.cut_at) * own.recover)
+
+    def _slow_down(self, own: State, now: int, recover_us: float) -> None:
+        m = 1.0 if own.probe else self._share(own, now)
+        m = max(LEAST, min(m * GENTLE, max(m * BLIND, self._accepted_share(own, now) * 0.97)))
+        if own.probe:
+            own.ceiling, own.probe = own.probe, max(1.0, own.probe * m)
+        else:
+            own.cut, own.cut_at, own.recover = m, now, recover_us
+
+    @staticmethod
+    def _accepted_share(own: State, now: int) -> float:
+        age = now - own.accepted_since
+        if not own.accepted_since or age < KNOWN_AFTER_US:
+            return 1.0
+        faded = own.accepted * exp((own.accepted_at - now) / ACCEPT_US)
+        share = faded / (ACCEPT_US * (1 - exp(-age / ACCEPT_US)))
+        return share / own.probe if own.probe else share
+
+    def _void_unsent(self, prefix: str, now: int, *, whole: bool) -> float:
+        """Void what is still to come: it was not sent. -> start of the scope's first of those."""
+        first = inf
+        for booking_id, expires in self.leases.items():
+            start, own = expires - self.lease_us, booking_id.startswith(prefix)
+            if start > now and (own or whole):
+                first = min(first, start) if own else first
+                self.leases[booking_id] = now + self.lease_us
+        return first
+
+    def _learn(self, model: str, estimate: Estimate, used: int, output: int) -> None:
+        given, allowed = estimate.input_tokens, estimate.max_output_tokens
+        if model not in self.learned:
+            likely = 256 if allowed is None else allowed
+            first = (1, given, given, likely, allowed or 0, allowed or 0)
+            self.learned[model] = tuple(PRIOR * each for each in first)
+        once = (1, given, used, output, allowed or 0, output if allowed else 0)
+        old = self.learned[model]
+        self.learned[model] = tuple(a * MEMORY + b for a, b in zip(old, once, strict=True))
+
+
+def _too_large(side: State, charges: tuple[Charge, ...]) -> TooLarge | None:
+    for each, charge in zip(side.limits, charges, strict=True):
+        if 0 < each.limit < min(charge.cost, charge.least):
+            return TooLarge(each.dimension, charge.least, floor(each.limit))
+    return None
+
+
+def _earliest(
+    sides: Sequence[State], charges: tuple[Charge, ...], first: float
+) -> tuple[float, float, float]:
+    """-> earliest start, what it is without the call's own need, and the work it brings."""
+    start, base, work = first, first, 0.0
+    for side in sides:
+        for bucket, charge in zip(side.buckets, charges[:4], strict=True):
+            if bucket.limit:
+                cost = min(charge.cost, bucket.limit)
+                need = cost / bucket.rate if cost < bucket.depth else bucket.fill_us
+                base = max(base, bucket.empty_at)
+                start = max(start, bucket.empty_at + need)
+                work = max(work, cost / bucket.rate)
+    return start, base, work

@@ -371,8 +371,9 @@ def test_who_waits_for_a_place_hears_of_it_from_another_process(
     key = limit_keys("t:", provider="openai", account="acc", shared_by="single", model="single")
 
     def somebody_waits() -> bool:
-        capped = unpack_state(valkey.client.get(key.account)).get("capped") > 0
-        return capped and valkey.client.pubsub_numpat() == 1
+        raw = valkey.client.get(key.account)
+        assert isinstance(raw, bytes)
+        return unpack_state(raw).get("capped") > 0 and valkey.client.pubsub_numpat() == 1
 
     async def story(permits: Permits) -> None:
         async with permits_on(valkey.url) as others:

@@ -51,13 +51,18 @@ local function slow_down()
   end
 end
 
--- -> start of the first booking of the scope that is not sent; nil = there is none.
--- The lease of one that was sent ends `lease` after it was confirmed.
-local function first_unsent()
+-- Void what is booked and not sent. -> start of the first such of the scope; nil = there is none.
+-- The lease of one that was sent ends `lease` after it was confirmed. So do those of void ones from
+-- now on: the next penalty is not to take them for bookings of its plan.
+local function void_unsent()
+  local first
   local leases = redis.call('ZRANGEBYSCORE', KEYS[3], now + lease + 1, '+inf', 'WITHSCORES')
   for i = 1, #leases, 2 do
-    if leases[i]:sub(1, #prefix) == prefix then return leases[i + 1] - lease end
+    local own = leases[i]:sub(1, #prefix) == prefix
+    if own and not first then first = leases[i + 1] - lease end
+    if own or whole then redis.call('ZADD', KEYS[3], 'XX', now + lease, leases[i]) end
   end
+  return first
 end
 
 local function empty(state, unsent)
@@ -71,7 +76,7 @@ local function empty(state, unsent)
   end
 end
 
-local unsent = episode and first_unsent()
+local unsent = episode and void_unsent()
 if episode then
   target[PLAN], target[PUNISHED] = target[PLAN] + 1, now
   if cut and scope[STREAK] == 1 then slow_down() end

@@ -31,7 +31,7 @@ local function give_back(record, offset)
     recharge(account, record, place, 0, offset)
   end
   if is_current(record) and record[5] == scope[SERIAL] then
-    scope[LAST], scope.changed = record[6], true
+    scope[LAST], scope[HOLD], scope.changed = record[6], 0, true
   end
   return 1
 end

@@ -21,7 +21,7 @@ end
 
 if not account then
   account = begin(shared)
-  account[EPOCH] = epoch
+  account[EPOCH], account[PLAN] = epoch, 1  -- plan 0 is none
   if scope then account[SKEW], now = max(0, scope[SEEN] - clock), max(clock, scope[SEEN]) end
   write(KEYS[2], account)
 end
