@@ -1,5 +1,6 @@
 """`promptmill limits`: how limits stand, read from a real limiter's state, and changed live."""
 
+import asyncio
 import os
 import re
 from pathlib import Path
@@ -269,6 +270,27 @@ def test_a_refused_key_is_told_once_with_what_to_do(
     assert shown.count("paused until") == 1
     assert "then `promptmill resume openai`" in " ".join(shown.split())
     assert "  paused  " in shown, "nothing is at hand while the account is paused"
+
+
+@one_engine
+@pytest.mark.parametrize("ago_s", [-60, 60])
+def test_work_that_waits_for_a_start_is_told_while_somebody_asks(
+    ago_s: float, settings: Settings, database: Database, valkey: Valkey, promptmill: Here
+) -> None:
+    async def story(limiter: Limiter) -> None:
+        scope = limiter.scope("anthropic", "claude", ONE)  # 50 requests a minute
+        waiting = [asyncio.ensure_future(limiter.permits.book(scope, SHORT)) for _ in range(30)]
+        queued_s = 0.0
+        while queued_s < 10:
+            standing = await limiter.permits.level(scope)
+            queued_s = standing.scope.queued_s if standing is not None else 0.0
+        for each in waiting:
+            each.cancel()
+
+    with_limiter(settings, valkey, story, ago_s=ago_s)
+    shown = ago_s < 0  # for a minute nobody asked
+    assert ("of work waits for a start" in promptmill("limits").out) is shown
+    assert (of_scope(promptmill("limits", "--json"), "claude")["queued_s"] >= 10) is shown
 
 
 @one_engine

@@ -152,7 +152,7 @@ def _read_memory(settings: Settings) -> LimitMemory | None:
         finally:
             reader.close()
     except ServiceError as error:
-        note(f"{error}: below is what settings and SQL know")
+        note(f"{error}; the rest is from the settings and SQL")
         return None
 
 

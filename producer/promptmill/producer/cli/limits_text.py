@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from math import inf
+from math import ceil, inf
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli.views import duration
@@ -48,7 +48,7 @@ def remarks(standing: ScopeStanding, *, now: datetime) -> Iterator[str]:
         )
     if level is not None and any(each.probing for each in level.dimensions):
         yield "no limit is known: requests a minute are tried out"
-    if standing.queued_s > 0:
+    if standing.queued_s >= 1:
         yield f"{duration(standing.queued_s)} of work waits for a start"
     if standing.waits:
         yield f"to be done: {_batches(standing.waits)}"
@@ -80,7 +80,7 @@ def _pauses(standing: ScopeStanding, now: datetime) -> Iterator[str]:
         until = "until told"
         if left_s < inf:
             end = (now + timedelta(seconds=left_s)).astimezone()
-            until = f"until {end:%H:%M:%S}, for {duration(left_s)}"
+            until = f"until {end:%H:%M:%S}, for {duration(ceil(left_s))}"
         yield f"paused {until}: {_short(level.paused_why)}"
     for pause in standing.pauses:
         yield _pause(pause)
