@@ -43,7 +43,7 @@ LATE_US = 250_000
 BULK_US, INTERACTIVE_US = 2_000_000, 10_000_000
 RECOVER_US = 0.002 / 1e6
 DAY_US = 86_400_000_000
-NOON_US = 690 * DAY_US + DAY_US // 2
+MORNING_US = 690 * DAY_US + 9 * 3_600_000_000
 _prefixes = itertools.count()
 
 RPM, TPM, ITPM, OTPM, RPD, TPD = Dimension
@@ -68,7 +68,8 @@ OPENAI, ANTHROPIC, GEMINI = ProviderKind.OPENAI, ProviderKind.ANTHROPIC, Provide
 TIGHT = _place(OPENAI, {"limits": ((RPM, 600), (TPM, 10_000))})
 WIDE = _place(ANTHROPIC, {"limits": ((RPM, 1000), (ITPM, 400_000), (OTPM, 80_000))})
 UNTOLD = _place(OPENAI, {})
-FEW = _place(OPENAI, {"limits": ((RPM, 60_000), (RPD, 4))}, concurrency=3, day_starts="Etc/GMT+8")
+NEVER_TOLD = _place(OPENAI, {})
+FEW = _place(OPENAI, {"limits": ((RPM, 60_000), (RPD, 4))}, concurrency=3, day_starts="Etc/GMT+12")
 FREE = _place(GEMINI, {"limits": ((RPM, 5),)})
 BURST = _place(OPENAI, {"limits": ((RPM, 3000), (TPM, 20_000))}, burst_s=1.0)
 SHARED = _place(
@@ -86,7 +87,7 @@ POOL = _place(
     pool="family",
     limits=((RPM, 300), (OTPM, 30_000)),
 )
-EVERY_PLACE = (TIGHT, WIDE, UNTOLD, FEW, FREE, BURST, SHARED, ONLY_SHARED, POOL)
+EVERY_PLACE = (TIGHT, WIDE, UNTOLD, NEVER_TOLD, FEW, FREE, BURST, SHARED, ONLY_SHARED, POOL)
 
 estimates = st.builds(
     Estimate,
@@ -152,8 +153,8 @@ class LimiterMachine(RuleBasedStateMachine):
             for name in NAMES:
                 text = self.mutate(script_text(name))
                 self.scripts[name] = self.client.register_script(text)
-        self.clock = NOON_US
-        self.now = NOON_US
+        self.clock = MORNING_US
+        self.now = MORNING_US
         self.ids = itertools.count(1)
         self.epochs = itertools.count(1)
         self.calls: dict[str, Call] = {}
@@ -166,7 +167,7 @@ class LimiterMachine(RuleBasedStateMachine):
         prefix = f"machine{next(_prefixes)}:"
         self.ledgers = [Ledger(each, self.place.kind, prefix=prefix) for each in self.place.scopes]
         self.account_key = self.ledgers[0].keys[1]
-        offset_us = 8 * 3_600_000_000 if self.place is FEW else 0
+        offset_us = 12 * 3_600_000_000 if self.place is FEW else 0
         self.model = Model(offset_us, LEASE_US)
         self.promises = Promises()
         self._look()
@@ -207,7 +208,8 @@ class LimiterMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_booking_is_asked_for_twice(self, data: st.DataObject) -> None:
         call = self.calls[data.draw(st.sampled_from(sorted(self.calls)))]
-        if call.sent or call.booked.booking_id not in self.model.leases:
+        now = max(self.now, self.clock + int(self.model.skew))
+        if call.sent or self.model.leases.get(call.booked.booking_id, 0) <= now:
             return
         before = self._charged(call.ledger), self.leases
         answers = self._book(call.ledger, [call.request], [call.expected])
@@ -241,12 +243,20 @@ class LimiterMachine(RuleBasedStateMachine):
         self._settle(ledger, list(zip(some, usages, strict=False)))
 
     @precondition(lambda self: any(not each.sent for each in self.calls.values()))
-    @rule(data=st.data(), tokens=st.integers(0, 400), estimate=estimates)
-    def a_short_call_makes_room(self, data: st.DataObject, tokens: int, estimate: Estimate) -> None:
+    @rule(
+        data=st.data(),
+        tokens=st.integers(0, 400),
+        estimate=estimates,
+        took_us=st.just(0) | st.integers(0, 5_000_000),
+    )
+    def a_short_call_makes_room(
+        self, data: st.DataObject, tokens: int, estimate: Estimate, took_us: int
+    ) -> None:
         unsent = [each for each in self.calls.values() if not each.sent]
         call = min(unsent, key=lambda each: each.booked.start_us)
         self._confirm(call.ledger, [call], 0)
         if call.sent:
+            self.clock += took_us
             self._settle(call.ledger, [(call, Usage(tokens, tokens))])
             self.newcomers_ask(data, [estimate], True)
 
@@ -307,6 +317,17 @@ class LimiterMachine(RuleBasedStateMachine):
                 break
             call = new[0]
 
+    @rule(data=st.data(), estimate=estimates, again_us=st.integers(0, 5_000_000))
+    def a_second_refusal_makes_a_pause_longer(
+        self, data: st.DataObject, estimate: Estimate, again_us: int
+    ) -> None:
+        ledger = data.draw(st.sampled_from(self.ledgers))
+        self._penalise(ledger, 100_000, cut=True, whole=False)
+        known = set(self.calls)
+        self._ask(ledger, [Request(f"{ledger.id_prefix}{next(self.ids)}", estimate, BULK_US)])
+        self._penalise(ledger, again_us, cut=True, whole=False)
+        self._confirm(ledger, [self.calls[each] for each in self.calls.keys() - known], 0)
+
     def _penalise(
         self,
         ledger: Ledger,
@@ -339,6 +360,7 @@ class LimiterMachine(RuleBasedStateMachine):
         assert ended == self.model.resume(ledger.scope, self.now)
         self._compare()
 
+    @precondition(lambda self: self.place is not NEVER_TOLD)
     @rule(data=st.data(), share=st.sampled_from((0.5, 0.8, 1.5)))
     def headers_tell_limits(self, data: st.DataObject, share: float) -> None:
         ledger = data.draw(st.sampled_from(self.ledgers))
@@ -360,6 +382,13 @@ class LimiterMachine(RuleBasedStateMachine):
             for name in ("limits", "shared") if shared else ("limits",):
                 values[name] = tuple((each, limit * share) for each, limit in values[name])
             ledger.configure(Scope(**values))
+
+    @precondition(lambda self: self.stored)
+    @rule(data=st.data(), seed=seeds)
+    def another_process_tells_what_is_known(self, data: st.DataObject, seed: Seed) -> None:
+        """It found the store empty as well, and is late."""
+        self.seed = seed
+        self._tell_what_is_known(data.draw(st.sampled_from(self.ledgers)))
 
     @precondition(lambda self: self.calls)
     @rule(seed=seeds)

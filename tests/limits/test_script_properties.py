@@ -1,10 +1,12 @@
-"""The scripts against the model."""
+"""The scripts against the model, and seeded bugs that the machine must find."""
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis.commands.core import Script
 
 from tests.limits.machine import LimiterMachine
+from tests.limits.seeded_bugs import SEEDED_BUGS
 from tests.services.valkey import Valkey
 
 
@@ -15,6 +17,7 @@ def _settings(examples: int) -> settings:
         deadline=None,
         database=None,
         derandomize=True,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )
@@ -26,3 +29,18 @@ def test_the_scripts_do_what_the_model_does(valkey: Valkey) -> None:
         scripts: dict[str, Script] = {}  # noqa: RUF012  the machine fills it
 
     run_state_machine_as_test(Machine, settings=_settings(80))
+
+
+@pytest.mark.parametrize("name", SEEDED_BUGS)
+def test_the_machine_finds_a_seeded_bug(valkey: Valkey, name: str) -> None:
+    bug = SEEDED_BUGS[name]
+    assert bug.is_somewhere, "the scripts have changed"
+
+    class Machine(LimiterMachine):
+        client = valkey.client
+        scripts: dict[str, Script] = {}  # noqa: RUF012  the machine fills it
+        places = (bug.place,)
+        mutate = staticmethod(bug.mutate)
+
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Machine, settings=_settings(500))
