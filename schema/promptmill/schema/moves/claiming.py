@@ -13,6 +13,7 @@ _CLAIMS = RowSet(
 )
 _CLAIMED = RowSet("claimed", (Column("job_id", "bigint"), Column("fence", "bigint")))
 
+# A day that is used up keeps back what is not booked yet: what was booked of it is still called.
 _TAKE = """
 update jobs set state = 2, fence = fence + 1, lease_owner = :worker_id, queued_at = null,
   run_at = null
@@ -20,7 +21,7 @@ from {claims}, batches b
 where jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no
   and (+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})
   and b.id = jobs.batch_id and b.state = 'open'
-  and not exists (select 1 from pauses p where p.provider = jobs.provider
+  and not exists (select 1 from pauses p where p.provider = jobs.provider and p.kind <> 'daily'
     and p.model in ('', jobs.model) and p.fingerprint in ('', claims.fingerprint)
     and (p.until_at is null or p.until_at > {now}))
   and not exists (select 1 from workers w where w.id = :worker_id and w.stopped_at is not null)
