@@ -16,7 +16,9 @@ from promptmill.producer.fairness import allot
 from promptmill.producer.outage import Outage
 from promptmill.schema.backlog import BatchBacklog, Scope, backlog, due_waiting, started_jobs
 from promptmill.schema.broker import step_of
+from promptmill.schema.ceilings import limits_of
 from promptmill.schema.database import Database
+from promptmill.schema.live_limits import LiveLimit, live_ceilings, read_limits
 from promptmill.schema.moves.queueing import Queued, queue_pending, queue_waiting, unqueue
 from promptmill.schema.pauses import Pause, pauses_now
 from promptmill.schema.presence import WorkerSeen, live_workers
@@ -61,6 +63,7 @@ class Feeder:
         self._clock = clock
         self._rates = StartRates(over_s=settings.dispatch.depth_s / 2)
         self._redis = Outage("redis", clock=clock)
+        self._live: Sequence[LiveLimit] = ()
         self.left: Sequence[BatchBacklog] = ()
         """what was left to do at the last look"""
 
@@ -84,6 +87,7 @@ class Feeder:
             self.left = backlog(connection)
             self._rates.observe(self._clock(), started_jobs(connection))
             workers, pauses = live_workers(connection), pauses_now(connection)
+            self._live = read_limits(connection)
             orders = []
             for scope, batches in _by_scope(self.left).items():
                 if is_paused(scope, workers, pauses):
@@ -99,7 +103,10 @@ class Feeder:
     def _target(self, scope: Scope, workers: Sequence[WorkerSeen], pauses: Sequence[Pause]) -> int:
         dispatch = self._settings.dispatch
         provider = self._settings.providers.get(scope.provider)
-        ceiling = provider.concurrency if provider else dispatch.depth_max
+        ceiling = dispatch.depth_max
+        if provider:
+            live = live_ceilings(self._live, scope.provider)
+            ceiling = limits_of(provider, scope.model, live).concurrency
         concurrency = concurrency_of(scope, workers, pauses, ceiling=ceiling)
         if not concurrency:
             return min(dispatch.depth_min, dispatch.depth_max)
