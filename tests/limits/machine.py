@@ -340,15 +340,17 @@ class LimiterMachine(RuleBasedStateMachine):
         refusal: dict[str, Any] = {"pause_us": pause_us, "cut": cut, "recover_us": RECOVER_US}
         refusal |= {"reason": "no", "refused": refused}
         arguments = ledger.penalise(whole_account=whole, lease_us=LEASE_US, **refusal)
-        before = self._plans()
+        before, sent_until = self._plans(), dict.fromkeys(self.calls, 0.0) | self.leases
         plan = ledger.read_number(self._run("penalise", ledger, arguments))
         expected = self.model.penalise(
             ledger.scope, self.now, whole=whole, prefix=ledger.id_prefix, **refusal
         )
         assert plan == expected
         if self._plans() != before:
-            for call in self.calls.values():
-                if not call.sent and (whole or call.ledger.keys[0] == ledger.keys[0]):
+            for name, call in self.calls.items():
+                # What was sent at an instant that the clock went back behind is taken for unsent.
+                unsent = not call.sent or sent_until[name] > self.now + LEASE_US
+                if unsent and (whole or call.ledger.keys[0] == ledger.keys[0]):
                     self.promises.void(call.booked)
         self._compare()
 
@@ -573,6 +575,8 @@ class LimiterMachine(RuleBasedStateMachine):
             seen = int(max(each.get("seen") for each in (own or account, account)))
             self.model.skew = max(self.model.skew, seen - self.clock)
             now = self.clock + int(self.model.skew)
+        if now < self.now:  # nothing was written since: a confirmation writes no time
+            self.promises.set_back(self.now - now)
         self.now = now
         reply = self.scripts[name](ledger.keys, (str(self.clock), *arguments))
         self._look()
