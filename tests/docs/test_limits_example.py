@@ -4,6 +4,7 @@ import asyncio
 import re
 import tomllib
 
+from promptmill.schema.limit_level import DimensionLevel
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.workers.limits.connection import connect
@@ -41,6 +42,11 @@ class Story:
             self.later(1)
             await self.permits.settle(await self.book(), USED)
 
+    async def limits(self) -> tuple[DimensionLevel, ...]:
+        standing = await self.permits.level(SCOPE)
+        assert standing is not None
+        return standing.scope.dimensions
+
     async def end(self) -> None:
         await self.permits.close()
         await self._redis.aclose()
@@ -70,13 +76,14 @@ def test_the_settings_that_are_shown_can_be_used() -> None:
 def test_buckets_and_starts_are_as_shown(valkey: Valkey) -> None:
     async def tell() -> None:
         story = Story(valkey)
-        level = await story.permits.level(SCOPE)
-        assert [each.limit for each in level.dimensions] == row("limit")
-        assert [round(each.depth, 2) for each in level.dimensions] == row("bucket holds")
-        assert [round(each.rate_s * 60, 1) for each in level.dimensions] == row("pace")
         booked = await asyncio.gather(*(story.book() for _ in range(4)))
+        limits = await story.limits()
+        assert [each.limit for each in limits] == row("limit")
+        assert [round(each.depth, 2) for each in limits] == row("bucket holds")
+        assert [round(each.rate_s * 60, 1) for each in limits] == row("pace")
         assert list(booked[0].costs[:2]) == row("a call is booked with")
-        starts = [round(each.start - booked[0].start, 3) for each in booked]
+        assert [int(limits[1].rate_s * 60 / 700)] == figures(r"tokens last for (\d+) calls")
+        starts = [round((each.start_us - booked[0].start_us) / 1e6, 3) for each in booked]
         assert starts == figures(r"get starts (.+?) s from now")
         await story.end()
 
@@ -89,10 +96,10 @@ def test_what_is_learned_makes_later_calls_cheaper(valkey: Valkey) -> None:
         await story.answer(200)
         story.later(1)
         cost = (await story.book()).costs[1]
-        assert [cost] == figures(r"next one is booked with (\d+)")
-        tokens = (await story.permits.level(SCOPE)).dimensions[1]
-        calls_a_minute = tokens.rate_s * 60 / row("a call is settled with")[1]
-        assert [int(calls_a_minute)] == figures(r"That is\s(\d+)\scalls")
+        assert [cost] == figures(r"is booked with (\d+)\. That")
+        assert cost == row("a call is settled with")[1]
+        tokens = (await story.limits())[1]
+        assert [int(tokens.rate_s * 60 / cost)] == figures(r"That is (\d+) calls")
         await story.end()
 
     asyncio.run(tell())
@@ -101,15 +108,20 @@ def test_what_is_learned_makes_later_calls_cheaper(valkey: Valkey) -> None:
 def test_a_429_pauses_voids_halves_and_is_recovered_from(valkey: Valkey) -> None:
     async def tell() -> None:
         story = Story(valkey)
-        booked = await story.book()
-        await story.permits.penalise(SCOPE, kind=ErrorKind.RATE, pause_s=7.0, reason="rate 429")
-        assert not await story.permits.confirm(booked)
-        refused = await story.permits.book(SCOPE, PROMPT, patience_s=5)
-        assert refused == Postponed(7.0, "pause:rate 429")
+        await story.answer(200)
+        refused, unsent = await story.book(), await story.book()
+        await story.permits.penalise(
+            SCOPE, kind=ErrorKind.RATE, pause_s=7.0, reason="rate 429", refused=refused
+        )
+        assert not await story.permits.confirm(unsent)
+        answer = await story.permits.book(SCOPE, PROMPT, patience_s=5)
+        assert answer == Postponed(7.0, "pause:rate 429")
         shares = []
         for seconds in (8, 60, 240):
             story.later(seconds)
-            shares.append(round((await story.permits.level(SCOPE)).multiplier, 3))
+            standing = await story.permits.level(SCOPE)
+            assert standing is not None
+            shares.append(round(standing.scope.multiplier, 3))
         assert shares == [*figures(r"\n\| 8 \| ([\d.]+)"), *figures(r"\n\| 68 \| ([\d.]+)"), 1]
         await story.end()
 
