@@ -111,7 +111,8 @@ class State:
     accepted_since: float = 0.0
     probe: float = 0.0
     ceiling: float = 0.0
-    spec: Spec | None = None
+    spec: object = None
+    """What it was paced for; None: to be paced anew."""
     paced: float = 0.0
     epoch: int = 0
 
@@ -196,7 +197,11 @@ class Model:
         if own is None or self.account is None:
             return None
         spec = spec_of(scope)
-        if own.spec != spec or self.account.spec != spec or at.now - own.paced > 1_000_000:
+        if (
+            own.spec != spec
+            or self.account.spec != (spec[0], spec[2])
+            or at.now - own.paced > 1_000_000
+        ):
             self._pace(own, spec, at.now)
         if len(self.leases) + len(asked) > scope.concurrency:
             self.bury(at.now)
@@ -356,7 +361,8 @@ class Model:
             for bucket in side.bounded:
                 bucket.biggest *= exp((side.paced - now) / MINUTE_US)
                 bucket.pace(share=share, burst_us=burst_us, drains_from=drains_from)
-            side.spec, side.paced = spec, now
+            side.paced = now
+        own.spec, account.spec = spec, (spec[0], spec[2])
 
     def _book(
         self,

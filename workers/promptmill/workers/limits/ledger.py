@@ -96,8 +96,8 @@ class Ledger:
         self.scope = scope
         self.charges = Charges(self._kind, scope.charging)
         limits = [_by_place(dict(each)) for each in (scope.limits, scope.shared)]
-        self._number = _number(_pack((scope.burst_s, limits)))
-        self._spec = _pack((self._number, scope.burst_s * 1e6, *limits))
+        self._numbers = [_number(_pack((scope.burst_s, *some))) for some in (limits, limits[1:])]
+        self._spec = _pack((scope.burst_s * 1e6, *limits))
 
     def seed(self, seed: Seed, *, epoch: int) -> Arguments:
         """Arguments of `seed`: what an empty store is told."""
@@ -112,8 +112,8 @@ class Ledger:
 
     def book(self, requests: Sequence[Request], expected: Expected, *, lease_us: int) -> Arguments:
         """Arguments of `book` for *requests*, in their order."""
-        limits = (self._number, self.scope.concurrency, lease_us, HINT_SHARE, self._offset_us())
-        numbers: list[float] = [*limits]
+        limits = (self.scope.concurrency, lease_us, HINT_SHARE, self._offset_us())
+        numbers: list[float] = [*self._numbers, *limits]
         for each, charges in zip(requests, expected, strict=True):
             numbers += (each.horizon_us, each.turn)
             numbers += [charge.cost for charge in charges]

@@ -1,10 +1,10 @@
 -- Book starts for a list of requests of one scope, in their order.
 --
 -- KEYS     as in state.lua
--- ARGV     [2] own arguments, doubles: number of the spec, in-flight cap, lease in us, longest hint
---          in parts of the horizon, begin of the day in us after midnight UTC; then for each
---          request: horizon in us, turn (0 = new), costs (estimates) by dimension, least costs
---          (what is certain) by dimension
+-- ARGV     [2] own arguments, doubles: number of the spec, that of its account's part, in-flight
+--          cap, lease in us, longest hint in parts of the horizon, begin of the day in us after
+--          midnight UTC; then for each request: horizon in us, turn (0 = new), costs (estimates)
+--          by dimension, least costs (what is certain) by dimension
 --          [3] spec, see pace.lua
 --          [4 ...] the ids of the requests
 -- Result   {} = tell first what is known of the scope (seed.lua); else one flat list: epoch, now,
@@ -28,8 +28,8 @@
 -- include state.lua
 local PROBE_HORIZON_US = 250000  -- what is booked at a rate that grows would hold later starts back
 if not scope or not account then return pack({}) end
-local spec, cap, lease, longest, offset = struct.unpack('<ddddd', ARGV[2])
-if scope[SPEC] ~= spec or account[SPEC] ~= spec or now - scope[PACED] > 1000000 then
+local spec, shared_spec, cap, lease, longest, offset = struct.unpack('<dddddd', ARGV[2])
+if scope[SPEC] ~= spec or account[SPEC] ~= shared_spec or now - scope[PACED] > 1000000 then
   -- include pace.lua
 end
 -- include pause.lua
@@ -151,7 +151,7 @@ end
 
 local result = {account[EPOCH], now, scope[PLAN] + account[PLAN]}
 for i = 4, #ARGV do
-  local n, at = #result, 41 + (i - 4) * 112
+  local n, at = #result, 49 + (i - 4) * 112
   local horizon, turn = struct.unpack('<dd', ARGV[2], at)
   local costs = {struct.unpack('<dddddddddddd', ARGV[2], at + 16)}
   local kind, first, second, third = book(ARGV[i], horizon, turn, costs)

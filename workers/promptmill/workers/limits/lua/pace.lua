@@ -7,8 +7,9 @@
 -- be deeper, depth is four fifths of that (calls come late by up to a fifth of a second, and the first
 -- one may be the latest), and nothing is taken off.
 --
--- A spec, what a worker was configured with: {number of the spec, burst in us (0 = not told),
--- limits of the scope by dimension (0 = none), limits of the account}.
+-- A spec, what a worker was configured with: {burst in us (0 = not told), limits of the scope by
+-- dimension (0 = none), limits of the account}. The account's part has a number of its own: models
+-- that differ would else pace their account anew with each call.
 local MINUTE_US = 60000000
 local DEPTH_US, SAFETY = 250000, 0.995
 local PROBE_START = 600  -- requests a minute, while no limit is known
@@ -59,7 +60,7 @@ local function pace_state(state, m, burst_us)
 end
 
 if not account[SIZE] then account = read(raws[2]) end
-local number, burst_us, own, shared = unpack(unpacked(ARGV[3]))
+local burst_us, own, shared = unpack(unpacked(ARGV[3]))
 local shared_minute, shared_day = set_limits(account, shared)
 if set_limits(scope, own) or shared_minute then
   if scope[PROBE] > 0 then scope[PROBE], scope[ACCEPTED], scope[ACCEPTED_SINCE] = 0, 0, 0 end
@@ -73,6 +74,6 @@ if scope[CUT] < 1 then
 end
 pace_state(scope, scope[CUT], burst_us)
 pace_state(account, 1, burst_us)
-scope[SPEC], scope[PACED], account[SPEC], account[PACED] = number, now, number, now
+scope[SPEC], scope[PACED], account[SPEC], account[PACED] = spec, now, shared_spec, now
 account[LIMITED] = (shared_minute or shared_day) and 1 or 0
 scope.changed, account.changed = true, true
