@@ -85,4 +85,6 @@ async def _obey(permits: Permits, booked: Booked, reply: Answer | Refusal) -> No
     if isinstance(reply, Refusal):
         told = reply.retry_after_s
         pause_s = _UNTOLD_PAUSE_S[reply.kind] if told is None else told
-        await permits.penalise(SCOPE, kind=reply.kind, pause_s=pause_s, reason=reply.kind)
+        await permits.penalise(
+            SCOPE, kind=reply.kind, pause_s=pause_s, reason=reply.kind, refused=booked
+        )

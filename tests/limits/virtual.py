@@ -1,10 +1,12 @@
-"""Callers of the real scripts in virtual time: an hour of limits in a second, the same each time."""
+"""Callers of the real scripts in virtual time: hours in seconds, each time the same."""
 
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
+from math import ceil
 from typing import Any, Protocol
 
 import redis
@@ -24,7 +26,7 @@ _prefixes = itertools.count()
 class Server(Protocol):
     """A provider's own limit."""
 
-    def refuses(self, at_s: float, tokens: int) -> float | None:
+    def refuses(self, at_s: float, tokens: int, /) -> float | None:
         """Take a request, or say for how long to stay away; None: taken."""
 
 
@@ -41,12 +43,33 @@ class TokenBucket:
     def __post_init__(self) -> None:
         self.level = self.depth
 
-    def refuses(self, at_s: float, tokens: int) -> float | None:
+    def refuses(self, at_s: float, _tokens: int, /) -> float | None:
         self.level = min(self.depth, self.level + (at_s - self.at_s) * self.rate)
         self.at_s = at_s
         if self.level < 1:
             return self.retry_after_s
         self.level -= 1
+        return None
+
+
+@dataclass
+class BucketOfTokens:
+    """Lets *rate* tokens a second through, and holds a second of them. Tells whole seconds."""
+
+    rate: float
+    level: float = field(init=False)
+    at_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.level = self.rate
+
+    def refuses(self, at_s: float, tokens: int, /) -> float | None:
+        self.level = min(self.rate, self.level + (at_s - self.at_s) * self.rate)
+        self.at_s = at_s
+        short = min(tokens, self.rate) - self.level
+        if short > 0:
+            return max(1.0, ceil(short / self.rate))
+        self.level -= tokens
         return None
 
 
@@ -57,7 +80,7 @@ class SlidingMinute:
     most: int
     taken: deque[float] = field(default_factory=deque)
 
-    def refuses(self, at_s: float, tokens: int) -> float | None:
+    def refuses(self, at_s: float, _tokens: int, /) -> float | None:
         while self.taken and self.taken[0] <= at_s - 60:
             self.taken.popleft()
         if len(self.taken) >= self.most:
@@ -73,6 +96,7 @@ class Told:
     answered: list[float] = field(default_factory=list)
     """When, in seconds."""
     refused: list[float] = field(default_factory=list)
+    tokens: int = 0
 
 
 class VirtualCallers:
@@ -98,12 +122,12 @@ class VirtualCallers:
         self.told = Told()
         self._call("seed", self.ledger.seed(Seed(), epoch=1))
 
-    def run(self, calls: int, *, processes: int = 4, estimate: Estimate | None = None) -> Told:
-        """Make *calls* calls, spread over *processes*; return what came of them."""
-        estimate = estimate or Estimate(10, 10)
+    def run(self, calls: int, *, processes: int = 4, tokens: Iterator[int] | None = None) -> Told:
+        """Make *calls* calls of so many *tokens*, 10 each by default, spread over *processes*."""
+        sizes = tokens or repeat(10)
         for process in range(processes):
             count = calls // processes + (process < calls % processes)
-            waiting = deque(self._request(estimate) for _ in range(count))
+            waiting = deque(self._request(Estimate(next(sizes), None)) for _ in range(count))
             self._at(process * 0.003, lambda waiting=waiting: self._pump(waiting))  # type: ignore[misc]
         while len(self.told.answered) < calls:
             self.now_s, _, event = heapq.heappop(self._events)
@@ -147,7 +171,7 @@ class VirtualCallers:
         if not self.ledger.read_flags(self._call("confirm", arguments))[0]:
             waiting.appendleft(self._request(booked.estimate))
             return
-        pause_s = self._server.refuses(self.now_s, 20)
+        pause_s = self._server.refuses(self.now_s, booked.estimate.input_tokens)
         if pause_s is None:
             self._at(self._latency_s, lambda: self._answered(booked))
         else:
@@ -155,7 +179,8 @@ class VirtualCallers:
 
     def _answered(self, booked: Booked) -> None:
         self.told.answered.append(self.now_s)
-        self._settle(booked, Usage(10, 10))
+        self.told.tokens += booked.estimate.input_tokens
+        self._settle(booked, Usage(booked.estimate.input_tokens, 1))
         limits = self._tells(self.now_s)
         if limits:
             self._call("observe", self.ledger.observe(limits))
