@@ -66,6 +66,8 @@ def judge(fault: Fault, *, seed: int, is_full: bool) -> Verdict:
             return Verdict(fault, "open", f"{fault.open} (seen: {_line(error)})")
         traceback.print_exc()
         return Verdict(fault, "FAILS", _line(error))
+    if fault.open and fault.suites:  # its tests hold a part of it
+        return Verdict(fault, "open", fault.open, figures)
     return Verdict(fault, "holds", f"was open: {fault.open}" if fault.open else "", figures)
 
 
