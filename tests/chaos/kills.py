@@ -68,7 +68,7 @@ def out_of_memory(stage: Stage) -> None:
         ' "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant",'
         ' "content": "' + "long " * 1_600_000 + '"}}]}'
     )
-    mill.simulator.add_fault("raw", body=body, contains="number 1", billed=False)
+    mill.simulator.add_fault("raw", body=body, contains="number 1")
     worker = mill.start_worker(OPENAI)
     pages = int(Path(f"/proc/{worker.pid}/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + (96 << 20)

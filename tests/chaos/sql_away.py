@@ -30,8 +30,7 @@ def crashed(stage: Stage) -> None:
 
 def _killed_with_answers(stage: Stage) -> None:
     """The only worker is killed while SQL is away: what it had is on this machine's disk."""
-    proxy, url = stage.sql_proxy()
-    mill = stage.mill(latency_s=1, database_url=url, WORKER__CONCURRENCY="20")
+    mill, proxy = stage.mill_behind_a_line(latency_s=1, WORKER__CONCURRENCY="20")
     worker = mill.start_worker(OPENAI)
     batch = mill.load(20)
     wait_until(lambda: mill.requests(batch) == 20, "20 open calls")
@@ -53,9 +52,8 @@ def _spooled(mill: RunningMill) -> int:
 
 def spool_full(stage: Stage) -> None:
     """SQL is away, and first the spool's share of the disk, then the disk itself is full."""
-    proxy, url = stage.sql_proxy()
-    mill = stage.mill(
-        latency_s=0.3, database_url=url, WORKER__CONCURRENCY="20", WORKER__SPOOL_BYTES="1k"
+    mill, proxy = stage.mill_behind_a_line(
+        latency_s=0.3, WORKER__CONCURRENCY="20", WORKER__SPOOL_BYTES="1k"
     )
     batch, (worker,) = in_mid_batch(stage, mill, jobs=(jobs := stage.size(300, 2000)))
     for most in (resource.RLIM_INFINITY, 0):
@@ -87,8 +85,7 @@ def crashed_often(stage: Stage) -> None:
 
 def commit_cut(stage: Stage) -> None:
     """The server commits, and the client is not told."""
-    proxy, url = stage.sql_proxy()
-    mill = stage.mill(database_url=url, WORKER__CONCURRENCY="10")
+    mill, proxy = stage.mill_behind_a_line(WORKER__CONCURRENCY="10")
     batch, _ = in_mid_batch(stage, mill, jobs=(jobs := stage.size(300, 3000)))
     for _ in range(stage.size(10, 60)):
         proxy.commits_to_cut += 1
@@ -100,14 +97,13 @@ def commit_cut(stage: Stage) -> None:
 
 def black_hole(stage: Stage) -> None:
     """Every connection there is goes silent for ever; new ones are good."""
-    proxy, url = stage.sql_proxy()
-    mill = stage.mill(database_url=url, WORKER__CONCURRENCY="10")
+    mill, proxy = stage.mill_behind_a_line(WORKER__CONCURRENCY="10")
     batch, _ = in_mid_batch(stage, mill, jobs=stage.size(300, 2000))
     proxy.hang()
     wait_until(
         lambda: set(mill.states(batch)) == {"succeeded"},
         "the workers to leave their silent connections",
-        timeout=stage.size(30, 90),
+        timeout=90,
     )
     stage.judge(mill, batch, away_s=90)
 

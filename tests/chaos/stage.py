@@ -13,6 +13,7 @@ from threading import Event
 from time import monotonic
 from typing import Any, cast
 
+from promptmill.schema.database import Database
 from promptmill.simulator import Simulator, SimulatorConfig
 from tests.services.postgres import Postgres
 from tests.services.running_mill import OPENAI, RunningMill, Worker
@@ -90,12 +91,16 @@ class Stage:
         """Make a database in a PostgreSQL of this stage's own."""
         return self._postgres().url(self._postgres().create_database())
 
-    def sql_proxy(self) -> tuple[SqlProxy, str]:
-        """Make a database, reached over a line that can be cut; return both."""
+    def mill_behind_a_line(self, **env: Any) -> tuple[RunningMill, SqlProxy]:
+        """Start a mill that reaches SQL over a line that can be cut; we look past the line."""
         postgres, folder = self._postgres(), self.new_folder()
-        proxy = self._open.enter_context(SqlProxy(folder, self._postgres_folder))
+        line = self._open.enter_context(SqlProxy(folder, self._postgres_folder))
         url = postgres.url(postgres.create_database())
-        return proxy, url.replace(str(self._postgres_folder), str(folder))
+        mill = self.mill(database_url=url.replace(str(self._postgres_folder), str(folder)), **env)
+        mill.database.close()
+        mill.database = Database(url)
+        self._open.callback(mill.database.close)
+        return mill, line
 
     def new_folder(self) -> Path:
         """Make a folder with a path that is short enough for a unix socket."""
