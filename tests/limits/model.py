@@ -22,6 +22,7 @@ MEMORY, PRIOR = 0.98, 3
 HINT_SHARE = 0.4
 BURST_SHARE = 0.8
 PROBE_HORIZON_US = 250_000
+SHORTLY_US = 250_000
 TRIED_US, TRIED_MOST_US = 1e6, 30e6
 
 
@@ -410,17 +411,17 @@ class Model:
         left, why = self.paused(scope, now)
         if own.hold - now > left:
             left, why = own.hold - now, "one call is tried"
-        sides, spent = [own], self._spent(own, charges, clock)
-        large = _too_large(own, charges)
+        spent, large = self._spent(own, charges, clock), _too_large(own, charges)
+        start, base, work = _earliest(own, charges, max(now + left, own.last))
+        late, shared = 0.0, float(now)
         if large is None and spent is None and self.account.is_limited:
-            sides.append(self.account)
-            spent, large = (
-                self._spent(self.account, charges, clock),
-                _too_large(self.account, charges),
-            )
+            spent = self._spent(self.account, charges, clock)
+            large = _too_large(self.account, charges)
+            soonest, shared, shared_work = _earliest(self.account, charges, now + left)
+            start, work = max(start, soonest), max(work, shared_work)
+            late = start - soonest
         if large is not None:
             return large
-        start, base, work = _earliest(sides, charges, max(now + left, own.last))
         horizon, turn = request.horizon_us, request.turn
         horizon = min(horizon, PROBE_HORIZON_US) if own.probe else horizon
         if left > horizon:
@@ -429,9 +430,11 @@ class Model:
             reset = (self.day_of(clock) + 1) * DAY_US + self.offset_us - clock
             return Refused("day", reset, turn, spent.value)
         ahead = base - now
-        if not self._is_next(own, turn, ahead, horizon):
+        due = self._is_due(own, turn, ahead, horizon, late)
+        if late > SHORTLY_US or shared - now > horizon or not due:
             turn = self._turn(own, turn, work)
-            wait = max((turn - own.served) / own.cut + ahead - horizon, work / 2)
+            wait = max((turn - own.served) / own.cut + ahead, shared - now, work / 2 + horizon)
+            wait = late - SHORTLY_US / 2 if late > SHORTLY_US else wait - horizon
             return Refused("turn", ceil(min(wait, horizon * HINT_SHARE)), turn)
         if len(self.leases) >= scope.concurrency:
             if self.capped < now + 1_000_000:
@@ -451,14 +454,13 @@ class Model:
                 spent = count.dimension
         return spent
 
-    def _is_next(self, own: State, turn: int, ahead: float, horizon: int) -> bool:
-        if ahead <= horizon / 2:
-            return True
-        if ahead > horizon:
-            return False
-        if turn == 0:
-            return own.queued <= own.served
-        return (turn - own.served) / own.cut <= horizon - ahead
+    @staticmethod
+    def _is_due(own: State, turn: int, ahead: float, horizon: int, late: float) -> bool:
+        """Whether it is its turn, as far as the scope's own queue goes."""
+        queued = own.queued - own.served if turn == 0 else (turn - own.served) / own.cut
+        is_next = queued <= (0 if turn == 0 else horizon - ahead)
+        is_free = ahead <= horizon / 2 and (turn > 0 or late <= SHORTLY_US / 2)
+        return ahead <= horizon and (is_next or is_free)
 
     def _turn(self, own: State, turn: int, work: float) -> int:
         if turn == 0:
@@ -565,17 +567,14 @@ def _too_large(side: State, charges: tuple[Charge, ...]) -> TooLarge | None:
     return None
 
 
-def _earliest(
-    sides: Sequence[State], charges: tuple[Charge, ...], first: float
-) -> tuple[float, float, float]:
+def _earliest(side: State, charges: tuple[Charge, ...], first: float) -> tuple[float, float, float]:
     """-> earliest start, what it is without the call's own need, and the work it brings."""
     start, base, work = first, first, 0.0
-    for side in sides:
-        for bucket, charge in zip(side.buckets, charges[:4], strict=True):
-            if bucket.limit:
-                cost = min(charge.cost, bucket.limit)
-                need = cost / bucket.rate if cost < bucket.depth else bucket.fill_us
-                base = max(base, bucket.empty_at)
-                start = max(start, bucket.empty_at + need)
-                work = max(work, cost / bucket.rate)
+    for bucket, charge in zip(side.buckets, charges[:4], strict=True):
+        if bucket.limit:
+            cost = min(charge.cost, bucket.limit)
+            need = cost / bucket.rate if cost < bucket.depth else bucket.fill_us
+            base = max(base, bucket.empty_at)
+            start = max(start, bucket.empty_at + need)
+            work = max(work, cost / bucket.rate)
     return start, base, work

@@ -69,8 +69,12 @@ BOOKED = {
     "dead leases live on": Bug("'-inf', now)", "'-inf', 0)", FEW),
     "later bookings overtake": Bug("max(now + left, scope[LAST])", "now + left"),
     "newcomers overtake": Bug(
-        "queued > (turn == 0 and 0 or horizon - ahead)", "turn > 0 and queued > horizon - ahead"
+        "local is_next = queued <=", "local is_next = turn == 0 or queued <="
     ),
+    "a slow model holds its account back": Bug(
+        "if late > 250000 or ahead > horizon", "if ahead > horizon", SHARED
+    ),
+    "an account is booked without end": Bug(" or shared - now > horizon", "", SHARED),
     "the queue is not served": Bug("if turn > served then scope[SERVED] = turn end"),
     "a hint is too long": Bug("min(wait, horizon * longest)", "wait", TIGHT),
     "the day is not counted": Bug("used + cost > limit", "false", FEW),

@@ -19,7 +19,7 @@ BIG = Scope("gemini", "m", "a", ((Dimension.TPM, 60_000),), 1000)
 
 
 def run(valkey: Valkey, seed: int, *, scope: Scope = SCOPE) -> Loop:
-    return Loop(valkey.client, scope, Random(seed))
+    return Loop(valkey.client, (scope,), Random(seed))
 
 
 def share_used(waits: Sequence[Wait], *, of: float = TPM) -> float:
@@ -85,3 +85,20 @@ def test_the_cap_is_shared_by_all_who_ask_again(valkey: Valkey) -> None:
     loop.takes_us = 2_000_000
     waits = loop.run(40, seconds=40)
     assert len(waits) >= 0.6 * 20 * 40 / 2
+
+
+@pytest.mark.parametrize(("slow_rpm", "callers"), [(12, 1), (12, 20), (60, 20)])
+def test_models_of_an_account_do_not_starve_each_other(
+    valkey: Valkey, slow_rpm: int, callers: int
+) -> None:
+    """A slow one gets what its own limit allows, nearly, and a fast one gets the rest."""
+    slow, fast = (
+        Scope("gemini", name, "a", ((Dimension.RPM, own),), 1000, shared=((Dimension.RPM, 600),))
+        for name, own in (("slow", slow_rpm), ("fast", 6000))
+    )
+    waits = Loop(valkey.client, (slow, fast), Random(4)).run(callers, 60, seconds=60)
+    steady = [each for each in waits if each.start_us > START_US + 20_000_000]
+    slow_ones = sum(each.model == "slow" for each in steady)
+    least = 0.6 if callers > 1 else 0.5
+    assert slow_ones >= least * slow_rpm * 40 / 60
+    assert len(steady) >= 0.95 * 600 * 40 / 60

@@ -26,20 +26,19 @@ _prefixes = itertools.count()
 class Wait:
     """One call, from the first question to its start."""
 
+    model: str
     since_us: int
     cost: int
     """In tokens."""
     start_us: int = 0
-    booked_us: int = 0
-    """When it was booked."""
 
 
 @dataclass
 class Loop:
-    """So many callers of one scope; each wants its next call when the one before is answered."""
+    """Callers of an account; each wants its next call when the one before is answered."""
 
     client: redis.Redis
-    scope: Scope
+    scopes: tuple[Scope, ...]
     rng: Random
     takes_us: int = 500_000
     """How long a call takes."""
@@ -48,18 +47,21 @@ class Loop:
     waits: list[Wait] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.scope, ProviderKind.GEMINI, prefix=f"loop{next(_prefixes)}:")
+        prefix = f"loop{next(_prefixes)}:"
+        self.ledgers = [Ledger(each, ProviderKind.GEMINI, prefix=prefix) for each in self.scopes]
         self._scripts = {name: self.client.register_script(script_text(name)) for name in NAMES}
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._ids = itertools.count()
         self.now_us, self.ahead_us = START_US, 0
-        self._call("seed", self.ledger.seed(Seed(), epoch=1))
+        for ledger in self.ledgers:
+            self._call("seed", ledger, ledger.seed(Seed(), epoch=1))
 
-    def run(self, callers: int, *, seconds: int) -> list[Wait]:
-        """Let *callers* make calls for *seconds*; return all that were booked."""
-        for _ in range(callers):
-            self.at(self.rng.randrange(100_000), self._next)
+    def run(self, *callers: int, seconds: int) -> list[Wait]:
+        """Let so many *callers* of each scope make calls for *seconds*; return all calls."""
+        for ledger, count in zip(self.ledgers, callers, strict=True):
+            for _ in range(count):
+                self.at(self.rng.randrange(100_000), lambda each=ledger: self._next(each))  # type: ignore[misc]
         end = START_US + seconds * 1_000_000
         while self._events and self._events[0][0] < end:
             self.now_us, _, event = heapq.heappop(self._events)
@@ -76,7 +78,8 @@ class Loop:
 
     def refuse(self, pause_us: int) -> None:
         """Let the provider refuse a call."""
-        arguments = self.ledger.penalise(
+        ledger = self.ledgers[0]
+        arguments = ledger.penalise(
             pause_us=pause_us,
             cut=False,
             recover_us=0.0,
@@ -84,62 +87,61 @@ class Loop:
             reason="no",
             lease_us=LEASE_US,
         )
-        self._call("penalise", arguments)
+        self._call("penalise", ledger, arguments)
 
-    def _next(self) -> None:
+    def _next(self, ledger: Ledger) -> None:
         tokens = round(100 * 80 ** self.rng.random())
-        request = Request(self._new_id(), Estimate(tokens, None), BULK_US)
-        self._ask(request, Wait(self.now_us, tokens))
+        wait = Wait(ledger.scope.model, self.now_us, tokens)
+        self._ask(ledger, self._request(ledger, Estimate(tokens, None)), wait)
 
-    def _new_id(self) -> str:
-        return f"{self.ledger.id_prefix}{next(self._ids)}"
+    def _request(self, ledger: Ledger, estimate: Estimate) -> Request:
+        return Request(f"{ledger.id_prefix}{next(self._ids)}", estimate, BULK_US)
 
-    def _ask(self, request: Request, wait: Wait) -> None:
-        expected = self.ledger.expect([request])
-        raw = self._call("book", self.ledger.book([request], expected, lease_us=LEASE_US))
-        reply = self.ledger.read_book(expected, raw)
+    def _ask(self, ledger: Ledger, request: Request, wait: Wait) -> None:
+        expected = ledger.expect([request])
+        raw = self._call("book", ledger, ledger.book([request], expected, lease_us=LEASE_US))
+        reply = ledger.read_book(expected, raw)
         assert reply is not None
         (answer,) = reply.answers
         if isinstance(answer, Granted):
-            self._granted(request, wait, answer, answer.start_us - reply.now_us)
+            booked = _booked(ledger, request, answer)
+            self.at(answer.start_us - reply.now_us, lambda: self._send(ledger, booked, wait))
         else:
             assert isinstance(answer, Refused), answer
             assert answer.wait_us > 0 or answer.why == "cap"
             again = request.with_turn(answer.turn)
-            self.at(min(answer.wait_us or POLL_US, POLL_US), lambda: self._ask(again, wait))
+            self.at(min(answer.wait_us or POLL_US, POLL_US), lambda: self._ask(ledger, again, wait))
 
-    def _granted(self, request: Request, wait: Wait, granted: Granted, in_us: int) -> None:
-        booked = Booked(
-            booking_id=request.booking_id,
-            scope=self.scope,
-            estimate=request.estimate,
-            costs=granted.costs,
-            start=0.0,
-            start_us=granted.start_us,
-            plan=granted.plan,
-            serial=granted.serial,
-            before_us=granted.before_us,
-            epoch=granted.epoch,
-        )
-        wait.booked_us = self.now_us
-        self.at(in_us, lambda: self._send(booked, wait))
-
-    def _send(self, booked: Booked, wait: Wait) -> None:
-        arguments = self.ledger.confirm([booked], lease_us=LEASE_US, late_us=250_000)
-        (go,) = self.ledger.read_flags(self._call("confirm", arguments))
+    def _send(self, ledger: Ledger, booked: Booked, wait: Wait) -> None:
+        arguments = ledger.confirm([booked], lease_us=LEASE_US, late_us=250_000)
+        (go,) = ledger.read_flags(self._call("confirm", ledger, arguments))
         if go:
             wait.start_us = self.now_us
             self.waits.append(wait)
-            self.at(self.takes_us, lambda: self._answered(booked))
+            self.at(self.takes_us, lambda: self._answered(ledger, booked))
         else:
-            self._ask(Request(self._new_id(), booked.estimate, BULK_US), wait)
+            self._ask(ledger, self._request(ledger, booked.estimate), wait)
 
-    def _answered(self, booked: Booked) -> None:
+    def _answered(self, ledger: Ledger, booked: Booked) -> None:
         usage = Usage(round(booked.estimate.input_tokens * self.used), 1)
-        raw = self._call("settle", self.ledger.settle([(booked, usage)]))
-        self.ledger.read_settle(raw)
-        self._next()
+        ledger.read_settle(self._call("settle", ledger, ledger.settle([(booked, usage)])))
+        self._next(ledger)
 
-    def _call(self, name: str, arguments: tuple[str | bytes, ...]) -> Any:
+    def _call(self, name: str, ledger: Ledger, arguments: tuple[str | bytes, ...]) -> Any:
         now = str(self.now_us + self.ahead_us)
-        return self._scripts[name](keys=self.ledger.keys, args=(now, *arguments))
+        return self._scripts[name](keys=ledger.keys, args=(now, *arguments))
+
+
+def _booked(ledger: Ledger, request: Request, granted: Granted) -> Booked:
+    return Booked(
+        booking_id=request.booking_id,
+        scope=ledger.scope,
+        estimate=request.estimate,
+        costs=granted.costs,
+        start=0.0,
+        start_us=granted.start_us,
+        plan=granted.plan,
+        serial=granted.serial,
+        before_us=granted.before_us,
+        epoch=granted.epoch,
+    )

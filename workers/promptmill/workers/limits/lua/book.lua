@@ -26,6 +26,7 @@
 -- When less than half the horizon is booked anybody may book: no idling while someone waits.
 
 -- include state.lua
+local SHORTLY_US = 250000
 local PROBE_HORIZON_US = 250000  -- what is booked at a rate that grows would hold later starts back
 if not scope or not account then return pack({}) end
 local spec, shared_spec, cap, lease, longest, offset = struct.unpack('<dddddd', ARGV[2])
@@ -105,22 +106,29 @@ local function book(id, horizon, turn, costs)
   if scope[HOLD] - now > left then left, why = scope[HOLD] - now, 'one call is tried' end
   local first = max(now + left, scope[LAST])
   local start, base, own, never = fit(scope, costs, first, first, 0)
+  local late, shared = 0, now
   if not never and account[LIMITED] > 0 then
-    start, base, own, never = fit(account, costs, start, base, own)
+    local soonest
+    soonest, shared, own, never = fit(account, costs, now + left, now + left, own)
+    start = max(start, soonest)
+    late = start - soonest
   end
   if never and never[1] == 'large' then return unpack(never) end
   if left > horizon then return 'paused', ceil(left), new_turn(turn, own), why end
   if never then return never[1], never[2], turn, never[4] end
 
-  -- May it book now, when `ahead` us are booked already?
+  -- May it book now, when `ahead` us of the scope are booked already, and the account until `shared`?
+  -- A start that is `late`, as the scope's own limits put it off, is booked shortly before only: what
+  -- the account could do until then would be lost to its other models.
   local ahead, served = base - now, scope[SERVED]
-  if ahead > horizon / 2 then
-    local queued = turn == 0 and scope[QUEUED] - served or (turn - served) / scope[CUT]
-    if ahead > horizon or queued > (turn == 0 and 0 or horizon - ahead) then
-      turn = new_turn(turn, own)
-      local wait = max((turn - served) / scope[CUT] + ahead - horizon, own / 2)
-      return 'turn', ceil(min(wait, horizon * longest)), turn, ''
-    end
+  local queued = turn == 0 and scope[QUEUED] - served or (turn - served) / scope[CUT]
+  local is_next = queued <= (turn == 0 and 0 or horizon - ahead)
+  if late > SHORTLY_US or ahead > horizon or shared - now > horizon
+      or not is_next and (ahead > horizon / 2 or turn == 0 and late > SHORTLY_US / 2) then
+    turn = new_turn(turn, own)
+    local wait = max((turn - served) / scope[CUT] + ahead - horizon, shared - now - horizon, own / 2)
+    if late > SHORTLY_US then wait = late - SHORTLY_US / 2 end
+    return 'turn', ceil(min(wait, horizon * longest)), turn, ''
   end
   if in_flight >= cap then
     if account[CAPPED] < now + 1000000 then
