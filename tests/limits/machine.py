@@ -160,6 +160,7 @@ class LimiterMachine(RuleBasedStateMachine):
         self.calls: dict[str, Call] = {}
         self.waiting: list[Waiter] = []
         self.seed = Seed()
+        self.seen: dict[str, int] = {}
 
     @initialize(data=st.data())
     def choose_place(self, data: st.DataObject) -> None:
@@ -340,17 +341,15 @@ class LimiterMachine(RuleBasedStateMachine):
         refusal: dict[str, Any] = {"pause_us": pause_us, "cut": cut, "recover_us": RECOVER_US}
         refusal |= {"reason": "no", "refused": refused}
         arguments = ledger.penalise(whole_account=whole, lease_us=LEASE_US, **refusal)
-        before, sent_until = self._plans(), dict.fromkeys(self.calls, 0.0) | self.leases
+        before = self._plans()
         plan = ledger.read_number(self._run("penalise", ledger, arguments))
         expected = self.model.penalise(
             ledger.scope, self.now, whole=whole, prefix=ledger.id_prefix, **refusal
         )
         assert plan == expected
         if self._plans() != before:
-            for name, call in self.calls.items():
-                # What was sent at an instant that the clock went back behind is taken for unsent.
-                unsent = not call.sent or sent_until[name] > self.now + LEASE_US
-                if unsent and (whole or call.ledger.keys[0] == ledger.keys[0]):
+            for call in self.calls.values():
+                if not call.sent and (whole or call.ledger.keys[0] == ledger.keys[0]):
                     self.promises.void(call.booked)
         self._compare()
 
@@ -401,6 +400,7 @@ class LimiterMachine(RuleBasedStateMachine):
         ahead_us = max(self.now - self.clock, int(self.model.skew))
         self.model = Model(self.model.offset_us, LEASE_US)
         self.now = self.clock
+        self.seen.clear()
         self.promises.new_life()
         self.promises.set_back(ahead_us)
         for call in self.calls.values():
@@ -575,8 +575,11 @@ class LimiterMachine(RuleBasedStateMachine):
             seen = int(max(each.get("seen") for each in (own or account, account)))
             self.model.skew = max(self.model.skew, seen - self.clock)
             now = self.clock + int(self.model.skew)
-        if now < self.now:  # nothing was written since: a confirmation writes no time
+        assert now >= self.seen.get(ledger.keys[0], now), "the clock of a scope never goes back"
+        if now < self.now:  # that of another model does not know of it yet
             self.promises.set_back(self.now - now)
+        if own is not None and name in {"book", "confirm"}:
+            self.seen[ledger.keys[0]] = now
         self.now = now
         reply = self.scripts[name](ledger.keys, (str(self.clock), *arguments))
         self._look()

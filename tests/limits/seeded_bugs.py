@@ -102,6 +102,11 @@ PACED = {
         "scope[PROBE], scope[ACCEPTED], scope[ACCEPTED_SINCE] = 0, 0, 0", "", UNTOLD
     ),
     "a clock gone back is believed": Bug("now = clock + account[SKEW]", "now = clock"),
+    "a confirmation keeps no time": Bug(
+        "if scope then redis.call('SETRANGE', KEYS[1], (SEEN - 1) * 8, struct.pack('<d', now)) end",
+        "",
+        TIGHT,
+    ),
     "a clock gone back stops time": Bug("account[SKEW] = account[SKEW] + seen - now"),
 }
 CLOSED = {

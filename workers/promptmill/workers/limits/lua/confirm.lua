@@ -21,5 +21,6 @@ for i = 1, #records do
     answers[i], back = 0, give_back(record, offset) == 1 or back
   end
 end
+-- include seen.lua
 if back then finish() end
 return pack(answers)

@@ -10,7 +10,10 @@ local leases = {}
 for i = 1, #ids do
   leases[2 * i - 1], leases[2 * i] = now + lease, ids[i]
 end
-if #ids > 0 then redis.call('ZADD', KEYS[3], unpack(leases)) end
+if #ids > 0 then
+  redis.call('ZADD', KEYS[3], unpack(leases))
+  -- include seen.lua
+end
 if account then
   -- include purge.lua
 end
