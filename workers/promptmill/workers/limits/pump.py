@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from promptmill.workers.limits.ledger import Answer, Granted, Refused, Request
 from promptmill.workers.limits.limit import Booked, Postponed, TooLarge
+from promptmill.workers.limits.stopping import stop
 
 HEADS = 8
 """Waiters with a turn that ask in one call; when all of them are granted the next ask at once."""
@@ -97,9 +98,7 @@ class Pump:
     async def close(self) -> None:
         """Stop. Whoever waits is told to come back."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await stop(self._task)
         for waiter in (*self._seated, *self._fresh):
             self._postpone(waiter, Postponed(0.0, "closing"))
 

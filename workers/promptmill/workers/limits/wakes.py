@@ -1,12 +1,13 @@
 """News from the other processes: a place in flight is free, a limit changed, a pause ended."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from promptmill.workers.limits.stopping import stop
 
 AGAIN_S = 1.0
 PLACE_FREE = "free"
@@ -34,9 +35,7 @@ class Wakes:
     async def close(self) -> None:
         """Stop listening."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await stop(self._task)
             self._task = None
 
     async def _run(self) -> None:
