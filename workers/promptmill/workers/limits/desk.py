@@ -97,7 +97,9 @@ class Desk:
         self._sent.pop(booked.booking_id, None)
         await self._cancelling.ask(booked)
 
-    async def penalise(self, *, kind: ErrorKind, pause_s: float, reason: str, ramp: bool, refused: Booked | None) -> None:
+    async def penalise(
+        self, *, kind: ErrorKind, pause_s: float, reason: str, ramp: bool, refused: Booked | None
+    ) -> None:
         """Answer a refusal for all workers; see `Permits.penalise`."""
         whole = kind in _WHOLE_ACCOUNT
         arguments = self.ledger.penalise(
