@@ -193,12 +193,6 @@ FAULTS = (
         server_errors,
         open="no probes of a provider that is down: each job uses up its attempts",
     ),
-    Fault(
-        "R45",
-        "quoted_secrets",
-        "errors that quote key and prompt",
-        quoted_secrets,
-        open="the bytes of an unusable answer are kept as they came, with a key that it quotes",
-    ),
+    Fault("R45", "quoted_secrets", "errors that quote key and prompt", quoted_secrets),
     Fault("R47", "nothing_is_fetched", "addresses of pictures in prompts", nothing_is_fetched),
 )
