@@ -21,6 +21,7 @@ from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import serve
+from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
@@ -64,7 +65,7 @@ def end_with(
             permits=Permits(redis, prefix="test:", kinds={"openai": ProviderKind.OPENAI}),
             policy=RetrySettings(),
             call_timeout_s=1.0,
-            slots=asyncio.Semaphore(1),
+            slots=Slots(1),
             rng=random.Random(1),
             pause=pause,
         )

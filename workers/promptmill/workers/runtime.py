@@ -31,6 +31,7 @@ from promptmill.workers.limits.permits import Permits
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import Served, serve
+from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Runtime:
             permits=self._open_permits(),
             policy=self._settings.retry,
             call_timeout_s=worker.call_timeout_s,
-            slots=asyncio.Semaphore(worker.concurrency),
+            slots=Slots(worker.concurrency),
             rng=random.Random(),
             pause=self._pause,
         )
