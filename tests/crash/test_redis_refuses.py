@@ -50,7 +50,7 @@ def test_a_redis_that_refuses_writes_stops_no_worker(make_mill: MakeMill) -> Non
         wait_answered(mill, batch)
         told = worker.log.stat().st_size
         end = refuse(mill.valkey.client)
-        wait_said(worker, "limiter_unreachable", since=told)
+        wait_said(worker, "service lost", since=told)
         end()
         assert mill.wait_done(batch) == {"succeeded": JOBS}, refuse
         assert mill.requests(batch) == JOBS, refuse
@@ -63,7 +63,7 @@ def test_a_worker_that_starts_while_redis_refuses_works_as_soon_as_it_may(
 ) -> None:
     mill = make_mill()
     mill.start_dispatcher()
-    for refuse, sign in ((read_only, " ready."), (no_ping, "Cannot connect")):
+    for refuse, sign in ((read_only, " ready."), (no_ping, "service lost")):
         end = refuse(mill.valkey.client)
         worker = mill.start_worker(OPENAI)
         wait_said(worker, sign)

@@ -1,15 +1,21 @@
 """What kombu's own channel cannot do, and ours can."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from queue import Empty
+from threading import Thread
 from typing import Any
 
 import pytest
+import redis
 from kombu import Connection
 from structlog.testing import capture_logs
 
+from promptmill.workers.away import Away
 from promptmill.workers.dropped import Dropped
+from promptmill.workers.transport import Connection as OurConnection
 from tests.services.valkey import Valkey
+from tests.services.waiting import wait_until
 
 OURS = "promptmill.workers.transport:Transport"
 
@@ -182,4 +188,41 @@ def test_dropped_messages_are_told_at_once_and_then_by_their_number() -> None:
     assert [(line["number"], line["errors"]) for line in logs] == [
         (1, "ValueError"),
         (4, "KeyError"),
+    ]
+
+
+def test_a_connection_waits_until_redis_is_back_and_tells_that_once(short_folder: Path) -> None:
+    with Valkey(short_folder) as server:
+        server.kill()
+        connection: Any = OurConnection(server.kombu_url)
+        connection.transport_cls = OURS
+        thread = Thread(target=connection.ensure_connection, name="connects")
+        with capture_logs() as logs:
+            thread.start()
+            wait_until(lambda: logs, "it to find nobody")
+            server.start()
+            thread.join(10)
+        assert connection.connected
+        connection.close()
+    assert [(line["event"], line["service"]) for line in logs] == [
+        ("service lost", "redis"),
+        ("service back", "redis"),
+    ]
+
+
+def test_a_service_that_fails_now_and_then_is_told_once_and_again_when_it_is_calm() -> None:
+    now = [100.0]
+    away = Away("limiter", clock=lambda: now[0])
+    with capture_logs() as logs:
+        away.answered()
+        for _ in range(5):
+            away.saw(redis.ResponseError("MISCONF Redis is configured to save"))
+            now[0] += 0.5
+            away.answered()
+        now[0] += 0.5
+        away.answered()
+        away.answered()
+    assert [(line["event"], line.get("error"), line.get("away_s")) for line in logs] == [
+        ("service lost", "MISCONF", None),
+        ("service back", None, 3.0),
     ]

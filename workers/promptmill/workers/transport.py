@@ -20,16 +20,20 @@ from queue import Empty
 from time import monotonic
 from typing import Any
 
+import kombu
 import redis
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 
+from promptmill.workers.away import Away
 from promptmill.workers.dropped import Dropped
 
 _log = structlog.get_logger(__name__)
 _ASK_AGAIN_S = 1.0
+_WAIT_S: Any = 0.25  # the stubs know integers only
+_LONGEST_WAIT_S: Any = 2.0
 _tags = count(1)
 _KombuChannel: Any = kombu_redis.Channel  # its stubs know a part of it
 _KombuQoS: Any = virtual.QoS
@@ -75,6 +79,7 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
         super().__init__(*args, **options)
         self.QoS: Any = QoS
         self._dropped = Dropped()
+        self._away = Away("queue")
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
@@ -167,20 +172,18 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
             super()._queue_bind(*binding)
         except redis.ResponseError as error:
             # Nobody looks it up: hints are sent to a queue by its name, orders by subscription.
-            _log.info("binding not kept", error=_code(error))
+            _log.info("binding not kept", error=type(error).__name__)
 
     def _refused(self, error: redis.ResponseError) -> None:
-        if self._refused_at is None:
-            _log.warning("redis gives no hints", error=_code(error))
+        self._away.saw(error)
         self._refused_at = monotonic()
         if "WRONGTYPE" in str(error):
             self._set_aside()
 
     def _served(self) -> None:
+        self._away.answered()
         self._dropped.tell()
-        if self._refused_at is not None:
-            _log.warning("redis gives hints again")
-            self._refused_at = None
+        self._refused_at = None
 
     def _set_aside(self) -> None:
         """Rename what is no list. Two workers at once may rename a good one: it is hinted again."""
@@ -194,9 +197,26 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
                         aside = f"{self.global_keyprefix}refused:{key}"
                         client.rename(self.global_keyprefix + key, aside)
                 except redis.ResponseError as error:
-                    _log.warning("queue not set aside", queue=queue, error=_code(error))
+                    _log.warning("queue not set aside", queue=queue, error=type(error).__name__)
                 else:
                     _log.warning("queue set aside", queue=queue, key=aside)
+
+
+class Connection(kombu.Connection):
+    """A connection that soon finds a Redis that is back: Celery's would wait for up to 30 s."""
+
+    def ensure_connection(self, *_: Any, callback: Any = None, **__: Any) -> Any:
+        """Try until it is connected; *callback* is called while it waits, and may end that."""
+        away = Away("redis", calm_s=0.0)
+        connected = super().ensure_connection(
+            lambda error, _interval: away.saw(error),
+            interval_start=_WAIT_S,
+            interval_step=_WAIT_S,
+            interval_max=_LONGEST_WAIT_S,
+            callback=callback,
+        )
+        away.answered()
+        return connected
 
 
 class Transport(kombu_redis.Transport):
@@ -210,10 +230,3 @@ def use_transport() -> None:
     """Let `redis://` and `redis+socket://` mean this transport in this process."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
-
-
-def _code(error: redis.ResponseError) -> str:
-    """Name an error without its text, which may quote what is stored."""
-    if type(error) is redis.ResponseError:
-        return str(error).partition(" ")[0]
-    return type(error).__name__
