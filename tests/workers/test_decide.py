@@ -73,7 +73,7 @@ def test_a_refusal_that_names_no_time_pauses_by_its_kind() -> None:
         found = decide(kind)
         assert isinstance(found, Snoozed)
         pauses[kind] = found.pause_s
-    assert pauses[ErrorKind.OVERLOADED] < pauses[ErrorKind.RATE] < pauses[ErrorKind.DAILY]
+    assert pauses[ErrorKind.RATE] < pauses[ErrorKind.OVERLOADED] < pauses[ErrorKind.DAILY]
 
 
 @pytest.mark.parametrize("kind", REFUSED)

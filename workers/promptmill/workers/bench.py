@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from promptmill.schema.settings import RetrySettings
 from promptmill.workers.limits.permits import Permits
+from promptmill.workers.outages import Outages, Told
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.slots import Slots
 
@@ -50,5 +51,7 @@ class Bench:
     rng: random.Random
     pause: Callable[[KeyPause], Awaitable[None]]
     """stop a key in SQL; it holds when this returns"""
+    outages: Outages
+    told: Told = field(default_factory=Told)
     draining: bool = False
     """nothing is sent any more"""
