@@ -75,6 +75,19 @@ def test_a_run_goes_on_without_its_worker_and_gets_another(laptop: Laptop) -> No
     assert_each_is_answered_once(laptop, bought_twice=was_open)
 
 
+def test_a_run_goes_on_without_its_redis_and_gets_it_back(laptop: Laptop) -> None:
+    run = laptop.begin(*begun(laptop))
+    laptop.wait_for_answers(PROMPTS // 3)
+    laptop.kill(laptop.valkeys())
+
+    typed = run.ended()
+    assert typed.code == 0, typed.err
+    assert typed.err.count("the bundled Redis was gone; it was started again") == 1
+    assert "worker" not in typed.err
+    assert_each_is_answered_once(laptop, bought_twice=0)
+    assert laptop.valkeys() == []
+
+
 def test_a_run_goes_on_after_every_process_was_killed(laptop: Laptop) -> None:
     command = begun(laptop)
     run = laptop.begin(*command)

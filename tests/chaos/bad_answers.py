@@ -186,19 +186,7 @@ FAULTS = (
     Fault("R33", "half_answers", "answers that are cut, reset, or no HTTP", half_answers),
     Fault("R34", "garbled", "200 with HTML, {}, wrong types, no usage, NaN", garbled),
     Fault("R35", "key_refused", "401, 403 and no credit in mid batch", key_refused),
-    Fault(
-        "R36",
-        "server_errors",
-        "500 for longer than all retries last",
-        server_errors,
-        open="no probes of a provider that is down: each job uses up its attempts",
-    ),
-    Fault(
-        "R45",
-        "quoted_secrets",
-        "errors that quote key and prompt",
-        quoted_secrets,
-        open="the bytes of an unusable answer are kept as they came, with a key that it quotes",
-    ),
+    Fault("R36", "server_errors", "500 for longer than all retries last", server_errors),
+    Fault("R45", "quoted_secrets", "errors that quote key and prompt", quoted_secrets),
     Fault("R47", "nothing_is_fetched", "addresses of pictures in prompts", nothing_is_fetched),
 )

@@ -162,13 +162,7 @@ def _assert_in_order(path: Path, sent: set[str]) -> None:
 FAULTS = (
     Fault("R01", "killed_at_every_step", "kill -9 at 8 steps, retry and hold", at_every_step),
     Fault("R02", "kill_workers", "kill -9 of workers and dispatchers at random", at_random),
-    Fault(
-        "R20",
-        "poison",
-        "an answer that kills its worker, each time",
-        a_poisonous_answer,
-        open="jobs that are open beside it are held with it; one at a time, the others go on",
-    ),
+    Fault("R20", "poison", "an answer that kills its worker, each time", a_poisonous_answer),
     Fault("R27", "out_of_memory", "no memory for answers of 8 MB", out_of_memory),
     Fault("R30", "leaders", "three dispatchers; leaders and workers killed", leaders),
     Fault("R54", "forks", "a worker at work has no child process", no_children),

@@ -26,12 +26,14 @@ from promptmill.workers.recorder import Recorder, Write
 __all__ = ["app"]
 
 STEP, JOB = os.environ["MINE"], int(os.environ["MINE_JOB"])
+_gone_off: list[int] = []
 SIGNAL = signal.Signals[os.environ.get("MINE_SIGNAL", "SIGKILL")]
 
 
 def step_on(job_id: int) -> None:
-    """Die as the kernel kills: at once, nothing flushed, nothing said."""
-    if job_id == JOB:
+    """Die as the kernel kills: at once, nothing flushed, nothing said. A mine goes off once."""
+    if job_id == JOB and not _gone_off:
+        _gone_off.append(job_id)
         os.kill(os.getpid(), SIGNAL)
 
 

@@ -8,9 +8,6 @@ from promptmill.schema.broker import BULK_STEP, list_keys
 from promptmill.schema.hint import queue_name, task_name
 from tests.services.running_mill import OPENAI, RunningMill
 
-UNREADABLE = {"not JSON", "a JSON number", "an empty list entry", "a body that is not base64"}
-"""what kombu itself cannot take apart"""
-
 
 def hostile_messages(canary_file: str) -> dict[str, bytes]:
     """Make one message of each shape; what a pickle would do is touch *canary_file*."""
@@ -23,6 +20,11 @@ def hostile_messages(canary_file: str) -> dict[str, bytes]:
         "a body that is not JSON": _message(body=_coded(b"\xff not json")),
         "no properties": json.dumps({"body": _coded(b"[[1,1],{},{}]"), "headers": {}}).encode(),
         "no headers": _message(headers=None),
+        "no delivery tag": _message(properties={"delivery_tag": None}),
+        "a delivery tag that is a list": _message(properties={"delivery_tag": []}),
+        "no way back": _message(properties={"delivery_info": 7}),
+        "headers that are a list": _message(headers=[1]),
+        "a date that is none": b'{"__type__": "datetime", "__value__": 7}',
         "wrong arguments": _message(args=[["x", {"y": []}], {"z": 1}, {}]),
         "too few arguments": _message(args=[[], {}, {}]),
         "an unknown task": _message(task="os.system"),
@@ -48,7 +50,8 @@ def _message(
     *,
     args: object = ((10**9, 1), {}, {}),
     body: str | None = None,
-    headers: dict[str, Any] | None = {},  # noqa: B006  only read
+    headers: Any = {},  # noqa: B006  only read
+    properties: dict[str, Any] = {},  # noqa: B006  only read
     task: str = task_name(OPENAI),
     content_type: str = "application/json",
 ) -> bytes:
@@ -59,7 +62,7 @@ def _message(
             "body": _coded(json.dumps(args).encode()) if body is None else body,
             "content-encoding": "utf-8",
             "content-type": content_type,
-            "headers": None if headers is None else usual | headers,
+            "headers": usual | headers if isinstance(headers, dict) else headers,
             "properties": {
                 "correlation_id": number,
                 "delivery_mode": 2,
@@ -67,6 +70,7 @@ def _message(
                 "priority": BULK_STEP,
                 "body_encoding": "base64",
                 "delivery_tag": "hostile",
+                **properties,
             },
         }
     ).encode()

@@ -4,7 +4,7 @@ import json
 
 from tests.crash.answers import UNSTORABLE
 from tests.crash.conftest import MakeMill
-from tests.services.running_mill import MODELS, OPENAI
+from tests.services.running_mill import ANTHROPIC, MODELS, OPENAI
 from tests.services.world import assert_world
 
 GROUP = 50
@@ -59,4 +59,16 @@ def test_errors_that_quote_key_and_prompt_leave_them_nowhere(make_mill: MakeMill
     for batch in batches:
         mill.wait_done(batch)
         assert mill.requests(batch) > len(statuses), "no error was tried again"
+    assert_world(mill)
+
+
+def test_an_unusable_answer_that_quotes_the_key_is_kept_without_it(make_mill: MakeMill) -> None:
+    mill = make_mill()
+    body = json.dumps({"error": {"message": mill.key(ANTHROPIC)}})
+    mill.simulator.add_fault("raw", status=200, body=body, count=1)
+    mill.start_dispatcher()
+    mill.start_worker(ANTHROPIC)
+    batch = mill.load(1, providers=[ANTHROPIC])
+    assert mill.wait_done(batch) == {"succeeded": 1}
+    assert len(mill.sql("select * from attempt_bodies")) == 1
     assert_world(mill)

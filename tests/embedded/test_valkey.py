@@ -167,6 +167,42 @@ def test_a_killed_server_comes_back_with_its_data(settings: Settings, places: Ex
         assert connection.get("k") == b"v"
 
 
+@pytest.mark.parametrize("folder", ["state", "x" * 100], ids=["socket", "port"])
+def test_a_server_that_died_is_revived_where_its_users_look_for_it(
+    short_folder: Path, places: ExitStack, folder: str
+) -> None:
+    place = places.enter_context(ensure_redis(load_settings(state_dir=short_folder / folder)))
+    assert not place.revive(), "it is up"
+    for life in range(2):
+        with client(place) as connection:
+            connection.set(f"life {life}", "v")
+            os.kill(connection.info("server")["process_id"], signal.SIGKILL)
+        wait_until(lambda: not answers(place), "the server to be gone")
+        assert place.revive()
+        assert answers(place)
+    with client(place) as connection:
+        assert connection.get("life 0") == b"v"
+    place.close()
+    assert not answers(place)
+
+
+def test_a_server_that_died_takes_another_port_where_somebody_has_its_own(
+    short_folder: Path, places: ExitStack
+) -> None:
+    settings = load_settings(state_dir=short_folder / ("x" * 100))
+    place = places.enter_context(ensure_redis(settings))
+    with client(place) as connection:
+        os.kill(connection.info("server")["process_id"], signal.SIGKILL)
+    wait_until(lambda: not answers(place), "the server to be gone")
+    port = int(place.url.rpartition(":")[2].removesuffix("/0"))
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(ServiceError, match=r"port of valkey .* was taken"):
+            place.revive()
+        other = places.enter_context(ensure_redis(settings))
+        assert other.url != place.url
+        assert answers(other)
+
+
 def test_another_server_never_reads_the_data_of_the_first(
     settings: Settings, bundled: Binary, places: ExitStack
 ) -> None:
@@ -241,4 +277,5 @@ def test_a_server_that_is_named_is_used_and_not_asked(short_folder: Path) -> Non
         assert place.label == "redis://nowhere.invalid:6379/0"
         assert "hidden" not in repr(place)
         assert place.keep_fds == ()
+        assert not place.revive()
     assert list(short_folder.iterdir()) == []

@@ -1,6 +1,7 @@
 """Answers that do not come whole: what was sent and lost is unknown, what came is paid."""
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import Iterator
@@ -93,6 +94,17 @@ def test_an_answer_that_says_too_little_is_paid_and_not_used(
 def test_a_huge_unusable_answer_is_kept_in_part(harness: Harness, name: str) -> None:
     refusal = harness.refusal(name, fault="raw", body="x" * 100_000)
     assert refusal.raw == b"x" * 65_536
+
+
+@pytest.mark.parametrize("before", [0, 65_536 - 10])
+def test_an_unusable_answer_that_quotes_the_key_is_kept_without_it(
+    harness: Harness, name: str, before: int
+) -> None:
+    coded = base64.b64encode(CANARY.encode()).decode()
+    refusal = harness.refusal(name, fault="raw", body=f"{'x' * before}{CANARY} {coded}")
+    assert refusal.raw is not None
+    assert refusal.raw.startswith(b"x" * before + b"*" * 10)
+    assert coded[:-4].encode() not in refusal.raw
 
 
 @pytest.mark.parametrize("accident", [Accident.NUL, Accident.SURROGATE])

@@ -67,6 +67,8 @@ class Moves(RuleBasedStateMachine):
         self.reported = 0
         self.answered: list[Closing] = []
         self.ends: dict[tuple[int, int], int] = {}
+        self.crashes: dict[tuple[int, int], int] = {}
+        """how many were open in it, by the job and the fence that it had in its last crash"""
 
     def load(self, on_unknown: str, count: int) -> int:
         batch = scene.new_batch(on_unknown, on_unknown=on_unknown, total=count)
@@ -199,7 +201,16 @@ class Moves(RuleBasedStateMachine):
         if not slept:
             self.flights = [flight for flight in self.flights if flight.worker != worker]
         lost = running_of(self.sql, worker, most=100)
-        rescue(self.sql, lost, worker_id=worker, max_crashes=MAX_CRASHES, reason="silent")
+        rescue(
+            self.sql,
+            lost,
+            worker_id=worker,
+            alone=len(lost) == 1,
+            max_crashes=MAX_CRASHES,
+            reason="silent",
+        )
+        for job_id, fence in lost:
+            self.crashes[job_id, fence] = len(lost)
         for flight in self.flights:
             flight.leased &= flight.worker != worker
 
@@ -319,15 +330,20 @@ order by r.job_id""",
 
     @invariant()
     def poison_is_quarantined(self) -> None:
-        """After three crashes; after one where what is unknown is held."""
+        """After three crashes, if it was alone in the last; after one where unknown is held."""
         crashed = rows_of(
             self.sql,
-            "select batch_id, crashes, state from jobs where crashes > 0 and state not in (4, 6)",
+            "select id, fence, batch_id, crashes, state from jobs"
+            " where crashes > 0 and state not in (4, 6)",
         )
         for job in crashed:
-            allowed = MAX_CRASHES if job.batch_id == self.batches[0] else 1
-            held = job.state == JobState.QUARANTINED
-            assert job.crashes < allowed or held, "what crashed too often is held for a person"
+            beside = self.crashes.get((job.id, job.fence), 0)
+            if not beside:
+                continue  # claimed since, and so not ended by that crash
+            most = MAX_CRASHES if beside == 1 else 2 * MAX_CRASHES
+            allowed = most if job.batch_id == self.batches[0] else 1
+            is_held = job.state == JobState.QUARANTINED
+            assert is_held == (job.crashes >= allowed), "held for a person, and no other"
 
     @invariant()
     def sums_are_kept(self) -> None:

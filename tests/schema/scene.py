@@ -123,6 +123,7 @@ class Scene:
                 connection,
                 lost,
                 worker_id=worker,
+                alone=len(lost) == 1,
                 max_crashes=max_crashes,
                 reason="its beat stood still",
             )

@@ -18,7 +18,7 @@ from promptmill.schema.moves.closing import (
     unclaim,
 )
 from promptmill.schema.moves.queueing import postpone, unqueue
-from promptmill.schema.moves.rescuing import running_of
+from promptmill.schema.moves.rescuing import is_on_trial, running_of
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import due_jobs
 from promptmill.schema.states import JobState
@@ -396,6 +396,41 @@ def test_a_job_that_kills_its_workers_is_quarantined(scene: Scene) -> None:
         if crash < 3:
             _, fence = scene.again(job_id)
     assert scene.job(job_id).state == JobState.QUARANTINED
+
+
+def test_jobs_that_are_open_beside_one_that_kills_its_workers_are_not_quarantined(
+    scene: Scene,
+) -> None:
+    batch = scene.load(2)
+    for _ in range(3):
+        both = scene.claim(*scene.queue(batch)).items()
+        scene.rescue(*both)
+    poison, neighbour = scene.ids(batch)
+    for job_id in (poison, neighbour):
+        assert (scene.job(job_id).crashes, scene.job(job_id).state) == (3, JobState.PENDING)
+    scene.rescue(*scene.claim(*scene.queue(batch, most=1)).items())
+    assert scene.job(poison).state == JobState.QUARANTINED, "it was alone"
+    ((_, fence),) = scene.claim(*scene.queue(batch)).items()
+    scene.close(finish(neighbour, fence, ANSWERED, ANSWER))
+    assert scene.job(neighbour).state == JobState.SUCCEEDED
+
+
+def test_a_job_that_is_never_left_alone_is_quarantined_in_the_end(scene: Scene) -> None:
+    batch = scene.load(2)
+    for _ in range(6):
+        assert {scene.job(job_id).state for job_id in scene.ids(batch)} == {JobState.PENDING}
+        scene.rescue(*scene.claim(*scene.queue(batch)).items())
+    assert {scene.job(job_id).state for job_id in scene.ids(batch)} == {JobState.QUARANTINED}
+
+
+@pytest.mark.parametrize(
+    ("crashes", "most", "alone"),
+    [(0, 3, False), (1, 3, False), (2, 3, True), (5, 3, True), (0, 1, False), (1, 1, True)],
+)
+def test_a_job_is_on_trial_when_its_next_crash_is_to_be_its_last(
+    crashes: int, most: int, alone: bool
+) -> None:
+    assert is_on_trial(crashes, max_crashes=most) is alone
 
 
 def test_where_unknown_means_hold_one_crash_is_enough(scene: Scene) -> None:

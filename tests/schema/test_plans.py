@@ -187,7 +187,7 @@ def test_what_a_worker_holds_is_read_and_rescued_by_jobs_running(full: Database)
     def act(connection: Connection) -> None:
         lost = running_of(connection, "w3", most=1000)
         assert lost
-        rescue(connection, lost, worker_id="w3", max_crashes=3, reason="")
+        rescue(connection, lost, worker_id="w3", alone=False, max_crashes=3, reason="")
         orphaned_owners(connection)
 
     plan = plans(full, act)
@@ -253,7 +253,7 @@ def test_right_after_a_load_groups_are_found_by_their_keys_too(just_loaded: Data
         unqueue(connection, hints[5:10])
         fences = claim(connection, [(hint, "key") for hint in hints[10:]], worker_id="w1")
         lost = list(fences.items())
-        rescue(connection, lost[:5], worker_id="w1", max_crashes=3, reason="")
+        rescue(connection, lost[:5], worker_id="w1", alone=False, max_crashes=3, reason="")
         close(connection, [finish(*pair, ANSWERED, ANSWER) for pair in lost], worker_id="w1")
 
     plan = plans(just_loaded, act)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -17,10 +18,12 @@ from promptmill.workers.bench import Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
+from promptmill.workers.outages import Outages
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import serve
+from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
@@ -64,9 +67,10 @@ def end_with(
             permits=Permits(redis, prefix="test:", kinds={"openai": ProviderKind.OPENAI}),
             policy=RetrySettings(),
             call_timeout_s=1.0,
-            slots=asyncio.Semaphore(1),
+            slots=Slots(1),
             rng=random.Random(1),
             pause=pause,
+            outages=Outages(patience_s=60.0, clock=monotonic),
         )
         try:
             return await end(

@@ -144,6 +144,15 @@ def test_a_full_disk_is_told_and_half_a_record_is_written_over(spool: Spool) -> 
     assert left_in(spool.folder) == [record(1), record(4)]
 
 
+def test_a_disk_that_takes_nothing_leaves_no_file_behind(spool: Spool) -> None:
+    with a_disk_that_ends_at(20):
+        assert spool.keep([record(1)]) == [False]
+        assert not list(spool.folder.iterdir())
+    assert spool.keep([record(2)]) == [True]
+    spool.close()
+    assert left_in(spool.folder) == [record(2)]
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "a file").touch()
     spool = Spool(tmp_path / "a file" / "answers", most_bytes=2_000)

@@ -1,8 +1,12 @@
 """What may be kept of text that others wrote."""
 
+import base64
+import json
+from urllib.parse import quote
+
 import pytest
 
-from promptmill.workers.redact import redact, safe_message, strings_in
+from promptmill.workers.redact import redact, redact_bytes, safe_message, strings_in
 
 KEYS = [
     "sk-proj-abcdefghijklmnop1234",
@@ -82,3 +86,41 @@ def test_a_short_prompt_is_found_whole() -> None:
 def test_strings_are_found_at_any_depth() -> None:
     body = {"a": "one", "b": [{"c": "two"}, ["three"]], "d": 4, "e": None}
     assert list(strings_in(body)) == ["one", "two", "three"]
+
+
+KEY = "q9+/fjord%hunter2-"
+COATS = {
+    "plain": KEY,
+    "in a URL": quote(KEY, safe=""),
+    "in a URL, every letter": "".join(f"%{byte:02x}" for byte in KEY.encode()),
+    "in JSON": json.dumps({"": KEY}).replace("/", "\\u002F"),
+    **{
+        f"in base64 behind {before}": base64.b64encode(b"a" * before + KEY.encode() + b"b").decode()
+        for before in range(4)
+    },
+    "in base64 for a URL": base64.urlsafe_b64encode(b"ab" + KEY.encode()).decode(),
+}
+
+
+def halves(coat: str) -> set[str]:
+    """Return the middle of a coat: what its first and last letters are may be another's."""
+    return {coat[2:-4][at : at + 8] for at in range(len(coat[2:-4]) - 7)}
+
+
+@pytest.mark.parametrize("coat", COATS.values(), ids=COATS)
+def test_a_known_secret_is_cut_out_in_whatever_coat(coat: str) -> None:
+    assert not halves(coat) & halves(f"  {redact(f'said: {coat}', secrets=[KEY])}    ")
+
+
+@pytest.mark.parametrize("coat", COATS.values(), ids=COATS)
+def test_bytes_keep_their_places_where_a_secret_is_struck_out(coat: str) -> None:
+    raw = b"\xff\0<" + coat.encode() + b">\x80"
+    clean = redact_bytes(raw, secrets=[KEY, ""])
+    assert len(clean) == len(raw)
+    assert (clean[:3], clean[-2:]) == (raw[:3], raw[-2:])
+    assert not halves(coat) & halves(clean.decode("latin-1"))
+
+
+def test_a_short_key_is_not_looked_for_in_base64() -> None:
+    # "none" is `bm9u` and more in base64; of "x" all but nothing is left.
+    assert redact_bytes(b"bm9uZQ== x", secrets=["none", "x"]) == b"bm9uZQ== *"

@@ -113,6 +113,7 @@ class Sweeper:
                     connection,
                     lost,
                     worker_id=worker_id,
+                    alone=rescued + len(lost) == 1,
                     max_crashes=self._settings.retry.max_crashes,
                     reason="its worker was lost while the call was open",
                 )

@@ -31,6 +31,8 @@ class DueJob:
     """JSON of the request"""
     priority: int = 0
     """of its batch; above 0 goes before all others"""
+    crashes: int = 0
+    """workers lost with it in hand"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def _due_statement(dialect: str) -> Statement:
     return Statement(
         f"""
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
-  b.on_unknown, {_AGE[dialect]}, {body}, b.priority
+  b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
+  j.crashes
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})

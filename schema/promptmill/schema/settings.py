@@ -59,6 +59,8 @@ class RetrySettings(Strict):
     max_crashes: int = Field(default=3, gt=0)
     """workers lost with this job in hand before it is quarantined"""
     max_age_s: float = Field(default=7 * 86400, gt=0)
+    outage_s: float = Field(default=3600.0, ge=0)
+    """how long a provider that fails every call uses up no attempts"""
     base_s: float = Field(default=1.0, gt=0)
     cap_s: float = Field(default=60.0, gt=0)
     on_unknown: Literal["retry", "hold"] = "retry"

@@ -16,6 +16,7 @@ import structlog
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.moves.rescuing import is_on_trial
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.workers.attempted import unstorable
@@ -88,16 +89,31 @@ class Attempt:
         body = msgspec.json.decode(job.body)
         expected = estimate(self._served.kind, body)
         scope = self._served.scope(job.model)
+        alone = is_on_trial(job.crashes, max_crashes=self._bench.policy.max_crashes)
         while True:
-            booked = await self._take_turn(scope, expected)
+            take_turn = self._take_all if alone else self._take_turn
+            booked = await take_turn(scope, expected)
             if not isinstance(booked, Booked):
                 return await self._not_now(booked)
             try:
                 report = await self._send(job, body, booked, expected)
             finally:
-                self._bench.slots.release()
+                self._bench.slots.release(alone=alone)
             if report is not None:
                 return report
+
+    async def _take_all(self, scope: Scope, expected: Estimate) -> Booked | Postponed | TooLarge:
+        """Take every slot, so that the job is alone if it kills this process, and book a start."""
+        slots = self._bench.slots
+        await slots.acquire(alone=True)
+        keeps = False
+        try:
+            booked = await self._book(scope, expected)
+            keeps = isinstance(booked, Booked)
+        finally:
+            if not keeps:
+                slots.release(alone=True)
+        return booked
 
     async def _take_turn(self, scope: Scope, expected: Estimate) -> Booked | Postponed | TooLarge:
         """Take a slot and book a start for it; where that is not soon, wait for it without a slot.

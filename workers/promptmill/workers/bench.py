@@ -1,13 +1,14 @@
 """What all attempts of a process share, and what an attempt reports."""
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from promptmill.schema.settings import RetrySettings
 from promptmill.workers.limits.permits import Permits
+from promptmill.workers.outages import Outages, Told
 from promptmill.workers.recorder import Recorder
+from promptmill.workers.slots import Slots
 
 PARK_AFTER_S = 2.0
 """A longer wait is SQL's, and dispatch hints it again; a shorter one is a timer of this process."""
@@ -45,10 +46,12 @@ class Bench:
     permits: Permits
     policy: RetrySettings
     call_timeout_s: float
-    slots: asyncio.Semaphore
+    slots: Slots
     """one for each call that may be open"""
     rng: random.Random
     pause: Callable[[KeyPause], Awaitable[None]]
     """stop a key in SQL; it holds when this returns"""
+    outages: Outages
+    told: Told = field(default_factory=Told)
     draining: bool = False
     """nothing is sent any more"""

@@ -11,7 +11,7 @@ from promptmill.schema.logs import configure_logging
 from promptmill.schema.settings import Settings
 from promptmill.workers.bootstep import RuntimeStep
 from promptmill.workers.task import register_tasks
-from promptmill.workers.transport import use_transport
+from promptmill.workers.transport import Connection, use_transport
 
 
 class WorkerApp(Celery):
@@ -42,12 +42,15 @@ def make_app(settings: Settings) -> WorkerApp:
         worker_concurrency=settings.worker.concurrency,
         worker_prefetch_multiplier=1,
         worker_disable_rate_limits=True,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # Tasks with a late ack only: there are none, and without it Celery warns at each loss.
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_enable_prefetch_count_reduction=False,  # what runs is acknowledged
         worker_send_task_events=True,
         task_send_sent_event=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
     )
+    app.amqp.Connection = Connection
     app.steps["worker"].add(RuntimeStep)
     register_tasks(app, list(settings.providers))
 

@@ -3,6 +3,8 @@
 import asyncio
 from typing import assert_never
 
+import structlog
+
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.reading import DueJob
@@ -10,9 +12,12 @@ from promptmill.workers import decide as deciding
 from promptmill.workers.attempted import attempted_of, result_of
 from promptmill.workers.bench import Bench, KeyPause, Report
 from promptmill.workers.limits.limit import Booked, Scope
+from promptmill.workers.outages import Health, refused_by_all
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.recorder import Stored
 from promptmill.workers.served import Served
+
+_log = structlog.get_logger(__name__)
 
 
 async def end(
@@ -27,19 +32,19 @@ async def end(
     latency_s: float,
 ) -> Report:
     """Decide what *reply* means for *job*, and do it."""
-    outcome = deciding.decide(reply, job, policy=bench.policy, rng=bench.rng)
+    health = bench.outages.observe(scope, job.job_id, reply)
+    meant = reply
+    if isinstance(reply, Refusal) and health is Health.DOWN:
+        meant = refused_by_all(reply)
+    outcome = deciding.decide(meant, job, policy=bench.policy, rng=bench.rng)
     attempted = attempted_of(
         reply, price_list=served.price_list, model=job.model, latency_s=latency_s
     )
     if isinstance(outcome, deciding.Snoozed):
-        await bench.permits.penalise(
-            scope,
-            kind=outcome.refusal.kind,
-            pause_s=outcome.pause_s,
-            reason=what(outcome.refusal),
-            ramp=outcome.ramp,
-            refused=booked,
-        )
+        await _pause_all(bench, scope, outcome.refusal, outcome.pause_s, booked, ramp=outcome.ramp)
+    elif isinstance(reply, Refusal) and health is Health.DOWN_FOR_LONG:
+        meant = refused_by_all(reply)
+        await _pause_all(bench, scope, meant, deciding.OVERLOADED_PAUSE_S, booked)
     pause = _pause(outcome, served, scope)
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
@@ -58,6 +63,30 @@ async def end(
             return Report("spooled: sql is away, the next worker stores it")
         case _:
             assert_never(stored)
+
+
+async def _pause_all(
+    bench: Bench,
+    scope: Scope,
+    refusal: Refusal,
+    seconds: float,
+    booked: Booked | None,
+    *,
+    ramp: bool = False,
+) -> None:
+    """Let all workers wait, and tell people once."""
+    reason = what(refusal)
+    if bench.told.is_new(scope, booked):
+        _log.warning(
+            "provider_paused",
+            provider=scope.provider,
+            model=scope.model,
+            reason=reason,
+            seconds=seconds,
+        )
+    await bench.permits.penalise(
+        scope, kind=refusal.kind, pause_s=seconds, reason=reason, ramp=ramp, refused=booked
+    )
 
 
 def _pause(outcome: deciding.Outcome, served: Served, scope: Scope) -> KeyPause | None:

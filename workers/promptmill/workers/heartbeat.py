@@ -118,6 +118,7 @@ class Heartbeat:
                     connection,
                     lost,
                     worker_id=self.worker_id,
+                    alone=len(mine) == 1,
                     max_crashes=self._max_crashes,
                     reason="lost inside a live worker",
                 )

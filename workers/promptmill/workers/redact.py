@@ -4,8 +4,10 @@ Providers quote in their error messages: the key that was refused, the value tha
 times the prompt itself. What a message tells beyond that is worth keeping.
 """
 
+import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 MAX_CHARS = 500
 _HIDDEN = "[redacted]"
@@ -25,14 +27,25 @@ _NOT_LETTERS = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _ESCAPES = (r"\n", r"\r", r"\t")
 _RUN = 12
 _STRIDE = 4
+_LEAST_CODED = 8
+"""Shorter keys are words for servers that need none; in base64 they would be found anywhere."""
+LONGEST_COAT = 6
+"""How many characters a character of a key may take."""
 
 
 def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
     """Return *text* without *secrets* and without anything shaped like a key, 500 characters."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, _HIDDEN)
+    for secret in filter(None, secrets):
+        text = _coats(secret).sub(_HIDDEN, text)
     return _cut(_SHAPES.sub(_HIDDEN, text))
+
+
+def redact_bytes(raw: bytes, *, secrets: Iterable[str]) -> bytes:
+    """Return *raw* with *secrets* struck out by as many stars: no byte else is changed or moved."""
+    text = raw.decode("latin-1")
+    for secret in filter(None, secrets):
+        text = _coats(secret).sub(lambda found: "*" * len(found[0]), text)
+    return text.encode("latin-1")
 
 
 def safe_message(text: str, *, secrets: Iterable[str], prompt: Iterable[str]) -> str:
@@ -60,6 +73,20 @@ def strings_in(value: object) -> Iterator[str]:
     elif isinstance(value, Sequence) and not isinstance(value, bytes):
         for item in value:
             yield from strings_in(item)
+
+
+@cache
+def _coats(secret: str) -> re.Pattern[str]:
+    """Match *secret* as it reads, escaped for a URL or JSON, and within base64 at its 3 places."""
+    letters = (rf"(?:{re.escape(one)}|(?i:%{ord(one):02x}|\\u{ord(one):04x}))" for one in secret)
+    coats = ["".join(letters)]
+    if len(secret) >= _LEAST_CODED:
+        for before in range(3):
+            coded = base64.b64encode(b"\0" * before + secret.encode()).decode()
+            # The first characters have bits of what stands before, the last of what follows.
+            whole = coded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+            coats.append(whole.replace("+", "[+-]").replace("/", "[/_]"))
+    return re.compile("|".join(coats))
 
 
 def _keep_field_name(match: re.Match[str], prompt: tuple[str, ...]) -> str:

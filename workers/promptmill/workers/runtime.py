@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
+from time import monotonic
 from typing import Any
 
 import httpx2
@@ -28,9 +29,11 @@ from promptmill.workers.bench import Bench, KeyPause, Report
 from promptmill.workers.heartbeat import Heartbeat
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
+from promptmill.workers.outages import Outages
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.served import Served, serve
+from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -76,9 +79,10 @@ class Runtime:
             permits=self._open_permits(),
             policy=self._settings.retry,
             call_timeout_s=worker.call_timeout_s,
-            slots=asyncio.Semaphore(worker.concurrency),
+            slots=Slots(worker.concurrency),
             rng=random.Random(),
             pause=self._pause,
+            outages=Outages(patience_s=self._settings.retry.outage_s, clock=monotonic),
         )
         self._allowances.take(await asyncio.to_thread(self._allowances.read), self.bench.permits)
         await asyncio.to_thread(self.bench.recorder.store_leftovers)

@@ -67,6 +67,7 @@ class Spool:
                     self.folder,
                     error.strerror,
                 )
+                self._remove_if_empty()
                 return [False] * len(records)
 
     def keeps(self, key: Key) -> bool:
@@ -83,22 +84,15 @@ class Spool:
         """Count this one as stored in SQL. With the last one the file goes."""
         with self._lock:
             self._kept.discard(key)
-            if not self._kept and self._file is not None:
-                path, fd = self._file
-                self._file, self._size = None, 0
-                path.unlink(missing_ok=True)
-                os.close(fd)
-                _log.info("spool: sql has every answer of %s", path.name)
+            self._remove_if_empty()
 
     def close(self) -> None:
         """Give up the file; with what is still in it, it is now anybody's to store."""
         with self._lock:
+            self._remove_if_empty()
             if self._file is not None:
-                path, fd = self._file
+                os.close(self._file[1])
                 self._file = None
-                if not self._kept:
-                    path.unlink(missing_ok=True)
-                os.close(fd)
 
     def _append(self, records: Sequence[Record]) -> list[bool]:
         written, kept = b"", []
@@ -120,6 +114,20 @@ class Spool:
             self._file = _new_file(private_folder(self.folder))
             _log.warning("spool: sql is away, answers are kept in %s", self._file[0])
         return self._file[1]
+
+    def _remove_if_empty(self) -> None:
+        """Take the file away when nothing is safe in it: SQL has it, or the disk refused it."""
+        if self._file is None or self._kept:
+            return
+        path, fd = self._file
+        self._file, self._size = None, 0
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("spool: %s is not removed: %s", path, error.strerror)
+        finally:
+            os.close(fd)
+        _log.info("spool: nothing is left in %s", path.name)
 
 
 class Leftover:
@@ -223,10 +231,15 @@ def _new_file(folder: Path) -> tuple[Path, int]:
     while True:
         path = folder / f"{uuid.uuid4()}{_SPOOL}"
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        if os.fstat(fd).st_nlink:
-            _sync_folder(folder)
-            return path, fd
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:
+                _sync_folder(folder)
+                return path, fd
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(fd)
+            raise
         os.close(fd)
 
 

@@ -1,24 +1,85 @@
-"""Kombu's Redis transport, able to lose its Redis, and with one client a channel.
+"""Kombu's Redis transport, made to outlive what Redis does, and what lies in it.
 
-A channel whose `close()` failed half way (Redis is away) is closed again after the connection has
-dropped its client. Kombu 5.7 then asks None for a host name: an AttributeError, which is no
-connection error, so that the worker ended with status 1 in about every third outage.
+A hint is disposable: SQL has the job, and the sweep hints again. So nothing here is worth an exit:
 
-And it makes a new client object for every command: a sixth of the worker's CPU for a task.
+- What is taken from a list is held in memory only. Kombu would copy it to `unacked` and take it out
+  again, two transactions a message, and end the worker where Redis refuses such a write.
+- A message that cannot be read is dropped, and counted.
+- What is no list, under the name of a queue, is set aside.
+- Where Redis refuses to give (read only, no right to), it is asked again each second.
+
+Kombu 5.7 besides makes a new client object for every command, a sixth of the worker's CPU for a
+task. And it asks None for a host name when a channel whose `close()` failed half way (Redis is
+away) is closed again: an AttributeError, which is no connection error, in about every third outage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
+from queue import Empty
+from time import monotonic
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES
+import kombu
+import redis
+import structlog
+from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
+from kombu.utils.json import dumps
+
+from promptmill.workers.away import Away
+from promptmill.workers.dropped import Dropped
+
+_log = structlog.get_logger(__name__)
+_ASK_AGAIN_S = 1.0
+_WAIT_S: Any = 0.25  # the stubs know integers only
+_LONGEST_WAIT_S: Any = 2.0
+_tags = count(1)
+_KombuChannel: Any = kombu_redis.Channel  # its stubs know a part of it
+_KombuQoS: Any = virtual.QoS
+# Kombu counts KeyError too; here that is a message without a field that it needs.
+_LOST: tuple[type[Exception], ...] = (
+    redis.RedisError,
+    *(error for error in kombu_redis.Transport.connection_errors if error is not KeyError),
+)
 
 
-class Channel(kombu_redis.Channel):
-    """A channel that can be closed without its connection, and keeps its client."""
+class Message(virtual.Message):
+    """A message with a tag of our own: one that others chose may be there twice."""
 
+    def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
+        """Raise anything for a message that could not be put back."""
+        super().__init__(payload, channel=channel, **options)
+        self.delivery_tag: Any = next(_tags)
+        self.delivery_info["routing_key"].encode()
+
+
+class QoS(_KombuQoS):  # type: ignore[misc]  # Any
+    """What this worker has taken and not acknowledged, in memory."""
+
+    def restore_unacked(self) -> list[Any]:
+        """Put it back, where Redis takes it."""
+        self._flush()
+        held = list(self._delivered.values())
+        self._delivered.clear()
+        self.channel.put_back(held)
+        return []
+
+
+class Channel(_KombuChannel):  # type: ignore[misc]  # Any
+    """A channel that no message and no refusal can break."""
+
+    Message: Any = Message
+    ack_emulation = False
+    closed: bool
     _kept: Any = None
+    _refused_at: float | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.QoS: Any = QoS
+        self._dropped = Dropped()
+        self._away = Away("queue")
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
@@ -29,6 +90,33 @@ class Channel(kombu_redis.Channel):
                 channel: Any = self
                 client = self._kept = channel._create_client()  # noqa: SLF001  its own
         yield client
+
+    def basic_consume(
+        self, queue: str, *args: Any, callback: Callable[[Any], Any], **options: Any
+    ) -> Any:
+        """Consume; a message that *callback* fails on is dropped."""
+
+        def guarded(message: Any) -> None:
+            try:
+                callback(message)
+            except Exception as error:  # noqa: BLE001  an outermost loop: it goes on with the next
+                if not message.acknowledged:
+                    message.ack()
+                self._dropped.add(error)
+
+        return super().basic_consume(queue, *args, callback=guarded, **options)
+
+    def put_back(self, messages: Iterable[Any]) -> None:
+        """Put messages back where they are taken next, the first one first."""
+        try:
+            with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+                for message in reversed(list(messages)):
+                    step = self._get_message_priority(message._raw)  # noqa: SLF001
+                    queue = message.delivery_info["routing_key"]
+                    pipeline.rpush(self._q_for_pri(queue, step), dumps(message._raw))  # noqa: SLF001
+                pipeline.execute()
+        except _LOST as error:
+            _log.info("hints not put back", error=type(error).__name__)
 
     def close(self) -> None:
         """Close; what was not acknowledged is left: a hint is disposable."""
@@ -41,11 +129,101 @@ class Channel(kombu_redis.Channel):
             return
         super().close()
 
+    # Below: what kombu calls.
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if self._refused_at is None or monotonic() - self._refused_at >= _ASK_AGAIN_S:
+            super()._brpop_start(timeout)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            super()._brpop_read(**options)
+        except redis.ResponseError as error:
+            self._refused(error)
+            raise Empty from None
+        except Empty:
+            self._served()
+            raise
+        except _LOST:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is that such bytes can raise
+            self._dropped.add(error)
+        self._served()
+        return True
+
+    def _receive_one(self, client: Any) -> Any:
+        try:
+            return super()._receive_one(client)
+        except Empty:
+            raise
+        except _LOST:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
+            self._dropped.add(error)
+
+    def _size(self, queue: str) -> Any:
+        try:
+            return super()._size(queue)
+        except redis.ResponseError:
+            return 0  # the one who reads it will see
+
+    def _queue_bind(self, *binding: Any) -> None:
+        try:
+            super()._queue_bind(*binding)
+        except redis.ResponseError as error:
+            # Nobody looks it up: hints are sent to a queue by its name, orders by subscription.
+            _log.info("binding not kept", error=type(error).__name__)
+
+    def _refused(self, error: redis.ResponseError) -> None:
+        self._away.saw(error)
+        self._refused_at = monotonic()
+        if "WRONGTYPE" in str(error):
+            self._set_aside()
+
+    def _served(self) -> None:
+        self._away.answered()
+        self._dropped.tell()
+        self._refused_at = None
+
+    def _set_aside(self) -> None:
+        """Rename what is no list. Two workers at once may rename a good one: it is hinted again."""
+        for queue in self.active_queues:
+            for step in self.priority_steps:
+                key = self._q_for_pri(queue, step)
+                try:
+                    with self.conn_or_acquire() as client:
+                        if client.type(self.global_keyprefix + key) in (b"list", b"none"):
+                            continue
+                        aside = f"{self.global_keyprefix}refused:{key}"
+                        client.rename(self.global_keyprefix + key, aside)
+                except redis.ResponseError as error:
+                    _log.warning("queue not set aside", queue=queue, error=type(error).__name__)
+                else:
+                    _log.warning("queue set aside", queue=queue, key=aside)
+
+
+class Connection(kombu.Connection):
+    """A connection that soon finds a Redis that is back: Celery's would wait for up to 30 s."""
+
+    def ensure_connection(self, *_: Any, callback: Any = None, **__: Any) -> Any:
+        """Try until it is connected; *callback* is called while it waits, and may end that."""
+        away = Away("redis", calm_s=0.0)
+        connected = super().ensure_connection(
+            lambda error, _interval: away.saw(error),
+            interval_start=_WAIT_S,
+            interval_step=_WAIT_S,
+            interval_max=_LONGEST_WAIT_S,
+            callback=callback,
+        )
+        away.answered()
+        return connected
+
 
 class Transport(kombu_redis.Transport):
-    """The transport with such channels."""
+    """The transport with such channels. A refusal is a reason to connect anew, never to end."""
 
     Channel: Any = Channel
+    connection_errors = (*kombu_redis.Transport.connection_errors, redis.RedisError)
 
 
 def use_transport() -> None:

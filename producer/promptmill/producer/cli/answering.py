@@ -53,6 +53,10 @@ def answer_here(
 
 
 def _all_there(crew: Crew) -> None:
+    if crew.revive_redis():
+        note(
+            "the bundled Redis was gone; it was started again, and the queue is made anew from SQL"
+        )
     for child in crew.ended():
         how = f"{child.name} {_ending(child.returncode)}"
         if crew.start_again(child):

@@ -9,6 +9,7 @@ from typing import Self
 
 from promptmill.producer.embedded.children import Children, Ended
 from promptmill.producer.embedded.valkey import RedisPlace, ensure_redis
+from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import queue_name
 from promptmill.schema.settings import PREFIX, Settings
 
@@ -16,6 +17,7 @@ _USAGE = 2
 """exit code of a child whose settings are wrong"""
 _LIVES = 3
 """times that a child is started again"""
+_REDIS = "redis"
 _SPARE_S = 10.0
 """what a worker may take beyond its grace time, to store what came"""
 
@@ -71,6 +73,19 @@ class Crew:
         if child.returncode == _USAGE or self._revived[child.name] > _LIVES:
             return False
         self._start(child.name, *self._started[child.name])
+        return True
+
+    def revive_redis(self) -> bool:
+        """Start a bundled server that died again; say whether it had. Its children wait for it.
+
+        Raises ServiceError when it ends each time.
+        """
+        if not self.redis.revive():
+            return False
+        self._revived[_REDIS] += 1
+        if self._revived[_REDIS] > _LIVES:
+            msg = f"{self.redis.label.partition(',')[0]} ends each time it is started"
+            raise ServiceError(msg)
         return True
 
     def ended(self) -> list[Ended]:

@@ -21,6 +21,7 @@ from signal import SIGKILL
 from threading import Event
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import msgspec
 import redis
@@ -63,6 +64,22 @@ class RedisPlace:
     def keep_fds(self) -> tuple[int, ...]:
         """Descriptors that a child process must inherit, so that it counts as a user too."""
         return () if self._share is None else (self._share.fd,)
+
+    def revive(self) -> bool:
+        """Start a bundled server that has died again, with its data; say whether it had to be.
+
+        Raises ServiceError where it does not start, or not where its users look for it.
+        """
+        if self._home is None:
+            return False
+        with alone(self._home / "start.lock"):
+            if _is_alive(self._home):
+                return False
+            server = _start_one(self._home, None)
+        if server.url != self.url:
+            msg = f"the port of {server.name} was taken while it was down; type the command again"
+            raise ServiceError(msg)
+        return True
 
     def close(self) -> None:
         """Leave the server, and stop it if nobody else uses it."""
@@ -132,10 +149,7 @@ def _running(home: Path) -> _Server | None:
     """Find the server that lives in *home*; wait for one that lives but does not answer yet."""
     if not _is_alive(home):
         return None
-    try:
-        server = msgspec.json.decode((home / "server.json").read_bytes(), type=_Server)
-    except (OSError, msgspec.DecodeError):
-        server = None
+    server = _latest(home)
     if server is None or not _answers(home, server.url):
         msg = (
             f"a Redis server lives in {home} but does not answer (was the folder moved?); end it "
@@ -143,6 +157,14 @@ def _running(home: Path) -> _Server | None:
         )
         raise ServiceError(msg)
     return server
+
+
+def _latest(home: Path) -> _Server | None:
+    """Read how the server that lives in *home*, or was the last to, is reached."""
+    try:
+        return msgspec.json.decode((home / "server.json").read_bytes(), type=_Server)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _start_one(home: Path, binaries: Iterable[Binary] | None) -> _Server:
@@ -180,12 +202,26 @@ def _address(home: Path) -> tuple[str, dict[str, str]]:
     path = home / "redis.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return socket_url(path), {"port": "0", "unixsocket": str(path), "unixsocketperm": "700"}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    password = secrets.token_urlsafe(24)
+    port, password = _port(home)
     listen = {"port": str(port), "bind": "127.0.0.1", "requirepass": password}
     return f"redis://:{password}@127.0.0.1:{port}/0", listen
+
+
+def _port(home: Path) -> tuple[int, str]:
+    """Take the port and password of before, where users may wait for it; else new ones."""
+    before = _latest(home)
+    url = urlsplit(before.url if before else "")
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if url.port and url.password:
+            try:
+                free.bind(("127.0.0.1", url.port))
+            except OSError:
+                pass  # somebody else has it
+            else:
+                return url.port, url.password
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1], secrets.token_urlsafe(24)
 
 
 def _configuration(data: Path, listen: dict[str, str]) -> str:

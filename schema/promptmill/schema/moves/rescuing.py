@@ -1,10 +1,18 @@
-"""Take back the jobs of a worker that is gone. What it had open is `unknown`."""
+"""Take back the jobs of a worker that is gone. What it had open is `unknown`.
+
+Which of them killed it nobody can tell, so a crash with others open is no proof. A job whose next
+crash would be its last is run alone in its process (see `is_on_trial`); one that then kills its
+worker is quarantined, and those that only ran beside it never are.
+"""
 
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
 from promptmill.schema.statement import Column, RowSet, Statement
+
+_MOST_TRIALS = 2
+"""A worker of an older release runs nothing alone; so many times `max_crashes` are enough."""
 
 _LOST = RowSet("lost", (Column("job_id", "bigint"), Column("fence", "bigint")))
 
@@ -33,6 +41,11 @@ where attempts.job_id = lost.job_id and attempts.fence = lost.fence and attempts
 )
 
 
+def is_on_trial(crashes: int, *, max_crashes: int) -> bool:
+    """Tell whether a job with so many crashes must be the only one open in its process."""
+    return crashes > 0 and crashes + 1 >= max_crashes
+
+
 def running_of(connection: Connection, worker_id: str, *, most: int) -> list[tuple[int, int]]:
     """List (job id, fence) of what *worker_id* has claimed and not closed."""
     return [(row[0], row[1]) for row in _running.fetch(connection, worker_id=worker_id, most=most)]
@@ -43,16 +56,19 @@ def rescue(
     lost: Sequence[tuple[int, int]],
     *,
     worker_id: str,
+    alone: bool,
     max_crashes: int,
     reason: str,
 ) -> set[int]:
     """Take (job id, fence) pairs from *worker_id*: to pending, or quarantined by policy.
 
-    A job that its worker closed meanwhile, or that was claimed again, is left alone.
+    A job that its worker closed meanwhile, or that was claimed again, is left as it is. *alone*: it
+    was all that its worker had, so at its crash number *max_crashes* it is quarantined.
     """
     if not lost:
         return set()
-    rows = _release.fetch(connection, {"lost": lost}, worker_id=worker_id, max_crashes=max_crashes)
+    most = max_crashes if alone else _MOST_TRIALS * max_crashes
+    rows = _release.fetch(connection, {"lost": lost}, worker_id=worker_id, max_crashes=most)
     moved = {row[0] for row in rows}
     gone = [pair for pair in lost if pair[0] in moved]
     if gone:

@@ -78,8 +78,7 @@ class Desk:
         """Ask whether to send; see `Permits.confirm`."""
         try:
             go = await self._confirming.ask(booked)
-        except (RedisError, OSError) as error:
-            log.warning("limiter_unreachable", script="confirm", error=type(error).__name__)
+        except (RedisError, OSError):
             go = False
         if go and booked.booking_id in self._sent:
             self._sent[booked.booking_id] = True
@@ -117,8 +116,7 @@ class Desk:
                 return
             try:
                 await self._tell_what_is_known()
-            except (RedisError, OSError) as error:
-                log.warning("limiter_unreachable", script="seed", error=type(error).__name__)
+            except (RedisError, OSError):
                 return
 
     async def observe(self, limits: Mapping[str, float]) -> None:

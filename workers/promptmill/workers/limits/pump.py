@@ -131,8 +131,8 @@ class Pump:
         self._seated += newcomers
         try:
             answers = await self._ask([each.request for each in waiters])
-        except (RedisError, OSError) as error:
-            self._nobody_answers(waiters, error)
+        except (RedisError, OSError):
+            self._nobody_answers(waiters)
             return
         self._away = False
         now = asyncio.get_running_loop().time()
@@ -169,10 +169,8 @@ class Pump:
         else:
             waiter.future.set_result(answer)
 
-    def _nobody_answers(self, waiters: list[Waiter], error: Exception) -> None:
+    def _nobody_answers(self, waiters: list[Waiter]) -> None:
         """Fail closed: nothing goes out, everybody waits on."""
-        if not self._away:
-            log.warning("limiter_unreachable", script="book", error=type(error).__name__)
         self._away, self._refused = True, True
         self._due = asyncio.get_running_loop().time() + AWAY_POLL_S
         for waiter in waiters:

@@ -3,18 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import structlog
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from promptmill.schema.limit_state import EPOCH_2025_S
+from promptmill.workers.away import Away
 from promptmill.workers.limits import scripts
 
 Arguments = tuple[str | bytes, ...]
 """ARGV of a script behind the clock; see lua/state.lua."""
-
-log = structlog.get_logger(__name__)
 
 
 class Store:
@@ -22,21 +20,30 @@ class Store:
 
     def __init__(self, redis: Redis, *, clock: Callable[[], int] | None = None) -> None:
         self.redis, self._clock = redis, clock
+        self._away = Away("limiter")
         self._scripts: dict[str, AsyncScript] = {
             name: redis.register_script(scripts.script_text(name)) for name in scripts.NAMES
         }
 
     async def call(self, name: str, keys: Sequence[str], arguments: Arguments) -> Any:
-        """Run script *name*. Raises RedisError or OSError; a script that was lost is sent again."""
+        """Run script *name*. Raises RedisError or OSError, and has logged that, once an outage.
+
+        A script that was lost is sent again.
+        """
         now = "" if self._clock is None else str(self._clock())
-        return await self._scripts[name](keys=keys, args=(now, *arguments))
+        try:
+            answer = await self._scripts[name](keys=keys, args=(now, *arguments))
+        except (RedisError, OSError) as error:
+            self._away.saw(error)
+            raise
+        self._away.answered()
+        return answer
 
     async def attempt(self, name: str, keys: Sequence[str], arguments: Arguments) -> Any:
-        """Run script *name*; without an answer warn, and return None: the lease will die."""
+        """Run script *name*; return None without an answer: the lease will die."""
         try:
             return await self.call(name, keys, arguments)
-        except (RedisError, OSError) as error:
-            log.warning("limiter_unreachable", script=name, error=type(error).__name__)
+        except (RedisError, OSError):
             return None
 
     async def now_us(self) -> int:

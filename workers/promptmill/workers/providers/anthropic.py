@@ -141,21 +141,28 @@ class AnthropicProvider:
 
     def _read(self, reply: Reply) -> Answer | Refusal:
         message = decode(reply.body, _Message)
-        usage, request_id = _usage(reply), reply.headers.get("request-id")
         if message is None or not message.stop_reason:
             problem = "no message" if message is None else "no stop_reason"
-            return errors.bad_response(
-                self._name, reply, problem, usage=usage, request_id=request_id
-            )
+            return self._bad(reply, problem)
         texts = [block.text for block in message.content if block.type == "text" and block.text]
         return Answer(
             text="".join(texts) if texts else None,
             finish_reason=message.stop_reason,
-            usage=usage,
+            usage=_usage(reply),
             response_model=message.model,
             response_id=message.id,
-            request_id=request_id,
+            request_id=reply.headers.get("request-id"),
             limits=limits_told(reply.headers, self._limit_headers),
+        )
+
+    def _bad(self, reply: Reply, problem: str) -> Refusal:
+        return errors.bad_response(
+            self._name,
+            reply,
+            problem,
+            secrets=self._secrets,
+            usage=_usage(reply),
+            request_id=reply.headers.get("request-id"),
         )
 
     def _refuse(self, reply: Reply, call: Call) -> Refusal:

@@ -57,7 +57,7 @@ class Refusal:
     usage: Usage | None = None
     """Where a refusal was billed (bad_response)."""
     raw: bytes | None = field(default=None, repr=False)
-    """What came, for bad_response and unknown; at most 64 KiB."""
+    """What came, for bad_response; at most 64 KiB, the key struck out."""
     limits: Mapping[str, float] = field(default_factory=dict)
 
 

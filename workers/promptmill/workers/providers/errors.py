@@ -15,7 +15,7 @@ from promptmill.workers.providers.base import Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.http import Lost
 from promptmill.workers.providers.reply import Reply
-from promptmill.workers.redact import redact, safe_message, strings_in
+from promptmill.workers.redact import LONGEST_COAT, redact, redact_bytes, safe_message, strings_in
 
 MAX_RETRY_AFTER_S = 24 * 3600.0
 MAX_RAW = 64 * 1024
@@ -100,16 +100,25 @@ def unsendable(provider: str, verdict: UnsendableError) -> Refusal:
 
 
 def bad_response(
-    provider: str, reply: Reply, problem: str, *, usage: Usage | None, request_id: str | None
+    provider: str,
+    reply: Reply,
+    problem: str,
+    *,
+    secrets: Iterable[str],
+    usage: Usage | None,
+    request_id: str | None,
 ) -> Refusal:
     """Build the refusal for a complete answer that cannot be used. *problem* is our own words."""
+    secrets = tuple(secrets)
+    # A key that the cut would leave half of is seen whole.
+    seen = reply.body[: MAX_RAW + LONGEST_COAT * max(map(len, secrets), default=0)]
     return Refusal(
         kind=ErrorKind.BAD_RESPONSE,
         message=f"{provider} answered {reply.status} with {problem}",
         http_status=reply.status,
         request_id=request_id,
         usage=usage,
-        raw=reply.body[:MAX_RAW],
+        raw=redact_bytes(seen, secrets=secrets)[:MAX_RAW],
     )
 
 

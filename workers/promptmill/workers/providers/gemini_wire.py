@@ -116,12 +116,12 @@ def read(provider: str, reply: Reply, call: Call, secrets: tuple[str, ...]) -> A
         return _refuse(provider, reply, _fault(reply), call, secrets)
     generated = decode(reply.body, _Generated)
     if generated is None or (generated.candidates is None and generated.prompt_feedback is None):
-        return _bad(provider, reply, "no candidates")
+        return _bad(provider, reply, "no candidates", secrets)
     if not generated.candidates:
-        return _blocked(provider, reply, generated)
+        return _blocked(provider, reply, generated, secrets)
     candidate = generated.candidates[0]
     if not candidate.finish_reason:
-        return _bad(provider, reply, "no finishReason")
+        return _bad(provider, reply, "no finishReason", secrets)
     parts = (candidate.content.parts if candidate.content else None) or []
     texts = [part.text for part in parts if part.text and not part.thought]
     return Answer(
@@ -134,10 +134,12 @@ def read(provider: str, reply: Reply, call: Call, secrets: tuple[str, ...]) -> A
     )
 
 
-def _blocked(provider: str, reply: Reply, generated: _Generated) -> Refusal:
+def _blocked(
+    provider: str, reply: Reply, generated: _Generated, secrets: tuple[str, ...]
+) -> Refusal:
     feedback = generated.prompt_feedback
     if feedback is None or not feedback.block_reason:
-        return _bad(provider, reply, "no candidates")
+        return _bad(provider, reply, "no candidates", secrets)
     return Refusal(
         kind=ErrorKind.REQUEST,
         message=f"{provider} blocked the prompt",
@@ -148,9 +150,14 @@ def _blocked(provider: str, reply: Reply, generated: _Generated) -> Refusal:
     )
 
 
-def _bad(provider: str, reply: Reply, problem: str) -> Refusal:
+def _bad(provider: str, reply: Reply, problem: str, secrets: tuple[str, ...]) -> Refusal:
     return errors.bad_response(
-        provider, reply, problem, usage=_usage(reply), request_id=_request_id(reply)
+        provider,
+        reply,
+        problem,
+        secrets=secrets,
+        usage=_usage(reply),
+        request_id=_request_id(reply),
     )
 
 

@@ -186,20 +186,14 @@ class OpenAIProvider:
 
     def _read(self, reply: Reply, call: Call) -> Answer | Refusal:
         completion = decode(reply.body, _Completion)
-        request_id = reply.headers.get("x-request-id")
         if completion is None or not completion.choices:
             if body := decode(reply.body, _ErrorBody):  # some gateways answer 200 with an error
                 return self._refuse(_with_status(reply, body.error.code), call)
             problem = "no chat completion" if completion is None else "no choices"
-            usage = _usage(reply)
-            return errors.bad_response(
-                self._name, reply, problem, usage=usage, request_id=request_id
-            )
+            return self._bad(reply, problem)
         choice = completion.choices[0]
         if not choice.finish_reason:
-            return errors.bad_response(
-                self._name, reply, "no finish_reason", usage=_usage(reply), request_id=request_id
-            )
+            return self._bad(reply, "no finish_reason")
         text, refusal = choice.message.content, choice.message.refusal
         return Answer(
             text=refusal if text is None else text,
@@ -207,9 +201,19 @@ class OpenAIProvider:
             usage=_usage(reply),
             response_model=completion.model,
             response_id=completion.id,
-            request_id=request_id,
+            request_id=reply.headers.get("x-request-id"),
             tool_calls=tuple(choice.message.tool_calls or ()),
             limits=self._limits(reply),
+        )
+
+    def _bad(self, reply: Reply, problem: str) -> Refusal:
+        return errors.bad_response(
+            self._name,
+            reply,
+            problem,
+            secrets=self._secrets,
+            usage=_usage(reply),
+            request_id=reply.headers.get("x-request-id"),
         )
 
     def _refuse(self, reply: Reply, call: Call) -> Refusal:
