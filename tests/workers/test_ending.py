@@ -14,7 +14,7 @@ from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.reading import due_jobs
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import ProviderKind, ProviderSettings, RetrySettings
-from promptmill.workers.bench import Bench, KeyPause, Report
+from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
@@ -22,6 +22,7 @@ from promptmill.workers.outages import Outages
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
+from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import serve
 from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
@@ -40,7 +41,7 @@ def recorder(scene: Scene, spool: Spool) -> Iterator[Recorder]:
     recorder.stop(10)
 
 
-async def do_not_pause(_pause: KeyPause) -> None:
+async def do_not_pause(_pause: KeyPause | BatchPause) -> None:
     """Leave SQL as it is."""
 
 
@@ -50,7 +51,7 @@ def end_with(
     recorder: Recorder,
     valkey: Valkey,
     *,
-    pause: Callable[[KeyPause], Awaitable[None]] = do_not_pause,
+    pause: Callable[[KeyPause | BatchPause], Awaitable[None]] = do_not_pause,
 ) -> tuple[Report, int, int]:
     """Claim a new job and end it with *reply*; return the report, the job and the fence."""
     (hint,) = scene.queue(scene.load())
@@ -71,6 +72,7 @@ def end_with(
             rng=random.Random(1),
             pause=pause,
             outages=Outages(patience_s=60.0, clock=monotonic),
+            same_failures=SameFailures(20),
         )
         try:
             return await end(
@@ -156,7 +158,7 @@ def test_the_key_is_stopped_before_its_job_is_put_back(
 ) -> None:
     states = []
 
-    async def pause(_pause: KeyPause) -> None:
+    async def pause(_pause: KeyPause | BatchPause) -> None:
         await asyncio.sleep(0.05)
         states.append(scene.sql("select state from jobs")[0].state)
 

@@ -61,6 +61,8 @@ class RetrySettings(Strict):
     max_age_s: float = Field(default=7 * 86400, gt=0)
     outage_s: float = Field(default=3600.0, ge=0)
     """how long a provider that fails every call uses up no attempts"""
+    same_failures: int = Field(default=20, ge=0)
+    """equal `request` errors in a row that pause their batch; 0: never"""
     base_s: float = Field(default=1.0, gt=0)
     cap_s: float = Field(default=60.0, gt=0)
     on_unknown: Literal["retry", "hold"] = "retry"

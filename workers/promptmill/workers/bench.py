@@ -8,6 +8,7 @@ from promptmill.schema.settings import RetrySettings
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages, Told
 from promptmill.workers.recorder import Recorder
+from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.slots import Slots
 
 PARK_AFTER_S = 2.0
@@ -38,6 +39,14 @@ class KeyPause:
     """None: until told"""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchPause:
+    """A stop of one batch until told."""
+
+    batch_id: int
+    reason: str
+
+
 @dataclass(slots=True)
 class Bench:
     """The tools of one worker process."""
@@ -49,9 +58,10 @@ class Bench:
     slots: Slots
     """one for each call that may be open"""
     rng: random.Random
-    pause: Callable[[KeyPause], Awaitable[None]]
-    """stop a key in SQL; it holds when this returns"""
+    pause: Callable[[KeyPause | BatchPause], Awaitable[None]]
+    """stop a key or a batch in SQL; it holds when this returns"""
     outages: Outages
+    same_failures: SameFailures
     told: Told = field(default_factory=Told)
     draining: bool = False
     """nothing is sent any more"""

@@ -10,7 +10,7 @@ from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.reading import DueJob
 from promptmill.workers import decide as deciding
 from promptmill.workers.attempted import attempted_of, result_of
-from promptmill.workers.bench import Bench, KeyPause, Report
+from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.limits.limit import Booked, Scope
 from promptmill.workers.outages import Health, refused_by_all
 from promptmill.workers.providers.base import Answer, Refusal
@@ -45,7 +45,10 @@ async def end(
     elif isinstance(reply, Refusal) and health is Health.DOWN_FOR_LONG:
         meant = refused_by_all(reply)
         await _pause_all(bench, scope, meant, deciding.OVERLOADED_PAUSE_S, booked)
-    pause = _pause(outcome, served, scope)
+    pause: KeyPause | BatchPause | None = _pause(outcome, served, scope)
+    if isinstance(outcome, deciding.Succeeded | deciding.Failed):
+        systematic = bench.same_failures.observe(job, reply)
+        pause = BatchPause(job.batch_id, systematic) if systematic else pause
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
         await asyncio.shield(bench.pause(pause))

@@ -19,19 +19,21 @@ from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseErr
 from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.hint import Hint
 from promptmill.schema.migrate import require_current
+from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.settings import Settings
 from promptmill.workers import tokens
 from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
-from promptmill.workers.bench import Bench, KeyPause, Report
+from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.heartbeat import Heartbeat
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
+from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import Served, serve
 from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
@@ -54,7 +56,7 @@ class Runtime:
         self._under_way: set[Attempt] = set()
         self._idle = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
-        self._pausing: dict[tuple[str, str, str, str], asyncio.Task[Any]] = {}
+        self._pausing: dict[tuple[str | int, ...], asyncio.Task[Any]] = {}
 
     async def start(self) -> None:
         """Open SQL, Redis, the providers and the beat. Raises where SQL is not ready."""
@@ -83,6 +85,7 @@ class Runtime:
             rng=random.Random(),
             pause=self._pause,
             outages=Outages(patience_s=self._settings.retry.outage_s, clock=monotonic),
+            same_failures=SameFailures(self._settings.retry.same_failures),
         )
         self._allowances.take(await asyncio.to_thread(self._allowances.read), self.bench.permits)
         await asyncio.to_thread(self.bench.recorder.store_leftovers)
@@ -199,24 +202,34 @@ class Runtime:
 
         self._run_soon(go_on)
 
-    async def _pause(self, pause: KeyPause) -> None:
-        """Stop a key for all workers. Of calls that are refused together one writes for all."""
-        held = (pause.provider, pause.fingerprint, pause.model, pause.kind)
+    async def _pause(self, pause: KeyPause | BatchPause) -> None:
+        """Stop it for all workers. Of calls that are refused together one writes for all."""
+        held: tuple[str | int, ...]
+        if isinstance(pause, BatchPause):
+            held = (pause.batch_id,)
+        else:
+            held = (pause.provider, pause.fingerprint, pause.model, pause.kind)
         if held not in self._pausing:
             self._pausing[held] = self._spawn(self._write_pause(pause))
             self._pausing[held].add_done_callback(lambda _: self._pausing.pop(held))
         await asyncio.shield(self._pausing[held])
 
-    async def _write_pause(self, pause: KeyPause) -> None:
+    async def _write_pause(self, pause: KeyPause | BatchPause) -> None:
         try:
             await asyncio.to_thread(self._pause_in_sql, pause)
         except (DatabaseError, ServiceError) as error:
             _log.error("pause not written, the next refusal will try: %s", type(error).__name__)
 
-    def _pause_in_sql(self, pause: KeyPause) -> None:
-        _log.error("%s paused: %s", pause.provider, pause.reason)
+    def _pause_in_sql(self, pause: KeyPause | BatchPause) -> None:
+        if isinstance(pause, KeyPause):
+            _log.error("%s paused: %s", pause.provider, pause.reason)
+            with self._database.write() as connection:
+                pause_provider(connection, **asdict(pause))
+            return
         with self._database.write() as connection:
-            pause_provider(connection, **asdict(pause))
+            is_new = pause_batch(connection, pause.batch_id, pause.reason)
+        if is_new:
+            _log.error("batch %d paused: %s", pause.batch_id, pause.reason)
 
     def _drain(self) -> None:
         self.bench.draining = True
