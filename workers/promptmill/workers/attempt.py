@@ -314,10 +314,17 @@ class Attempt:
         frames = traceback.extract_tb(error.__traceback__)[-3:]
         at = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
         _log.error("attempt_broken", job_id=self.hint.job_id, error=name, at=at)
-        if self._reply and isinstance(self._reply[0], Answer):
+        if self._job and self._reply and isinstance(self._reply[0], Answer):
             # Paid for: kept as it came, for a person to look at, and not bought again.
-            held = closing.hold(self.hint.job_id, self._fence(), unstorable(self._reply[0], error))
-            await self._close(held)
+            answer, latency_s = self._reply
+            kept = unstorable(
+                answer,
+                error,
+                price_list=self._served.price_list,
+                model=self._job.model,
+                latency_s=latency_s,
+            )
+            await self._close(closing.hold(self.hint.job_id, self._fence(), kept))
             return Report(f"held: worker_error {name}", failed=True)
         if self.sent and self._job and self._scope:
             reply = Refusal(ErrorKind.UNKNOWN, f"our own {name} at {at}", code="worker_error")

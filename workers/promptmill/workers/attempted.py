@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, overload
 
 from promptmill.schema.moves.closing import Attempted, StoredResult
-from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.workers.prices import cost_micros
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.unstorable import plausible, raw_bytes
@@ -20,8 +20,7 @@ def attempted_of(
     reply: Answer | Refusal, *, price_list: str, model: str, latency_s: float
 ) -> Attempted:
     """Describe one call for `attempts`. Cost is None where price or usage is unknown."""
-    usage = plausible(reply.usage)
-    cost = cost_micros(price_list, model, usage, at=datetime.now(UTC)) if usage else None
+    usage, cost = _bill(reply, price_list, model)
     latency_ms = round(latency_s * 1000)
     if isinstance(reply, Answer):
         return Attempted(
@@ -47,15 +46,20 @@ def attempted_of(
     )
 
 
-def unstorable(reply: Answer | Refusal, error: Exception) -> Attempted:
-    """Describe a reply that *error* kept from being stored: what came, as bytes."""
+def unstorable(
+    reply: Answer | Refusal, error: Exception, *, price_list: str, model: str, latency_s: float
+) -> Attempted:
+    """Describe a reply that *error* kept from being stored: what came, as bytes, and its cost."""
+    usage, cost = _bill(reply, price_list, model)
     raw = raw_bytes(reply.text or "") if isinstance(reply, Answer) else reply.raw
     return Attempted(
         AttemptOutcome.REFUSED,
         error_kind=ErrorKind.BAD_RESPONSE,
         error_code="unstorable",
         error_text=f"what came could not be stored: {type(error).__name__}",
-        usage=plausible(reply.usage),
+        latency_ms=round(latency_s * 1000),
+        usage=usage,
+        cost_micros=cost,
         body_base64=base64.b64encode(raw).decode() if raw else None,
     )
 
@@ -80,6 +84,12 @@ def clean(text: str | None) -> str | None:
     if text is None:
         return None
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _bill(reply: Answer | Refusal, price_list: str, model: str) -> tuple[Usage | None, int | None]:
+    usage = plausible(reply.usage)
+    cost = cost_micros(price_list, model, usage, at=datetime.now(UTC)) if usage else None
+    return usage, cost
 
 
 def _unclean(text: str | None) -> str | None:
