@@ -16,7 +16,12 @@ from redis.retry import Retry
 from promptmill.producer.embedded.binaries import bundled_binary, find_binaries
 from promptmill.producer.opening import exists
 from promptmill.schema.broker import redis_url
-from promptmill.schema.database import Database, DatabaseError, first_line
+from promptmill.schema.database import (
+    SERVICE_PATIENCE_S,
+    Database,
+    DatabaseError,
+    first_line,
+)
 from promptmill.schema.errors import PromptmillError
 from promptmill.schema.host import host_identity, owner_is_gone, process_is_gone
 from promptmill.schema.migrate import newest_revision, require_current
@@ -78,7 +83,7 @@ def _check_sql(settings: Settings) -> Check:
         found = f"no database yet; it will be {settings.state_dir / 'promptmill.db'}"
         return Check("sql", Verdict.NOTE, found, "`promptmill submit` or `run` makes it")
     try:
-        database = Database.from_settings(settings)
+        database = Database.from_settings(settings, patience_s=SERVICE_PATIENCE_S)
         with closing(database):
             require_current(database)
     except PromptmillError as error:
@@ -120,7 +125,7 @@ def _check_key(settings: Settings, name: str) -> Check:
 
 def _check_presence(settings: Settings) -> Iterator[Check]:
     """Look at the beats twice: what does not move in between does not work."""
-    database = Database.from_settings(settings)
+    database = Database.from_settings(settings, patience_s=SERVICE_PATIENCE_S)
     try:
         workers, leader = _who_is_there(database)
         if workers or leader is not None:

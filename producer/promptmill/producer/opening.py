@@ -10,10 +10,17 @@ from promptmill.schema.migrate import require_current, upgrade
 from promptmill.schema.reading import latest_batches
 from promptmill.schema.settings import Settings
 
+PATIENCE_S = 120.0
+"""for a statement of ours, the longest of which opens a batch of ten million rows"""
+
 
 @contextmanager
-def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+def opened(
+    settings: Settings, *, create: bool = False, patience_s: float = PATIENCE_S
+) -> Iterator[Database]:
     """Open the database at this release's revision; *create* makes or upgrades an SQLite one.
+
+    *patience_s*: how long PostgreSQL may say nothing before it is given up.
 
     Raises UsageError where there is none yet, ContractError for another revision, and ServiceError
     where SQL fails, then or within the block.
@@ -24,7 +31,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
             " `promptmill submit INPUT -m MODEL` makes the database"
         )
         raise UsageError(msg)
-    database = Database.from_settings(settings)
+    database = Database.from_settings(settings, patience_s=patience_s)
     try:
         _bring_up(database, create=create)
         yield database

@@ -19,6 +19,8 @@ from promptmill.schema.settings import load_settings
 
 _MOST_ROWS = 500
 """of a table on a terminal"""
+_LONGEST_S = 3600.0
+"""for what a person asks, who can press Ctrl-C"""
 _VIEWS = "promptmill_results, _failures, _attempts, _batches and _usage_by_model"
 
 
@@ -33,7 +35,7 @@ def sql(
         raise UsageError(msg)
     if statement == "-":
         statement = sys.stdin.read()
-    with opened(load_settings()) as database:
+    with opened(load_settings(), patience_s=_LONGEST_S) as database:
         if as_json:
             _print_json(database, statement)
         elif as_csv or not sys.stdout.isatty():
