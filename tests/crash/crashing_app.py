@@ -38,7 +38,7 @@ def step_on(job_id: int) -> None:
 
 
 def popped() -> None:
-    """Out of the list, and not yet among kombu's unacknowledged."""
+    """Out of the list, and nowhere else yet."""
     deliver = Transport._deliver
 
     @wraps(deliver)

@@ -1,6 +1,8 @@
 """A hint is what Celery expects, carries ids only, and is published in one go."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,15 @@ import pytest
 from kombu import Connection
 
 from promptmill.producer.broker import BrokerLostError, HintSender, make_sender
-from promptmill.schema.broker import BULK_STEP, URGENT_STEP, broker_options, broker_url, step_of
+from promptmill.schema.broker import (
+    BULK_STEP,
+    URGENT_STEP,
+    aside_key,
+    broker_options,
+    broker_url,
+    list_keys,
+    step_of,
+)
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.hint import queue_name
 from promptmill.schema.moves.queueing import Queued
@@ -91,6 +101,27 @@ def test_a_lost_broker_is_one_error_and_comes_back(short_folder: Path) -> None:
         sender.publish([(JOB, BULK_STEP)])
         assert sender.depth("openai") == 1
         sender.close()
+
+
+def test_what_is_no_list_is_set_aside_also_where_no_worker_reads_it(
+    valkey: Valkey, settings: Settings, sender: HintSender
+) -> None:
+    keys = list_keys(settings, queue_name("anthropic"))
+    orders: list[Callable[[], object]] = [
+        lambda: sender.depth("anthropic"),
+        lambda: sender.held_jobs("anthropic"),
+        lambda: sender.publish([(replace(JOB, provider="anthropic"), BULK_STEP)]),
+    ]
+    for order in orders:
+        valkey.client.delete(*keys)
+        valkey.client.set(keys[-1], "somebody else's")
+        with pytest.raises(BrokerLostError):
+            order()
+        order()
+    aside = aside_key(settings.key_prefix, keys[-1].removeprefix(settings.key_prefix))
+    assert valkey.client.get(aside) == b"somebody else's"
+    assert sender.depth("anthropic") == 1
+    sender.close()
 
 
 def test_the_password_is_put_in_and_shown_to_nobody() -> None:

@@ -4,22 +4,24 @@ The only file of the dispatcher that knows Celery, kombu and Redis. Nothing is e
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 import redis
+import structlog
 from celery import Celery
 from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 
-from promptmill.schema.broker import broker_options, broker_url, list_keys
+from promptmill.schema.broker import aside_key, broker_options, broker_url, list_keys
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import queue_name, task_id, task_name
 from promptmill.schema.moves.queueing import Queued
 from promptmill.schema.redis_urls import redis_py_url, shown
 from promptmill.schema.settings import Settings
 
+_log = structlog.get_logger(__name__)
 _PIPELINE = 500
 """messages sent in one go"""
 _SLICE = 1000
@@ -132,9 +134,25 @@ class HintSender:
             yield
         except (redis.RedisError, KombuError, OperationalError, OSError) as error:
             self._drop()
-            what = type(error.__cause__ or error).__name__
+            cause = error.__cause__ or error
+            if "WRONGTYPE" in str(cause):
+                self._set_aside()
+            what = type(cause).__name__
             msg = f"{shown(redis_py_url(broker_url(self._settings)))} does not answer: {what}"
             raise BrokerLostError(msg) from error
+
+    def _set_aside(self) -> None:
+        """Rename what is no list, under the name of a queue: it would stop every other queue too.
+
+        A worker does so as well, but of that provider there may be none.
+        """
+        prefix = self._settings.key_prefix
+        for provider in self._settings.providers:
+            for key in list_keys(self._settings, queue_name(provider)):
+                with suppress(redis.RedisError):  # the next round is there for that
+                    if self._redis.type(key) not in (b"list", b"none"):
+                        self._redis.rename(key, aside_key(prefix, key.removeprefix(prefix)))
+                        _log.warning("queue set aside", queue=queue_name(provider))
 
     def _drop(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

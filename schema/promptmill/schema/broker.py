@@ -34,20 +34,17 @@ def broker_url(settings: Settings) -> str:
 
 
 def broker_options(settings: Settings) -> dict[str, Any]:
-    """Make kombu's `transport_options`. The shortest visibility timeout of all sides wins."""
+    """Make kombu's `transport_options`. No `retry_on_timeout`: it makes batches one by one."""
     return {
         "global_keyprefix": settings.key_prefix,
         "priority_steps": list(STEPS),
         "queue_order_strategy": "round_robin",
-        # A hint held this long by a worker is doubled, which is harmless; the sweep is faster.
-        "visibility_timeout": 3600,
         "socket_timeout": 10.0,
         "socket_connect_timeout": 5.0,
         "socket_keepalive": True,
         "health_check_interval": 25,
         # Ten by default, and what comes beyond them is lost.
         "max_connections": 100,
-        # No retry_on_timeout: with it kombu publishes a batch one by one.
     }
 
 
@@ -61,3 +58,8 @@ def list_keys(settings: Settings, queue: str) -> list[str]:
     return [
         f"{settings.key_prefix}{queue}{f'{_SEPARATOR}{step}' if step else ''}" for step in STEPS
     ]
+
+
+def aside_key(prefix: str, key: str) -> str:
+    """Name the place for what is no list and lay at *key*, which has no prefix."""
+    return f"{prefix}refused:{key}"

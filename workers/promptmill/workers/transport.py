@@ -27,15 +27,17 @@ from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 
+from promptmill.schema.broker import aside_key
 from promptmill.workers.away import Away
 from promptmill.workers.dropped import Dropped
 
 _log = structlog.get_logger(__name__)
 _ASK_AGAIN_S = 1.0
-_WAIT_S: Any = 0.25  # the stubs know integers only
-_LONGEST_WAIT_S: Any = 2.0
+_WAIT_S = 0.25
+_LONGEST_WAIT_S = 2.0
 _tags = count(1)
 _KombuChannel: Any = kombu_redis.Channel  # its stubs know a part of it
+_KombuConnection: Any = kombu.Connection
 _KombuQoS: Any = virtual.QoS
 # Kombu counts KeyError too; here that is a message without a field that it needs.
 _LOST: tuple[type[Exception], ...] = (
@@ -194,7 +196,7 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
                     with self.conn_or_acquire() as client:
                         if client.type(self.global_keyprefix + key) in (b"list", b"none"):
                             continue
-                        aside = f"{self.global_keyprefix}refused:{key}"
+                        aside = aside_key(self.global_keyprefix, key)
                         client.rename(self.global_keyprefix + key, aside)
                 except redis.ResponseError as error:
                     _log.warning("queue not set aside", queue=queue, error=type(error).__name__)
@@ -202,19 +204,25 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
                     _log.warning("queue set aside", queue=queue, key=aside)
 
 
-class Connection(kombu.Connection):
+class Connection(_KombuConnection):  # type: ignore[misc]  # Any
     """A connection that soon finds a Redis that is back: Celery's would wait for up to 30 s."""
 
-    def ensure_connection(self, *_: Any, callback: Any = None, **__: Any) -> Any:
-        """Try until it is connected; *callback* is called while it waits, and may end that."""
+    def ensure_connection(
+        self, errback: Any = None, max_retries: int | None = None, **options: Any
+    ) -> Any:
+        """Try until it is connected; say once that it is not, and when it is.
+
+        Who has a number of tries gets kombu's own behaviour.
+        """
+        if max_retries is not None:
+            return super().ensure_connection(errback, max_retries, **options)
         away = Away("redis", calm_s=0.0)
-        connected = super().ensure_connection(
-            lambda error, _interval: away.saw(error),
-            interval_start=_WAIT_S,
-            interval_step=_WAIT_S,
-            interval_max=_LONGEST_WAIT_S,
-            callback=callback,
-        )
+        options |= {
+            "interval_start": _WAIT_S,
+            "interval_step": _WAIT_S,
+            "interval_max": _LONGEST_WAIT_S,
+        }
+        connected = super().ensure_connection(lambda error, _: away.saw(error), **options)
         away.answered()
         return connected
 
