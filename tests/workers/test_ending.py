@@ -15,6 +15,7 @@ from promptmill.schema.reading import due_jobs
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import ProviderKind, ProviderSettings, RetrySettings
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
+from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.ending import end
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
@@ -67,7 +68,7 @@ def end_with(
             recorder=recorder,
             permits=Permits(redis, prefix="test:", kinds={"openai": ProviderKind.OPENAI}),
             policy=RetrySettings(),
-            call_timeout_s=1.0,
+            deadlines=Deadlines(most_s=1.0, factor=0.0),
             slots=Slots(1),
             rng=random.Random(1),
             pause=pause,

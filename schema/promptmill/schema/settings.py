@@ -75,7 +75,9 @@ class WorkerSettings(Strict):
     concurrency: int = Field(default=100, gt=0)
     """calls open at once in one process"""
     call_timeout_s: float = Field(default=600.0, gt=0)
-    """total deadline round one call"""
+    """total deadline round one call, at most"""
+    call_timeout_factor: float = Field(default=5.0, ge=0)
+    """a call is ended after so many times what 99 of 100 answers of its model took; 0: never so"""
     grace_s: float = Field(default=30.0, ge=0)
     """after the first SIGTERM, how long open calls may go on"""
     beat_s: float = Field(default=2.0, gt=0)

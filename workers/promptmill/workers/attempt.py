@@ -238,12 +238,16 @@ class Attempt:
             model=job.model,
             body=body,
             request_id=f"{job.batch_id}-{job.job_id}-{self.fence}",
-            timeout_s=self._bench.call_timeout_s,
+            timeout_s=self._bench.deadlines.of(job.provider, job.model, attempts=job.attempts),
         )
         self.sent = True
         began = loop.time()
         reply = await self._served.adapter.complete(call)
-        self._reply = (reply, loop.time() - began)
+        took_s = loop.time() - began
+        self._bench.deadlines.observe(
+            job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s
+        )
+        self._reply = (reply, took_s)
         settling = asyncio.create_task(self._settle(reply))
         if isinstance(reply, Refusal):
             await settling  # before the limiter hears of the refusal

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from promptmill.schema.settings import RetrySettings
+from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages, Told
 from promptmill.workers.recorder import Recorder
@@ -54,7 +55,7 @@ class Bench:
     recorder: Recorder
     permits: Permits
     policy: RetrySettings
-    call_timeout_s: float
+    deadlines: Deadlines
     slots: Slots
     """one for each call that may be open"""
     rng: random.Random

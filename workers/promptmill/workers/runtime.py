@@ -27,6 +27,7 @@ from promptmill.workers import tokens
 from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
+from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.heartbeat import Heartbeat
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
@@ -80,7 +81,7 @@ class Runtime:
             ),
             permits=self._open_permits(),
             policy=self._settings.retry,
-            call_timeout_s=worker.call_timeout_s,
+            deadlines=Deadlines(most_s=worker.call_timeout_s, factor=worker.call_timeout_factor),
             slots=Slots(worker.concurrency),
             rng=random.Random(),
             pause=self._pause,
