@@ -357,8 +357,8 @@ class Model:
             own.buckets[0].limit, burst_us = own.probe, 0.0
         if own.cut < 1:
             own.cut, own.cut_at = self._share(own, now), now
-        drains_from = max(now, own.last, own.pause)
         for side, share in ((own, own.cut), (account, 1.0)):
+            drains_from = max(now, side.last, own.pause)
             for bucket in side.bounded:
                 bucket.biggest *= exp((side.paced - now) / MINUTE_US)
                 bucket.pace(share=share, burst_us=burst_us, drains_from=drains_from)
@@ -382,6 +382,8 @@ class Model:
         own.served = max(own.served, request.turn)
         for side in (own, self.account):
             self._charge(side, charges, answer.start_us, at.clock)
+        if self.account.is_limited:
+            self.account.last = max(self.account.last, answer.start_us)
         own.last, own.serial = answer.start_us, answer.serial
         if own.streak > 1:
             own.hold = answer.start_us + min(TRIED_MOST_US, TRIED_US * 2 ** (own.streak - 1))

@@ -51,8 +51,9 @@ BOOKED = {
         "local function charge(state, costs, start)\n  for place = 1, DIMENSIONS do",
         "local function charge(state, costs, start)\n  for place = 1, 1 do",
     ),
-    "the account is not charged": Bug(
-        "if account[LIMITED] > 0 then charge(account, costs, start) end", "", SHARED
+    "the account is not charged": Bug("charge(account, costs, start)", "", SHARED),
+    "the account forgets how far it is booked": Bug(
+        "account[LAST] = max(account[LAST], start)", "", SHARED
     ),
     "the account is not asked": Bug(
         "if not never and account[LIMITED] > 0 then", "if false then", SHARED
@@ -95,7 +96,7 @@ PACED = {
     ),
     "debt is time": Bug("if old > 0 and old ~= rate and at > from then", "if false then"),
     "a pause is stretched by a cut": Bug(
-        "max(now, scope[LAST], scope[PAUSE])", "max(now, scope[LAST])"
+        "max(now, state[LAST], scope[PAUSE])", "max(now, state[LAST])"
     ),
     "headers raise a limit": Bug("(limit == 0 or told < limit)", "true"),
     "probing never ends": Bug(

@@ -141,7 +141,10 @@ local function book(id, horizon, turn, costs)
   in_flight = in_flight + 1
   if turn > served then scope[SERVED] = turn end
   charge(scope, costs, start)
-  if account[LIMITED] > 0 then charge(account, costs, start) end
+  if account[LIMITED] > 0 then
+    charge(account, costs, start)
+    account[LAST] = max(account[LAST], start)
+  end
   local before = scope[LAST]
   scope[LAST], scope[SERIAL] = start, scope[SERIAL] + 1
   if scope[STREAK] > 1 then  -- all were refused of late: see what comes of this one

@@ -18,7 +18,7 @@ local PROBE_START = 600  -- requests a minute, while no limit is known
 -- there is a pause nothing is booked before its end: buckets are set for that instant.
 local function set_rate(state, place, rate)
   local old, at = state[RATE + place], state[AT + place]
-  local from = max(now, scope[LAST], scope[PAUSE])
+  local from = max(now, state[LAST], scope[PAUSE])
   if old > 0 and old ~= rate and at > from then
     state[AT + place] = from + (at - from) * old / rate
   end
