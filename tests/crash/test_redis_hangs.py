@@ -37,3 +37,21 @@ def test_a_redis_that_hangs_keeps_no_open_call_from_its_answer(make_mill: MakeMi
     with hanging(mill.valkey):
         assert mill.wait_done(batch, 12) == {"succeeded": JOBS}
     assert_world(mill)
+
+
+def test_a_worker_that_is_told_to_stop_while_redis_hangs_stops_in_time(make_mill: MakeMill) -> None:
+    mill = make_mill(WORKER__CONCURRENCY="5")
+    mill.simulator.configure(latency_s=1.0)
+    mill.start_dispatcher()
+    worker = mill.start_worker(OPENAI)
+    batch = mill.load(40)
+    wait_until(lambda: mill.states(batch).get("succeeded"), "the first answer")
+    with hanging(mill.valkey):
+        wait_until(lambda: "service lost" in worker.log.read_text(), "it to notice", timeout=20)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait(mill.settings.worker.grace_s + 10) == 0
+    mill.simulator.configure(latency_s=0.0)
+    mill.start_worker(OPENAI)
+    assert mill.wait_done(batch) == {"succeeded": 40}
+    assert mill.requests(batch) == 40
+    assert_world(mill)

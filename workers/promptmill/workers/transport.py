@@ -16,6 +16,7 @@ away) is closed again: an AttributeError, which is no connection error, in about
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from math import inf
 from queue import Empty
 from time import monotonic
 from typing import Any
@@ -26,6 +27,8 @@ import structlog
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from promptmill.schema.broker import aside_key
 from promptmill.workers.away import Away
@@ -33,6 +36,10 @@ from promptmill.workers.dropped import Dropped
 
 _log = structlog.get_logger(__name__)
 _ASK_AGAIN_S = 1.0
+_PATIENCE_S = 3.0
+"""with one command, for BRPOP takes one; meanwhile Celery's main thread hears no signal"""
+_LEAVE_ALONE_S = 5.0
+"""after an event that was not taken, or each of those that are kept would take its patience"""
 _WAIT_S = 0.25
 _LONGEST_WAIT_S = 2.0
 _tags = count(1)
@@ -76,6 +83,7 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
     closed: bool
     _kept: Any = None
     _refused_at: float | None = None
+    _unsent_at = -inf
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -132,6 +140,20 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
         super().close()
 
     # Below: what kombu calls.
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        once = {"retry": Retry(NoBackoff(), 0), "socket_timeout": _PATIENCE_S}
+        return super()._connparams(asynchronous) | once
+
+    def _put_fanout(self, *event: Any, **options: Any) -> None:
+        if monotonic() - self._unsent_at < _LEAVE_ALONE_S:
+            msg = "it did not answer a moment ago"
+            raise redis.ConnectionError(msg)  # Celery keeps the event
+        try:
+            super()._put_fanout(*event, **options)
+        except _LOST:
+            self._unsent_at = monotonic()
+            raise
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         if self._refused_at is None or monotonic() - self._refused_at >= _ASK_AGAIN_S:
@@ -225,6 +247,22 @@ class Connection(_KombuConnection):  # type: ignore[misc]  # Any
         connected = super().ensure_connection(lambda error, _: away.saw(error), **options)
         away.answered()
         return connected
+
+    def ensure(
+        self,
+        obj: Any,
+        fun: Any,
+        errback: Any = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Give *fun* that tries again; once only where it would do so for ever, deaf to signals.
+
+        That is Celery's heartbeat. It keeps events that were not sent.
+        """
+        if max_retries is None:
+            return fun
+        return super().ensure(obj, fun, errback, max_retries, **options)
 
 
 class Transport(kombu_redis.Transport):
