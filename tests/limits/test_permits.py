@@ -532,3 +532,20 @@ def test_as_many_start_at_once_as_the_provider_is_told_to_hold(
         assert least <= sum(start - starts[0] < 5000 for start in starts) <= most
 
     with_permits(valkey, story)
+
+
+def test_a_new_process_books_by_what_others_have_learned(valkey: Valkey) -> None:
+    scope = Scope("anthropic", "taught", "acc", ((Dimension.OTPM, 60_000_000),), 1000)
+
+    async def teach(permits: Permits) -> None:
+        for _ in range(60):
+            booking = await booked(permits, scope)
+            assert await permits.confirm(booking)
+            await permits.settle(booking, Usage(100, 10))
+
+    async def first_booking(permits: Permits) -> None:
+        costs = (await booked(permits, scope)).costs
+        assert costs[list(Dimension).index(Dimension.OTPM)] < 20, "100 are allowed, 10 are used"
+
+    with_permits(valkey, teach)
+    with_permits(valkey, first_booking)

@@ -58,6 +58,7 @@ class Desk:
         self._settling = Gathering[_Settled, bool](self._settle_all)
         self._cancelling = Gathering[Booked, bool](self._cancel_all)
         self._sent: dict[str, bool] = {}  # our open bookings, and whether they were sent
+        self._remembers = False  # what other processes learned
         self._told: Mapping[str, float] = {}
         self._told_at = 0.0
         self._releasing: set[asyncio.Task[object]] = set()
@@ -177,6 +178,9 @@ class Desk:
 
     async def _ask(self, requests: Sequence[Request]) -> Sequence[Answer]:
         loop = asyncio.get_running_loop()
+        if not self._remembers:
+            self.ledger.remember(await self._store.redis.get(self.ledger.keys[3]))
+            self._remembers = True
         for _ in range(2):
             expected = self.ledger.expect(requests)
             arguments = self.ledger.book(requests, expected, lease_us=self._lease_us)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from promptmill.schema.errors import ServiceError
-from promptmill.schema.limit_state import limit_keys
+from promptmill.schema.limit_state import limit_keys, unpack_learned
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
 from promptmill.workers.limits.charges import Charge, Charges, counts
@@ -105,6 +105,10 @@ class Ledger:
         sums = learned.sums if learned.calls else ()
         own, shared = _by_place(seed.used_today), _by_place(seed.shared_today)
         return (_pack((epoch, self._offset_us(), own, shared, sums)),)
+
+    def remember(self, raw: bytes | str | None) -> None:
+        """Take over what was learned before, as it lies in the store."""
+        self.learned = Learned(*unpack_learned(raw if isinstance(raw, bytes) else None))
 
     def expect(self, requests: Sequence[Request]) -> Expected:
         """Charge *requests* before they are made, by what is learned up to now."""
