@@ -201,8 +201,8 @@ from usage_hourly group by 1, 2, 3, 4, 5 having sum(calls) <> 0""",
 from attempts where outcome <> 0 group by 1, 2, 3, 4, 5""",
     ),
     (
-        "select provider, model, sum(calls) from latency_daily group by 1, 2",
-        """select provider, model, count(*) from attempts
-where outcome = 1 and latency_ms is not null group by 1, 2""",
+        "select batch_id, provider, model, sum(calls) from latency_daily group by 1, 2, 3",
+        """select batch_id, provider, model, count(*) from attempts
+where outcome = 1 and latency_ms is not null group by 1, 2, 3""",
     ),
 )

@@ -218,12 +218,13 @@ usage_hourly = Table(
 latency_daily = Table(
     "latency_daily",
     metadata,
+    Column("batch_id", BigInteger, nullable=False),
     Column("day_at", Instant, nullable=False),
     Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("latency_ms", Integer, nullable=False),  # rounded down to two significant digits
     Column("calls", BigInteger, nullable=False),
-    PrimaryKeyConstraint("day_at", "provider", "model", "latency_ms"),
+    PrimaryKeyConstraint("batch_id", "day_at", "provider", "model", "latency_ms"),
 )
 
 workers = Table(

@@ -13,7 +13,7 @@ _MASK = _LEGAL - (1 << 64) if _LEGAL >= 1 << 63 else _LEGAL
 _COUNT_KEY = "batch_id, provider, model, state"
 _HOUR_KEY = "hour_at, batch_id, provider, model, outcome, error_kind"
 _HOUR_SUMS = ("calls", "unpriced_calls", "input_tokens", "output_tokens", "cost_micros")
-_DAY_KEY = "day_at, provider, model, latency_ms"
+_DAY_KEY = "batch_id, day_at, provider, model, latency_ms"
 
 
 def trigger_statements(dialect: str) -> list[str]:
@@ -70,7 +70,8 @@ begin
     {upsert_hour};
   insert into usage_hourly {_hour_row("new", 1, hour.format("new"))} where true
     {upsert_hour};
-  insert into latency_daily select {day}, new.provider, new.model,
+  insert into latency_daily ({_DAY_KEY}, calls)
+    select new.batch_id, {day}, new.provider, new.model,
       {_two_digits("new.latency_ms")}, 1
     where new.outcome = 1 and old.outcome <> 1 and new.latency_ms is not null
     on conflict ({_DAY_KEY}) do update set calls = latency_daily.calls + 1;
@@ -112,11 +113,11 @@ begin
   group by {_HOUR_KEY} order by {_HOUR_KEY}
   on conflict ({_HOUR_KEY}) do update set {_add("u", _HOUR_SUMS)};
   insert into latency_daily as l ({_DAY_KEY}, calls)
-  select date_trunc('day', n.started_at, 'UTC'), n.provider, n.model,
+  select n.batch_id, date_trunc('day', n.started_at, 'UTC'), n.provider, n.model,
     {_two_digits("n.latency_ms")}, count(*)
   from new_rows n join old_rows o on o.job_id = n.job_id and o.fence = n.fence
   where n.outcome = 1 and o.outcome <> 1 and n.latency_ms is not null
-  group by 1, 2, 3, 4 order by 1, 2, 3, 4
+  group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
   on conflict ({_DAY_KEY}) do update set calls = l.calls + excluded.calls;
   return null;
 end $$""",
