@@ -1,38 +1,11 @@
 """Settings in the environment, a migrated database of each engine in turn, and the command."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from promptmill.schema.database import Database
-from promptmill.schema.migrate import upgrade
-from promptmill.schema.settings import Settings, load_settings
 from tests.cli.promptmill import Here
-from tests.schema.scene import Scene
+from tests.services.migrated import database, scene, settings
 
-
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings in the environment, so that child processes have them too."""
-    monkeypatch.setenv("PROMPTMILL_DATABASE_URL", database_url)
-    monkeypatch.setenv("PROMPTMILL_STATE_DIR", str(tmp_path / "state"))
-    return load_settings()
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    """The database that the settings name, migrated."""
-    database = Database.from_settings(settings)
-    upgrade(database)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def scene(database: Database) -> Scene:
-    """The same database, for a test that plays the workers' part."""
-    return Scene(database)
+__all__ = ["database", "promptmill", "scene", "settings"]
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import base64
 import json
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from promptmill.schema.broker import BULK_STEP, list_keys
 from promptmill.schema.hint import queue_name, task_name
@@ -50,8 +51,8 @@ def _message(
     *,
     args: object = ((10**9, 1), {}, {}),
     body: str | None = None,
-    headers: Any = {},  # noqa: B006  only read
-    properties: dict[str, Any] = {},  # noqa: B006  only read
+    headers: object = MappingProxyType({}),
+    properties: Mapping[str, object] = MappingProxyType({}),
     task: str = task_name(OPENAI),
     content_type: str = "application/json",
 ) -> bytes:
@@ -62,7 +63,7 @@ def _message(
             "body": _coded(json.dumps(args).encode()) if body is None else body,
             "content-encoding": "utf-8",
             "content-type": content_type,
-            "headers": usual | headers if isinstance(headers, dict) else headers,
+            "headers": {**usual, **headers} if isinstance(headers, Mapping) else headers,
             "properties": {
                 "correlation_id": number,
                 "delivery_mode": 2,

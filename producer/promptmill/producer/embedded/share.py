@@ -33,16 +33,21 @@ class UserShare:
     def leave(self) -> bool:
         """Give the share back; say whether nobody else holds one."""
         os.close(self.fd)
-        # Opened anew: through the old descriptor a child's inherited share would count as ours.
-        fd = _open(self._path)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
-            return True
-        finally:
-            os.close(fd)
+        # Asked anew: through the old descriptor a child's inherited share would count as ours.
+        return not is_held(self._path)
+
+
+def is_held(path: Path) -> bool:
+    """Say whether any process holds the lock file *path*, alone or as one of its users."""
+    fd = _open(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _open(path: Path) -> int:

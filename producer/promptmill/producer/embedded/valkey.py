@@ -30,7 +30,7 @@ from redis.retry import Retry
 
 from promptmill.producer.embedded import logs
 from promptmill.producer.embedded.binaries import Binary, bundled_binary, find_binaries
-from promptmill.producer.embedded.share import UserShare, alone
+from promptmill.producer.embedded.share import UserShare, alone, is_held
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.private import private_folder
 from promptmill.schema.redis_urls import kombu_url, redis_py_url, shown, socket_url, with_password
@@ -308,16 +308,8 @@ def _client(url: str, *, timeout_s: float) -> redis.Redis:
 
 
 def _is_alive(home: Path) -> bool:
-    """Say whether a server holds `server.lock`."""
-    fd = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(fd)
+    """Say whether a server is up: it holds `server.lock` as long as it lives."""
+    return is_held(home / "server.lock")
 
 
 def _log(home: Path) -> Path:
