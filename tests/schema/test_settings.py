@@ -13,6 +13,7 @@ from promptmill.schema.errors import SettingsError
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import (
     LimitSettings,
+    PriceSettings,
     ProviderKind,
     ProviderSettings,
     Settings,
@@ -306,6 +307,8 @@ def names(model: type[BaseModel], prefix: str = "") -> list[str]:
             found += names(ProviderSettings, f"{prefix}{field}.<name>.")
         elif inner == dict[str, LimitSettings]:
             found += names(LimitSettings, f"{prefix}{field}.<model>.")
+        elif inner == dict[str, PriceSettings]:
+            found += names(PriceSettings, f"{prefix}{field}.<model>.")
         elif isinstance(inner, type) and issubclass(inner, BaseModel):
             found += names(inner, f"{prefix}{field}.")
         else:
@@ -343,7 +346,12 @@ def test_the_toml_in_the_docs_can_be_used(monkeypatch: Patch) -> None:
 def shown_default(name: str) -> str:
     model: Any = Settings
     *path, last = name.replace(".<name>", "").replace(".<model>", "").split(".")
-    inner = {"providers": ProviderSettings, "limits": LimitSettings, "models": LimitSettings}
+    inner = {
+        "providers": ProviderSettings,
+        "limits": LimitSettings,
+        "models": LimitSettings,
+        "prices": PriceSettings,
+    }
     for part in path:
         model = inner.get(part) or model.model_fields[part].annotation
     field = model.model_fields[last]

@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from promptmill.workers.redact import redact, redact_bytes, safe_message, strings_in
+from promptmill.schema.texts import strings_in
+from promptmill.workers.redact import redact, redact_bytes, safe_message
 
 KEYS = [
     "sk-proj-abcdefghijklmnop1234",

@@ -1,6 +1,6 @@
 """Which limits hold for a model: by the settings, and by what was set live over them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal
@@ -68,10 +68,15 @@ def section_of(settings: ProviderSettings, model: str, live: LiveCeilings) -> st
     that no section names has its own.
     """
     named = {name for name, _ in live if name not in (EVERY_MODEL, ACCOUNT)} | set(settings.models)
-    if model in named:
+    return best_name(model, named) or model
+
+
+def best_name(model: str, names: Collection[str]) -> str | None:
+    """Choose of *names* and patterns the one that says most of *model*; None: none is of it."""
+    if model in names:
         return model
-    matching = [name for name in named if _WILD & set(name) and fnmatchcase(model, name)]
-    return max(matching, key=lambda name: (len(name), name), default=model)
+    matching = [name for name in names if _WILD & set(name) and fnmatchcase(model, name)]
+    return max(matching, key=lambda name: (len(name), name), default=None)
 
 
 def _known(ceilings: Mapping[str, float | None]) -> dict[str, float]:

@@ -88,6 +88,35 @@ class LimitSettings(Ceilings):
     """Whether input that was read from a cache is charged; None: as the provider's kind does."""
 
 
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class PriceSettings(Strict):
+    """What a model costs, in US dollars a million tokens, where no list knows it or yours differs.
+
+    Hashable, as all in it is.
+    """
+
+    input: Dollars | None = None
+    output: Dollars | None = None
+    cache_read: Dollars | None = None
+    """None: as any input"""
+    cache_write: Dollars | None = None
+    """None: as any input"""
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    """the longest answer that the model gives, where a request names no maximum"""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "PriceSettings":
+        if (self.input is None) != (self.output is None):
+            msg = "input and output go together: give both, in dollars a million tokens"
+            raise ValueError(msg)
+        if self.input is None and (self.cache_read, self.cache_write) != (None, None):
+            msg = "cache_read and cache_write go with input and output"
+            raise ValueError(msg)
+        return self
+
+
 def _check_models(models: Mapping[str, LimitSettings]) -> Mapping[str, LimitSettings]:
     if "*" in models:
         msg = "'*' would be every model: write the limits of all models together under `account`"
@@ -117,6 +146,8 @@ class ProviderSettings(Strict):
     """ceilings over all models of the key together"""
     models: Annotated[dict[str, LimitSettings], AfterValidator(_check_models)] = {}
     """limits of single models and of families, over those of the provider"""
+    prices: dict[str, PriceSettings] = {}
+    """prices of single models and of families, over those that ship with promptmill"""
 
     @property
     def day_zone(self) -> ZoneInfo:

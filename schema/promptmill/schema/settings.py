@@ -24,6 +24,7 @@ from promptmill.schema.errors import SettingsError
 from promptmill.schema.provider_settings import (
     Ceilings,
     LimitSettings,
+    PriceSettings,
     ProviderKind,
     ProviderSettings,
     Strict,
@@ -36,6 +37,7 @@ __all__ = [
     "Ceilings",
     "DispatchSettings",
     "LimitSettings",
+    "PriceSettings",
     "ProviderKind",
     "ProviderSettings",
     "RetrySettings",
@@ -113,6 +115,7 @@ _DEFAULT_PROVIDERS = {kind.value: {"kind": kind.value} for kind in ProviderKind}
 _SECTIONS: tuple[type[BaseModel], ...] = (
     ProviderSettings,
     LimitSettings,
+    PriceSettings,
     RetrySettings,
     WorkerSettings,
     DispatchSettings,

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from promptmill.schema.moves.closing import Attempted, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
-from promptmill.workers.prices import cost_micros
+from promptmill.schema.prices import PriceList
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.unstorable import plausible, raw_bytes
 
@@ -17,7 +17,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def attempted_of(
-    reply: Answer | Refusal, *, price_list: str, model: str, latency_s: float
+    reply: Answer | Refusal, *, price_list: PriceList, model: str, latency_s: float
 ) -> Attempted:
     """Describe one call for `attempts`. Cost is None where price or usage is unknown."""
     usage, cost = _bill(reply, price_list, model)
@@ -47,7 +47,12 @@ def attempted_of(
 
 
 def unstorable(
-    reply: Answer | Refusal, error: Exception, *, price_list: str, model: str, latency_s: float
+    reply: Answer | Refusal,
+    error: Exception,
+    *,
+    price_list: PriceList,
+    model: str,
+    latency_s: float,
 ) -> Attempted:
     """Describe a reply that *error* kept from being stored: what came, as bytes, and its cost."""
     usage, cost = _bill(reply, price_list, model)
@@ -86,9 +91,11 @@ def clean(text: str | None) -> str | None:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
-def _bill(reply: Answer | Refusal, price_list: str, model: str) -> tuple[Usage | None, int | None]:
+def _bill(
+    reply: Answer | Refusal, prices: PriceList, model: str
+) -> tuple[Usage | None, int | None]:
     usage = plausible(reply.usage)
-    cost = cost_micros(price_list, model, usage, at=datetime.now(UTC)) if usage else None
+    cost = prices.cost_micros(model, usage, at=datetime.now(UTC)) if usage else None
     return usage, cost
 
 

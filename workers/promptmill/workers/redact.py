@@ -6,7 +6,7 @@ times the prompt itself. What a message tells beyond that is worth keeping.
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 MAX_CHARS = 500
@@ -61,18 +61,6 @@ def safe_message(text: str, *, secrets: Iterable[str], prompt: Iterable[str]) ->
         lambda match: _keep_field_name(match, texts), redact(text, secrets=secrets)
     )
     return "" if _quotes(unquoted, texts) else unquoted
-
-
-def strings_in(value: object) -> Iterator[str]:
-    """Yield each string value in a JSON-like *value*, at any depth; keys are not yielded."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from strings_in(item)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes):
-        for item in value:
-            yield from strings_in(item)
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 
+from promptmill.schema import tokens
 from promptmill.schema.broker import redis_url
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError, SettingsError
@@ -23,7 +24,6 @@ from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.settings import Settings
-from promptmill.workers import tokens
 from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report

@@ -7,6 +7,7 @@ import httpx2
 
 from promptmill.schema.ceilings import limits_of
 from promptmill.schema.live_limits import NONE_LIVE, LiveCeilings
+from promptmill.schema.prices import PriceList, price_list_of
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.workers.limits.limit import Charging, Dimension, Scope
 from promptmill.workers.providers.base import Provider
@@ -28,9 +29,9 @@ class Served:
     """Those that were asked for before, by model."""
 
     @property
-    def price_list(self) -> str:
-        """Whose prices hold: an OpenAI-compatible vendor has its own, known by its name or not."""
-        return self.kind if self.name == self.kind else self.name
+    def price_list(self) -> PriceList:
+        """Whose prices hold."""
+        return price_list_of(self.name, self.settings)
 
     def with_live(self, live: LiveCeilings) -> "Served":
         """Tell the same provider with other live limits (see `live_limits.live_ceilings`)."""

@@ -11,11 +11,12 @@ from email.utils import parsedate_to_datetime
 from math import isnan
 
 from promptmill.schema.outcomes import ErrorKind, Usage
+from promptmill.schema.texts import strings_in
 from promptmill.workers.providers.base import Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.http import Lost
 from promptmill.workers.providers.reply import Reply
-from promptmill.workers.redact import LONGEST_COAT, redact, redact_bytes, safe_message, strings_in
+from promptmill.workers.redact import LONGEST_COAT, redact, redact_bytes, safe_message
 
 MAX_RETRY_AFTER_S = 24 * 3600.0
 MAX_RAW = 64 * 1024

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from promptmill.schema import tokens
 from promptmill.schema.settings import ProviderKind
-from promptmill.workers import tokens
+from promptmill.workers.tokens import estimate as estimate_of
 
 TEXTS = [
     "",
@@ -65,7 +66,7 @@ def test_the_pattern_is_tiktokens() -> None:
 
 
 def test_an_estimate_counts_text_messages_and_what_comes_before_the_answer() -> None:
-    estimate = tokens.estimate(ProviderKind.OPENAI, body("hello world", "again"))
+    estimate = estimate_of(ProviderKind.OPENAI, body("hello world", "again"))
     assert estimate.input_tokens == 2 + 1 + 2 * (3 + 1) + 3  # a role is a word, too
     assert estimate.max_output_tokens is None
 
@@ -75,25 +76,25 @@ def test_an_estimate_counts_text_messages_and_what_comes_before_the_answer() -> 
     [(ProviderKind.OPENAI, 1.0), (ProviderKind.ANTHROPIC, 1.5), (ProviderKind.GEMINI, 1.1)],
 )
 def test_each_provider_starts_from_its_own_factor(kind: ProviderKind, factor: float) -> None:
-    plain = tokens.estimate(ProviderKind.OPENAI, body("word " * 500)).input_tokens
-    assert tokens.estimate(kind, body("word " * 500)).input_tokens == round(plain * factor)
+    plain = estimate_of(ProviderKind.OPENAI, body("word " * 500)).input_tokens
+    assert estimate_of(kind, body("word " * 500)).input_tokens == round(plain * factor)
 
 
 def test_parts_and_tools_are_counted_and_images_are_not() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10_000}}
     parts = [{"type": "text", "text": "word " * 100}, image]
     with_parts = {"messages": [{"role": "user", "content": parts}]}
-    counted = tokens.estimate(ProviderKind.OPENAI, with_parts).input_tokens
+    counted = estimate_of(ProviderKind.OPENAI, with_parts).input_tokens
     assert 100 < counted < 130
     tool = {"type": "function", "function": {"name": "f", "description": "word " * 50}}
-    more = tokens.estimate(ProviderKind.OPENAI, with_parts | {"tools": [tool]}).input_tokens
+    more = estimate_of(ProviderKind.OPENAI, with_parts | {"tools": [tool]}).input_tokens
     assert more > counted + 50
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 def test_the_maximum_is_read_by_either_name(field: str) -> None:
     more: dict[str, Any] = {field: 77}
-    assert tokens.estimate(ProviderKind.OPENAI, body("x", **more)).max_output_tokens == 77
+    assert estimate_of(ProviderKind.OPENAI, body("x", **more)).max_output_tokens == 77
 
 
 def test_a_guess_is_near_the_count() -> None:

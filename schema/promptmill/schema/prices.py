@@ -1,0 +1,167 @@
+"""What a call cost, and what it can cost at most, in whole micro-dollars.
+
+Prices come from the lists that ship with genai-prices, or from the settings of a provider
+(`prices`), which come first.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+from promptmill.schema.ceilings import best_name
+from promptmill.schema.outcomes import Usage
+from promptmill.schema.provider_settings import PriceSettings, ProviderKind, ProviderSettings
+
+_SOURCES: Final = {ProviderKind.GEMINI.value: "google"}
+_PICO_PER_MICRO: Final = 1_000_000
+_PROBE: Final = 1_000_000
+_QUARTER_S: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Pico-dollars a token: whole numbers for every published price a million tokens."""
+
+    plain_input: int
+    cache_read: int
+    cache_write: int
+    output: int
+    dearest_input: int
+    """of all that an input token can cost, also where it is kept in a cache for an hour"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """The prices of one model at one moment."""
+
+    starts: tuple[int, ...]
+    """Where the dearer tiers begin, in input tokens; crossing one reprices the whole call."""
+    rates: tuple[Rates, ...]
+
+    def cost_micros(self, usage: Usage) -> int | None:
+        """Price *usage*, rounded to the nearest micro-dollar; None for usage that cannot be."""
+        plain = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
+        if plain < 0 or usage.output_tokens < 0:
+            return None
+        rates = self.rates[bisect_left(self.starts, usage.input_tokens)]
+        pico = (
+            plain * rates.plain_input
+            + usage.cache_read_tokens * rates.cache_read
+            + usage.cache_write_tokens * rates.cache_write
+            + usage.output_tokens * rates.output
+        )
+        return (pico + _PICO_PER_MICRO // 2) // _PICO_PER_MICRO
+
+    def most_micros(self, input_tokens: int, output_tokens: int) -> int:
+        """Price a call of at most so many tokens at the dearest that it can be, rounded up."""
+        reached = self.rates[: bisect_left(self.starts, input_tokens) + 1]
+        pico = max(
+            input_tokens * rates.dearest_input + output_tokens * rates.output for rates in reached
+        )
+        return -(-pico // _PICO_PER_MICRO)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Whose prices hold for a provider."""
+
+    source: str
+    """a ProviderKind, or the name of a vendor with its own prices (`groq`, `deepseek`)"""
+    own: Mapping[str, PriceSettings] = field(default_factory=dict)
+    """set for single models and for families"""
+
+    def tariff(self, model: str, *, at: datetime) -> Tariff | None:
+        """Find the prices of *model*, or None where nobody knows them.
+
+        *at* has a time zone: prices change by date, and for some by the time of day.
+        """
+        own = self.own_price(model)
+        if own is not None and own.input is not None:
+            return _own_tariff(own)
+        return _listed_tariff(self._listed, model, int(at.timestamp()) // _QUARTER_S)
+
+    def cost_micros(self, model: str, usage: Usage, *, at: datetime) -> int | None:
+        """Return the cost of *usage*, or None where the price is unknown, never 0."""
+        tariff = self.tariff(model, at=at)
+        return None if tariff is None else tariff.cost_micros(usage)
+
+    def own_price(self, model: str) -> PriceSettings | None:
+        """Find what the settings say of *model*."""
+        return self.own.get(best_name(model, self.own) or "") if self.own else None
+
+    def window(self, model: str) -> int | None:
+        """Tell the most tokens that *model* takes, where the list knows."""
+        return _listed_window(self._listed, model)
+
+    @property
+    def _listed(self) -> str:
+        return _SOURCES.get(self.source, self.source)
+
+
+def price_list_of(name: str, provider: ProviderSettings) -> PriceList:
+    """Tell whose prices hold: an OpenAI-compatible vendor has its own, known by its name or not."""
+    source = provider.kind.value if name == provider.kind else name
+    return PriceList(source, provider.prices)
+
+
+@lru_cache(maxsize=256)
+def _own_tariff(own: PriceSettings) -> Tariff:
+    plain = own.input or 0.0
+    read = plain if own.cache_read is None else own.cache_read
+    write = plain if own.cache_write is None else own.cache_write
+    dearest = max(plain, read, write)
+    rates = (plain, read, write, own.output or 0.0, dearest)
+    return Tariff((), (Rates(*(round(dollars * _PICO_PER_MICRO) for dollars in rates)),))
+
+
+# genai-prices takes 0.15 ms for a price and says the same for each quarter of an hour, so it is
+# asked for its rates once. It takes 0.2 s and 26 MiB to import.
+@lru_cache(maxsize=2048)
+def _listed_tariff(source: str, model: str, quarter: int) -> Tariff | None:
+    from genai_prices import Usage as Tokens  # noqa: PLC0415
+    from genai_prices import calc_price  # noqa: PLC0415
+    from genai_prices.types import TieredPrices  # noqa: PLC0415
+
+    at = datetime.fromtimestamp(quarter * _QUARTER_S, UTC)
+
+    def pico(**tokens: int) -> int:
+        price = calc_price(Tokens(**tokens), model, provider_id=source, genai_request_timestamp=at)
+        return round(price.total_price * 1_000_000 * _PICO_PER_MICRO)
+
+    def rates(inputs: int) -> Rates:
+        plain = pico(input_tokens=inputs, output_tokens=0)
+        read = pico(input_tokens=inputs, cache_read_tokens=inputs)
+        written = pico(input_tokens=inputs, cache_write_tokens=inputs)
+        kept = pico(input_tokens=inputs, cache_write_tokens=inputs, cache_write_1h_tokens=inputs)
+        answered = pico(input_tokens=inputs, output_tokens=_PROBE)
+        return Rates(
+            plain_input=plain // inputs,
+            cache_read=read // inputs,
+            cache_write=written // inputs,
+            output=(answered - plain) // _PROBE,
+            dearest_input=max(plain, read, written, kept) // inputs,
+        )
+
+    try:
+        listed = calc_price(
+            Tokens(input_tokens=1), model, provider_id=source, genai_request_timestamp=at
+        ).model_price
+    except LookupError:
+        return None
+    tiered = (price for price in vars(listed).values() if isinstance(price, TieredPrices))
+    starts = tuple(sorted({tier.start for price in tiered for tier in price.tiers}))
+    return Tariff(starts, tuple(rates(start + 1) for start in (0, *starts)))
+
+
+@lru_cache(maxsize=2048)
+def _listed_window(source: str, model: str) -> int | None:
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, source, None)
+    except LookupError:
+        return None
+    return found.context_window

@@ -1,0 +1,118 @@
+"""How many tokens a request will take, before it is sent, without a network.
+
+tiktoken downloads its vocabulary at first use and fails where it cannot. The table ships with this
+package instead. Only OpenAI's counts are exact; for the others they are a start that the limiter
+corrects by the usage it sees.
+"""
+
+import gzip
+import hashlib
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+import tiktoken
+
+from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.texts import strings_in
+
+_TABLE: Final = Path(__file__).parent / "data" / "o200k_base.tiktoken.gz"
+_SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
+# As in tiktoken_ext/openai_public.py; a test holds them equal.
+ALTERNATIVES: Final = (
+    r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+    r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+    r"""\p{N}{1,3}""",
+    r""" ?[^\s\p{L}\p{N}]+[\r\n/]*""",
+    r"""\s*[\r\n]+""",
+    r"""\s+(?!\S)""",
+    r"""\s+""",
+)
+PER_MESSAGE: Final = 3
+PER_REPLY: Final = 3
+"""Tokens around each message, and before the answer (OpenAI's cookbook on counting tokens)."""
+FACTORS: Final = {ProviderKind.OPENAI: 1.0, ProviderKind.ANTHROPIC: 1.5, ProviderKind.GEMINI: 1.1}
+"""Tokens of a provider for one of o200k. Measured for Claude 4.7 and later; a guess for Gemini."""
+
+
+def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
+    """Estimate the input tokens of a chat-completions *body* at a provider of *kind*.
+
+    About 0.4 ms of CPU for 1,200 tokens; the first call takes 0.4 s more (see `load`).
+    """
+    messages = body.get("messages") or ()
+    counted = sum(map(count, _texts(body))) + PER_MESSAGE * len(messages) + PER_REPLY
+    return round(counted * FACTORS[kind])
+
+
+def most_output(body: Mapping[str, Any]) -> int | None:
+    """Tell how many tokens of answer *body* allows, or None where it names no maximum."""
+    maximum = body.get("max_completion_tokens") or body.get("max_tokens")
+    return maximum if isinstance(maximum, int) else None
+
+
+def count(text: str) -> int:
+    """Count the o200k tokens of *text*, or estimate them if the table cannot be used."""
+    encoding = _encoding()
+    return len(encoding.encode_ordinary(text)) if encoding else guess(text)
+
+
+def load() -> None:
+    """Read the table: 0.4 s of CPU and 80 MiB, once a process. For a thread, before work begins."""
+    _encoding()
+
+
+def guess(text: str) -> int:
+    """Estimate tokens from the kinds of characters: some 10 to 25 % off, and right on the whole."""
+    kinds = text.encode("utf-8", "surrogatepass").translate(_KIND_OF_BYTE)
+    weighed = sum(kinds.count(kind) * weight for kind, weight in enumerate(_WEIGHTS))
+    return max(round(weighed), 1 if text else 0)
+
+
+def _texts(body: Mapping[str, Any]) -> Iterator[str]:
+    for text in strings_in(body.get("messages") or ()):
+        if not text.startswith("data:"):  # an image is not billed by its base64
+            yield text
+    for field in ("tools", "response_format"):
+        if body.get(field):
+            yield msgspec.json.encode(body[field]).decode()
+
+
+@cache
+def _encoding() -> tiktoken.Encoding | None:
+    try:
+        table = gzip.decompress(_TABLE.read_bytes())
+    except (OSError, EOFError) as error:
+        structlog.get_logger(__name__).warning("token_table_unreadable", error=type(error).__name__)
+        return None
+    if hashlib.sha256(table).hexdigest() != _SHA256:
+        structlog.get_logger(__name__).warning("token_table_changed", file=_TABLE.name)
+        return None
+    rows = (line.split() for line in table.splitlines())
+    ranks = {b64decode(token): int(rank) for token, rank in rows}
+    return tiktoken.Encoding(
+        "promptmill_o200k", pat_str="|".join(ALTERNATIVES), mergeable_ranks=ranks, special_tokens={}
+    )
+
+
+# Tokens for each character of a kind, fitted to o200k on prose, code, JSON and five languages:
+# other, lower, upper, digit, space, line break or tab, punctuation, 2-, 3- and 4-byte characters.
+_WEIGHTS: Final = (0.0, 0.235, 0.328, 1.353, -0.015, 2.052, 0.164, 0.273, 0.700, 2.0)
+
+
+def _kind_of_byte(byte: int) -> int:
+    if byte >= 0x80:  # the first byte of a character stands for it, the others for nothing
+        return 9 if byte >= 0xF0 else 8 if byte >= 0xE0 else 7 if byte >= 0xC0 else 0
+    character = chr(byte)
+    if character.isalpha():
+        return 1 if character.islower() else 2
+    if character.isdigit():
+        return 3
+    return {" ": 4, "\n": 5, "\t": 5}.get(character, 6 if character.isprintable() else 0)
+
+
+_KIND_OF_BYTE: Final = bytes(_kind_of_byte(byte) for byte in range(256))
