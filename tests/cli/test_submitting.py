@@ -95,7 +95,7 @@ def test_the_id_goes_to_stdout_and_the_rest_to_stderr(scene: Scene, tmp_path: Pa
     assert (first.code, first.out, first.err) == (
         0,
         "1\n",
-        "3 prompts stored as batch 1: in.jsonl\n",
+        "3 prompts stored as batch 1: in.jsonl (OpenAI Batch lines)\n",
     )
     assert (again.code, again.out) == (0, "1\n")
     assert again.err.startswith("3 prompts were submitted before, as batch 1")

@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         ("reviews.jsonl", None, 60),
         ("reviews.jsonl", "Sentiment of: {text}", 60),
         ("reviews.jsonl", "{% if stars < 3 %}What went wrong? {% endif %}{{ text }}", 60),
+        ("reviews.csv", "{{ stars | int }}: {{ text }}", 20),
         ("batch.jsonl", None, 20),
     ],
 )

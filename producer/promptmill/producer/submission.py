@@ -69,6 +69,8 @@ class Submitted:
     name: str
     total: int
     how: How
+    kind: str
+    """what the input was taken for, in words: `CSV`"""
 
 
 def submit(
@@ -115,7 +117,7 @@ def submit(
         except DatabaseError as error:
             msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
             raise ServiceError(msg) from None
-    return Submitted(found.id, batch.name, batch.total, how)
+    return Submitted(found.id, batch.name, batch.total, how, checked.kind)
 
 
 def _check(request: SubmitRequest) -> None:

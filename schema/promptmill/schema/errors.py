@@ -26,10 +26,13 @@ class UsageError(PromptmillError):
 class InputError(UsageError):
     """A line of an input that cannot become a prompt."""
 
-    def __init__(self, problem: str, *, file: str, line: int, value: str, fix: str) -> None:
+    def __init__(
+        self, problem: str, *, file: str, line: int, value: str, fix: str, unit: str = "line"
+    ) -> None:
         self.problem, self.file, self.line, self.value, self.fix = problem, file, line, value, fix
+        self.unit = unit
         shown = value if len(value) <= 120 else value[:117] + "..."
-        where = f"{file}, line {line}" if line else file
+        where = f"{file}, {unit} {line}" if line else file
         super().__init__(f"{where}: {problem}\n  value: {shown!r}\n  fix:   {fix}")
 
 

@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 def read_request(
     *,
     source: Annotated[
-        str, Argument(metavar="INPUT", help="A file of prompts (JSONL), or - for standard input.")
+        str, Argument(metavar="INPUT", help="A file of prompts, or - for standard input.")
     ],
     model: Annotated[
         str | None, Option("--model", "-m", help="Asked instead of what the lines name.")
@@ -49,6 +49,10 @@ def read_request(
     ] = None,
     id_column: Annotated[
         str | None, Option(metavar="NAME", help="Column that holds the custom_id.")
+    ] = None,
+    format: Annotated[  # noqa: A002  its name on the command line
+        Literal["jsonl", "csv", "tsv", "text", "parquet"] | None,
+        Option(help="What INPUT is, where its content does not tell."),
     ] = None,
     limit: Annotated[
         int | None, Option(min=1, metavar="N", help="Only the first N prompts.")
@@ -74,6 +78,7 @@ def read_request(
         id_column=id_column,
         model=model,
         parameters=dict(parse_parameter(*pair) for pair in option or ()),
+        format=format,
         limit=limit,
     )
     return SubmitRequest(

@@ -50,5 +50,5 @@ def submit_with_counter(
     with Counter("prompts stored") as counter:
         submitted = submit_prompts(database, request, settings, admit=admit, report=counter.show)
     told = _TOLD[submitted.how].format(id=submitted.batch_id)
-    note(f"{submitted.total:,} prompts {told}: {submitted.name}")
+    note(f"{submitted.total:,} prompts {told}: {submitted.name} ({submitted.kind})")
     return submitted

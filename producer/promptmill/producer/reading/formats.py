@@ -1,26 +1,33 @@
-"""Which kind of file this is, told by what is in it.
+"""Which kind of input this is, told by what is in it.
 
 A format is one file of this package with one class; it is entered here.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from promptmill.producer.reading import openai_batch
-from promptmill.producer.reading.lines import Line
+from promptmill.producer.reading.csv_rows import CSVRows
+from promptmill.producer.reading.dialect import Dialect, find_dialect
+from promptmill.producer.reading.kinds import FileKind, kind_of, refuse_binary
 from promptmill.producer.reading.openai_batch import OpenAIBatch
 from promptmill.producer.reading.options import ReadOptions
+from promptmill.producer.reading.parquet_rows import ParquetRows
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.rows import JSONRows
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import decode_object
+from promptmill.producer.reading.text_lines import TextLines
 from promptmill.schema.errors import InputError
-
-_ONE_OBJECT_A_LINE = "give JSONL, one JSON object a line: OpenAI Batch lines, or rows with -p"
 
 
 class Format(Protocol):
     """One kind of file."""
+
+    @property
+    def described(self) -> str:
+        """What people are told it was taken for."""
+        ...
 
     def prompts(self, source: Input) -> Iterator[Prompt | InputError]:
         """Yield each prompt, or the error that refuses it.
@@ -31,20 +38,38 @@ class Format(Protocol):
 
 
 def recognise(source: Input, options: ReadOptions) -> Format:
-    """Look at the first line of *source* that is not blank.
+    """Tell the format of *source* by its first bytes, or take the one that was asked for.
 
-    Raises InputError for a file without one, or of a kind that is not read.
+    Raises InputError for a file that holds nothing, or of a kind that is not read.
     """
+    head = source.head()
+    if options.format is None:
+        kind, dialect = kind_of(source, head)
+    else:
+        kind, dialect = FileKind(options.format), find_dialect(head)
+        if kind is not FileKind.PARQUET:
+            refuse_binary(source, head)
+    match kind:
+        case FileKind.PARQUET:
+            return ParquetRows(options)
+        case FileKind.CSV:
+            return CSVRows(options, dialect)
+        case FileKind.TSV:
+            return CSVRows(options, Dialect("\t"))
+        case FileKind.TEXT:
+            return TextLines(options)
+        case FileKind.JSONL:
+            return _json_lines(source, options)
+        case _:
+            assert_never(kind)
+
+
+def _json_lines(source: Input, options: ReadOptions) -> Format:
     first = next(source.lines(options.max_line_bytes), None)
     if first is None:
-        raise InputError(
-            problem="there is nothing in it",
-            file=source.name,
-            line=0,
-            value="",
-            fix=_ONE_OBJECT_A_LINE,
+        raise source.refused(
+            problem="there is nothing in it", fix="give a file with one prompt a line or row"
         )
-    _refuse_other_encodings(first)
     value = decode_object(first)
     if openai_batch.is_request(value):
         return OpenAIBatch(options)
@@ -55,12 +80,3 @@ def recognise(source: Input, options: ReadOptions) -> Format:
                 fix="write them as OpenAI Batch lines; they are answered by any provider",
             )
     return JSONRows(options)
-
-
-def _refuse_other_encodings(first: Line) -> None:
-    if first.raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise first.refused(problem="the file is UTF-16", fix="save it as UTF-8")
-    if first.raw.startswith((b"PAR1", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
-        raise first.refused(
-            problem="the file is binary or packed, not text", fix=_ONE_OBJECT_A_LINE
-        )

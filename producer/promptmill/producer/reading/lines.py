@@ -18,17 +18,47 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     """1-based, blank lines counted"""
     raw: bytes
     """without its newline"""
+    unit: str = "line"
+    """what is counted: `line`, or `row` where a file has no lines"""
 
     def refused(self, *, problem: str, fix: str, value: str | None = None) -> InputError:
         """Make the error that refuses this line; *value* is the part at fault, else the line."""
         if value is None:
             value = self.raw[:_SHOWN_BYTES].decode("utf-8", "replace")
         # One more than is shown, so that the error can tell that it was cut.
-        return InputError(problem, file=self.file, line=self.number, value=value[:121], fix=fix)
+        return InputError(
+            problem, file=self.file, line=self.number, value=value[:121], fix=fix, unit=self.unit
+        )
+
+    def text(self) -> str:
+        """Read it as UTF-8 text. Raises InputError for other bytes, and for NUL."""
+        try:
+            text = self.raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.not_utf8(error) from None
+        if "\0" in text:
+            at = text.index("\0")
+            raise self.refused(
+                problem=f"character {at + 1} of the line is a NUL",
+                fix="remove it: databases and providers refuse it",
+                value=text[max(0, at - 40) : at + 40],
+            )
+        return text
+
+    def not_utf8(self, error: UnicodeDecodeError) -> InputError:
+        """Make the error that refuses this line for its bytes."""
+        near = self.raw[max(0, error.start - 20) : error.start + 60]
+        return self.refused(
+            problem=f"byte {error.start + 1} of the line is not UTF-8",
+            fix="save the file as UTF-8 (iconv -f LATIN1 -t UTF-8 FILE)",
+            value=near.decode("utf-8", "backslashreplace"),
+        )
 
 
-def split_lines(chunks: Iterable[bytes], *, file: str, max_bytes: int) -> Iterator[Line]:
-    r"""Yield the lines of *chunks* that are not blank, without a byte order mark.
+def split_lines(
+    chunks: Iterable[bytes], *, file: str, max_bytes: int, blank: bool = False
+) -> Iterator[Line]:
+    r"""Yield the lines of *chunks*, blank ones where *blank* says so, without a byte order mark.
 
     Only `\n` ends a line; JSON and the other formats take a `\r` before it as white space. Holds
     at most *max_bytes* and one chunk. Raises InputError at the first line longer than *max_bytes*.
@@ -46,7 +76,7 @@ def split_lines(chunks: Iterable[bytes], *, file: str, max_bytes: int) -> Iterat
         for raw in (b"".join(held), *rest):
             if len(raw) > max_bytes:
                 raise _too_long(Line(file, number, raw[:_SHOWN_BYTES]), max_bytes)
-            if raw and not raw.isspace():
+            if blank or (raw and not raw.isspace()):
                 yield Line(file, number, raw)
             number += 1
         held, held_bytes = [last], len(last)

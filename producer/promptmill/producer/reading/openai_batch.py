@@ -29,6 +29,8 @@ def is_request(value: dict[str, Any]) -> bool:
 class OpenAIBatch:
     """JSONL with one request a line."""
 
+    described = "OpenAI Batch lines"
+
     def __init__(self, options: ReadOptions) -> None:
         if options.template is not None:
             msg = "-p and -t are for plain rows; these OpenAI Batch lines have their own messages"

@@ -32,6 +32,8 @@ class ReadOptions:
     """`-m`: asked instead of what the lines name"""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """`-o`: put into each body, over what the line has"""
+    format: str | None = None
+    """`jsonl`, `csv`, `tsv`, `text` or `parquet`; None: as the content tells"""
     limit: int | None = None
     """only the first so many prompts"""
     max_line_bytes: int = 16 << 20

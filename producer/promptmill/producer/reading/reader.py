@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from promptmill.producer.reading.formats import recognise
+from promptmill.producer.reading.formats import Format, recognise
+from promptmill.producer.reading.kinds import PARQUET
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.sample import Sample
@@ -17,6 +18,8 @@ from promptmill.schema.errors import InputError
 class Checked:
     """What the first pass found: every prompt is good."""
 
+    kind: str
+    """what the file was taken for, in words: `CSV`"""
     rows: int
     sha256: bytes
     """of the raw bytes, packed as they are"""
@@ -37,11 +40,13 @@ def check_input(source: Input, options: ReadOptions) -> Checked:
     """
     models = Counter[str | None]()
     sample, body_bytes = Sample(), 0
-    for prompt in islice(_good_prompts(source, options), options.limit):
+    found = recognise(source, options)
+    for prompt in islice(_good_prompts(source, found, options), options.limit):
         models[prompt.model] += 1
         body_bytes += len(prompt.body)
         sample.offer(prompt)
     return Checked(
+        kind=found.described,
         rows=models.total(),
         sha256=source.sha256,
         size_bytes=source.size_bytes,
@@ -51,11 +56,11 @@ def check_input(source: Input, options: ReadOptions) -> Checked:
     )
 
 
-def _good_prompts(source: Input, options: ReadOptions) -> Iterator[Prompt]:
+def _good_prompts(source: Input, found: Format, options: ReadOptions) -> Iterator[Prompt]:
     """Yield prompts up to the first bad line; then look for more bad lines, and raise."""
     errors: list[InputError] = []
     try:
-        for item in recognise(source, options).prompts(source):
+        for item in found.prompts(source):
             if isinstance(item, InputError):
                 errors.append(item)
                 if len(errors) >= options.max_errors:
@@ -87,10 +92,12 @@ def refuse_duplicate(source: Input, options: ReadOptions, custom_id: str) -> Inp
     """
     found = (p.position for p in read_prompts(source, options) if p.custom_id == custom_id)
     first, second = next(found, 0), next(found, 0)
+    unit = "row" if source.head().startswith(PARQUET) else "line"
     return InputError(
-        problem=f"the custom_id is that of line {first}, and each must be given once",
+        problem=f"the custom_id is that of {unit} {first}, and each must be given once",
         file=source.name,
         line=second,
+        unit=unit,
         value=custom_id,
         fix="give each line a custom_id of its own, or name another column with --id-column",
     )
@@ -101,11 +108,12 @@ def _joined(errors: list[InputError]) -> InputError:
     first, *others = errors
     if not others:
         return first
-    also = "\n         ".join(f"line {error.line}: {error.problem}" for error in others)
+    also = "\n         ".join(f"{error.unit} {error.line}: {error.problem}" for error in others)
     return InputError(
         problem=first.problem,
         file=first.file,
         line=first.line,
+        unit=first.unit,
         value=first.value,
         fix=f"{first.fix}\n  also:  {also}",
     )

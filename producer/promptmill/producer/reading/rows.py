@@ -9,7 +9,7 @@ from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import decode_object
-from promptmill.producer.reading.template import Template, listed
+from promptmill.producer.reading.template import Template, choice_of
 from promptmill.schema.errors import InputError, UsageError
 
 _TEXT_COLUMNS = ("prompt", "text")
@@ -26,8 +26,8 @@ _BODY_FIELDS = frozenset(
 class Rows:
     """Makes prompts of rows, whatever file they come from."""
 
-    def __init__(self, options: ReadOptions) -> None:
-        self._options = options
+    def __init__(self, options: ReadOptions, *, otherwise: str = "") -> None:
+        self._options, self._otherwise = options, otherwise
         self._template = self._system = None
         if options.template is not None:
             self._template = Template(options.template, name=options.template_name)
@@ -51,12 +51,12 @@ class Rows:
         if column is not None and column not in row:
             raise line.refused(
                 problem=f"the column {column!r} of --id-column is not there",
-                fix=f"use one of {listed(row)}",
+                fix=choice_of(row, column),
             )
         for name in _ID_COLUMNS if column is None else (column,):
             if name in row:
                 return check_custom_id(line, row[name], name)
-        return f"line-{line.number}"
+        return f"{line.unit}-{line.number}"
 
     def _body(self, line: Line, row: dict[str, Any]) -> dict[str, Any]:
         if self._template is not None:
@@ -68,7 +68,7 @@ class Rows:
             why = "both 'prompt' and 'text'" if found else "no 'prompt', 'text' or 'messages'"
             raise line.refused(
                 problem=f"the row has {why}, so it is not clear what to ask",
-                fix=f"give a template, such as -p '{_suggestion(row)}'",
+                fix=f"give a template, such as -p '{_suggestion(row)}'{self._otherwise}",
             )
         text = row[found[0]]
         if not isinstance(text, str):
@@ -78,6 +78,8 @@ class Rows:
 
 class JSONRows:
     """JSONL with one row a line."""
+
+    described = "JSON lines"
 
     def __init__(self, options: ReadOptions) -> None:
         self._options, self._rows = options, Rows(options)

@@ -16,6 +16,7 @@ from promptmill.schema.errors import InputError
 from promptmill.schema.private import private_folder
 
 _CHUNK_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 16
 _CAPS = gunzip.UnpackCaps()
 
 
@@ -67,9 +68,22 @@ class Input:
             return gunzip.gunzip(self.raw_chunks(), file=self.name, caps=caps)
         return self.raw_chunks()
 
-    def lines(self, max_bytes: int) -> Iterator[Line]:
-        """Yield the lines that are not blank. Raises InputError at one that is too long."""
-        return split_lines(self.chunks(), file=self.name, max_bytes=max_bytes)
+    def lines(self, max_bytes: int, *, blank: bool = False) -> Iterator[Line]:
+        """Yield the lines, blank ones only if *blank*. Raises InputError at one too long."""
+        return split_lines(self.chunks(), file=self.name, max_bytes=max_bytes, blank=blank)
+
+    def head(self) -> bytes:
+        """Read the first unpacked bytes: all of a short input, else at least 64 KiB."""
+        found = b""
+        for chunk in self.chunks():
+            found += chunk
+            if len(found) >= _HEAD_BYTES:
+                break
+        return found[:_HEAD_BYTES]
+
+    def refused(self, *, problem: str, fix: str, value: str = "") -> InputError:
+        """Make the error that refuses all of it."""
+        return InputError(problem, file=self.name, line=0, value=value, fix=fix)
 
     def _starts_with(self, magic: bytes) -> bool:
         with self.path.open("rb") as file:

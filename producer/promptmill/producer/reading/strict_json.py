@@ -70,7 +70,10 @@ def is_plain(value: Any, levels: int = MAX_DEPTH) -> bool:
 
 def decode_exactly(line: Line) -> dict[str, Any]:
     """Read *line* with the standard library: the verdict where msgspec is not sure."""
-    text = _text(line)
+    try:
+        text = line.raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise line.not_utf8(error) from None
     try:
         value = json.loads(
             text,
@@ -95,18 +98,6 @@ def decode_exactly(line: Line) -> dict[str, Any]:
         )
     _refuse_faults(line, value, ())
     return value
-
-
-def _text(line: Line) -> str:
-    try:
-        return line.raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        near = line.raw[max(0, error.start - 20) : error.start + 60]
-        raise line.refused(
-            problem=f"byte {error.start + 1} of the line is not UTF-8",
-            fix="save the file as UTF-8 (iconv -f LATIN1 -t UTF-8 FILE)",
-            value=near.decode("utf-8", "backslashreplace"),
-        ) from None
 
 
 def _refusing_twins(line: Line) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:

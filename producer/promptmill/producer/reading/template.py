@@ -5,6 +5,7 @@ Two forms: Jinja, and `{column}` where the text has no `{{` or `{%`.
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from promptmill.producer.reading.numbers import write_float
 from promptmill.schema.errors import InputError, UsageError
 
 _PLAIN = re.compile(r"\{([^{}\"':\n]+)\}")
+_FIX_TEMPLATE = "make the template fit the row, or the row the template"
+_FIX_NUMBER = "where a number is text, as all cells of CSV are: {{ column | int }}, or | float"
 _SHOWN_COLUMNS = 12
 _ENCODER = msgspec.json.Encoder(enc_hook=write_float)
 # What an expression over a row's values can raise: a filter on a wrong type, a division, an index.
@@ -32,6 +35,9 @@ def _finalize(value: Any) -> Any:
     """Print JSON as JSON (`true`, not `True`), and never print a null."""
     if value is None:
         raise _NullError
+    if isinstance(value, bytes):
+        msg = "the column holds bytes that are no text"
+        raise TypeError(msg)
     if isinstance(value, bool | dict | list):
         return _ENCODER.encode(value).decode()
     return value
@@ -76,7 +82,7 @@ class Template:
         except (jinja2.TemplateError, *_EXPRESSION_ERRORS) as error:
             raise line.refused(
                 problem=f"the template of {self.name} fails on this row: {str(error)[:200]}",
-                fix="make the template fit the row, or the row the template",
+                fix=_FIX_NUMBER if _is_text_as_number(error) else _FIX_TEMPLATE,
             ) from None
         if "\0" in text:
             raise line.refused(
@@ -88,7 +94,8 @@ class Template:
         missing = sorted(self._columns - row.keys())
         what = f"the column {missing[0][:60]!r}, which is not there" if missing else why
         return line.refused(
-            problem=f"the template of {self.name} asks for {what}", fix=f"use one of {listed(row)}"
+            problem=f"the template of {self.name} asks for {what}",
+            fix=choice_of(row, missing[0] if missing else ""),
         )
 
     def _null(self, line: Line, row: Mapping[str, Any]) -> InputError:
@@ -108,11 +115,22 @@ def read_template(path: Path) -> str:
         raise UsageError(msg) from None
 
 
+def choice_of(row: Mapping[str, Any], missing: str) -> str:
+    """Say which columns there are in place of *missing*, the one most like it first."""
+    near = get_close_matches(missing.lower(), {name.lower() for name in row}, n=1)
+    like = [name for name in row if name.lower() in near]
+    return f"{f'is it {like[0][:60]!r}? ' if like else ''}use one of {listed(row)}"
+
+
 def listed(row: Mapping[str, Any]) -> str:
     """List the columns there are, for a message."""
     names = [repr(name[:60]) for name in list(row)[:_SHOWN_COLUMNS]]
     more = len(row) - len(names)
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_text_as_number(error: Exception) -> bool:
+    return isinstance(error, TypeError) and "'str'" in str(error)
 
 
 def _from_plain(text: str) -> str:
