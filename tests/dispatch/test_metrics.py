@@ -16,6 +16,9 @@ from promptmill.producer.limit_reading import LimitReader
 from promptmill.producer.metrics import METRICS
 from promptmill.producer.metrics_reading import MetricsReader, Sample
 from promptmill.producer.metrics_server import MillCollector, served_metrics
+from promptmill.producer.queue_reading import QueueReader
+from promptmill.producer.spread import Spread
+from promptmill.schema.broker import redis_url
 from promptmill.schema.moves.closing import finish, hold, snooze
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import pause_provider
@@ -41,14 +44,18 @@ def limited(mill: Mill) -> Settings:
 @pytest.fixture
 def reader(mill: Mill, limited: Settings) -> Iterator[MetricsReader]:
     """The reader of a dispatcher that stands by."""
-    with closing(LimitReader(mill.valkey.url, prefix=limited.key_prefix)) as limits:
-        yield MetricsReader(limited, mill.database, limits, lambda: False)
+    with (
+        closing(LimitReader(mill.valkey.url, prefix=limited.key_prefix)) as limits,
+        closing(QueueReader(limited)) as queues,
+    ):
+        yield MetricsReader(limited, mill.database, limits, queues, lambda: False)
 
 
 def values_of(samples: list[Sample]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Sort the values; of a histogram the count is taken."""
     return {
         (each.metric.shown_name, frozenset(zip(each.metric.labels, each.labels, strict=True))): (
-            each.value
+            each.value.buckets[-1][1] if isinstance(each.value, Spread) else each.value
         )
         for each in samples
     }
@@ -79,6 +86,7 @@ def scraped(port: int) -> Mapping[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as reply:
         families = list(text_string_to_metric_families(reply.read().decode()))
     assert {each.name for each in families} == {each.name for each in METRICS}
+    assert {each.type for each in families} == {"counter", "gauge", "histogram"}
     return {
         sample.name: sample.value
         for family in families
@@ -109,6 +117,36 @@ def test_jobs_attempts_and_usage_are_told_by_model(mill: Mill, reader: MetricsRe
     assert told(samples, "promptmill_refusals_total", **SCOPE, kind="rate") == 1
     assert told(samples, "promptmill_tokens_total", **SCOPE, direction="input") == 100
     assert told(samples, "promptmill_tokens_total", **SCOPE, direction="output") == 20
+
+
+def test_the_usual_names_of_an_llm_service_are_told_by_model(
+    mill: Mill, reader: MetricsReader
+) -> None:
+    batch = mill.scene.load(3)
+    one, two, three = mill.scene.claim(*mill.scene.queue(batch, most=3)).items()
+    mill.scene.close(finish(*one, ANSWERED, ANSWER), snooze(*two, BUSY, 5), hold(*three, CUT))
+    samples = reader.read()
+    assert told(samples, "llm_requests_total", model=MODEL, status="success") == 1
+    assert told(samples, "llm_requests_total", model=MODEL, status="error") == 1
+    assert told(samples, "llm_tokens_total", model=MODEL, type="output") == 20
+    (spread,) = [each.value for each in samples if isinstance(each.value, Spread)]
+    up_to = dict(spread.buckets)
+    assert (up_to["1.0"], up_to["2.5"], up_to["+Inf"]) == (0, 1, 1)
+    assert spread.sum_s == pytest.approx(1.234, rel=0.05)
+
+
+def test_batches_that_have_jobs_left_and_their_queue_are_told(
+    mill: Mill, reader: MetricsReader
+) -> None:
+    done, batch = mill.scene.load(1), mill.scene.load(2)
+    ((job, fence),) = mill.scene.claim(*mill.scene.queue(done, most=1)).items()
+    mill.scene.close(finish(job, fence, ANSWERED, ANSWER))
+    mill.dispatcher().round()
+    samples = reader.read()
+    assert told(samples, "promptmill_batch_jobs", batch=str(batch), state="queued") == 2
+    batches = {each.labels[0] for each in samples if each.metric.name == "promptmill_batch_jobs"}
+    assert batches == {str(batch)}
+    assert told(samples, "promptmill_queue_hints", provider=PROVIDER) == 2
 
 
 def test_an_answer_that_is_adopted_late_takes_nothing_off_a_counter(
@@ -172,8 +210,12 @@ def test_a_pause_until_told_has_no_end(
 
 def test_without_redis_the_rest_is_told(mill: Mill, limited: Settings) -> None:
     mill.scene.load(2)
-    with closing(LimitReader("redis://127.0.0.1:1/0", prefix="t:")) as limits:
-        samples = MetricsReader(limited, mill.database, limits, lambda: True).read()
+    away = limited.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    with (
+        closing(LimitReader(redis_url(away), prefix="t:")) as limits,
+        closing(QueueReader(away)) as queues,
+    ):
+        samples = MetricsReader(limited, mill.database, limits, queues, lambda: True).read()
     assert told(samples, "promptmill_service_up", service="redis") == 0
     assert told(samples, "promptmill_service_up", service="sql") == 1
     assert told(samples, "promptmill_jobs", **SCOPE, state="pending") == 2

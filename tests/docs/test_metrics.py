@@ -5,7 +5,7 @@ import re
 from promptmill.producer.metrics import METRICS
 from tests.docs.pages import page
 
-ROW = re.compile(r"^\| `(promptmill_\w+)` \| (\w+) \| (.*?) \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `((?:promptmill|llm)_\w+)` \| (\w+) \| (.*?) \| (.+) \|$", re.MULTILINE)
 
 
 def test_every_metric_has_its_line_and_no_other_has() -> None:
@@ -18,7 +18,7 @@ def test_every_metric_has_its_line_and_no_other_has() -> None:
 
 def test_names_are_as_prometheus_wants_them() -> None:
     for each in METRICS:
-        assert re.fullmatch(r"promptmill_[a-z]+(_[a-z]+)*", each.name), each.name
+        assert re.fullmatch(r"(promptmill|llm)_[a-z]+(_[a-z]+)*", each.name), each.name
         assert not each.name.endswith(("_total", "_count", "_sum", "_bucket", "_ms", "_minutes"))
         assert each.meaning.endswith(".")
     assert len({each.name for each in METRICS}) == len(METRICS)

@@ -66,12 +66,7 @@ class LimitReader:
 
     def __init__(self, url: str, *, prefix: str) -> None:
         self._prefix, self._shown = prefix, shown(redis_py_url(url))
-        timeouts = {"socket_timeout": _TIMEOUT_S}
-        if not redis_py_url(url).startswith("unix:"):  # redis-py refuses it for a socket
-            timeouts["socket_connect_timeout"] = _TIMEOUT_S
-        self._redis: Any = redis.Redis.from_url(
-            redis_py_url(url), retry=Retry(NoBackoff(), 0), **timeouts
-        )
+        self._redis = looking_client(url)
 
     def read(self) -> LimitMemory:
         """Read what there is. Raises ServiceError where Redis does not answer."""
@@ -113,6 +108,14 @@ class LimitReader:
                 leases = f"{account_prefix(self._prefix, account.provider, account.key)}:leases"
                 pipeline.zcount(leases, now_us, "+inf")
             return dict(zip(clocks, pipeline.execute(), strict=True))
+
+
+def looking_client(url: str) -> Any:
+    """Make a client of Redis for one that only looks: it tries once, and does not wait long."""
+    timeouts = {"socket_timeout": _TIMEOUT_S}
+    if not redis_py_url(url).startswith("unix:"):  # redis-py refuses it for a socket
+        timeouts["socket_connect_timeout"] = _TIMEOUT_S
+    return redis.Redis.from_url(redis_py_url(url), retry=Retry(NoBackoff(), 0), **timeouts)
 
 
 def _sorted_out(

@@ -1,6 +1,8 @@
 """Every metric, in one table: name, kind, meaning, labels. docs/monitoring.md has the same.
 
-Labels are from closed sets: providers, models, fingerprints of keys, and our own words.
+Labels are from closed sets: providers, models, fingerprints of keys, our own words, and the numbers
+of batches that are under way. The names that begin with `llm_` are those that dashboards for any
+LLM service use; the others are ours.
 """
 
 from typing import Literal, NamedTuple
@@ -16,7 +18,7 @@ class Metric(NamedTuple):
 
     name: str
     """without the `_total` that a counter ends with"""
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "histogram"]
     meaning: str
     labels: tuple[str, ...] = ()
 
@@ -68,6 +70,17 @@ COST = Metric("promptmill_cost_dollars", "counter", "Cost, where the price is kn
 UNPRICED = Metric(
     "promptmill_unpriced_answers", "counter", "Answers whose price is not known.", _MODEL
 )
+LLM_REQUESTS = Metric(
+    "llm_requests", "counter", "Calls that were answered or refused.", ("model", "status")
+)
+LLM_LATENCY = Metric(
+    "llm_request_latency_seconds", "histogram", "Latency of calls that were answered.", ("model",)
+)
+LLM_TOKENS = Metric("llm_tokens", "counter", "Tokens that were used.", ("model", "type"))
+BATCH_JOBS = Metric(
+    "promptmill_batch_jobs", "gauge", "Jobs of a batch under way.", ("batch", "state")
+)
+HINTS = Metric("promptmill_queue_hints", "gauge", "Messages in a provider's queue.", ("provider",))
 WORKERS = Metric(
     "promptmill_workers", "gauge", "Worker processes that beat and have a key.", ("provider",)
 )
@@ -97,6 +110,11 @@ METRICS = (
     TOKENS,
     COST,
     UNPRICED,
+    LLM_REQUESTS,
+    LLM_LATENCY,
+    LLM_TOKENS,
+    BATCH_JOBS,
+    HINTS,
     WORKERS,
     LEADER,
     SERVICE_UP,

@@ -10,6 +10,8 @@ from promptmill.producer import metrics
 from promptmill.producer.limit_reading import LimitMemory, LimitReader
 from promptmill.producer.limit_standing import Known, ScopeStanding, read_known, stand
 from promptmill.producer.metrics import Metric
+from promptmill.producer.queue_reading import QueueReader
+from promptmill.producer.spread import Spread, spread_of
 from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError
@@ -19,8 +21,17 @@ from promptmill.schema.presence import NO_KEY
 from promptmill.schema.reading import ScopeUsage
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import JobState
-from promptmill.schema.totals import beating_workers, job_totals, oldest_waiting, usage_totals
+from promptmill.schema.totals import (
+    batches_under_way,
+    beating_workers,
+    job_totals,
+    latency_totals,
+    oldest_waiting,
+    usage_totals,
+)
 
+_BATCHES = 50
+"""the newest ones under way; each makes some eight series"""
 _ANSWERED = (AttemptOutcome.SUCCEEDED, AttemptOutcome.LATE)
 
 
@@ -30,7 +41,8 @@ class Sample(NamedTuple):
     metric: Metric
     labels: tuple[str, ...]
     """in the order of the metric's"""
-    value: float
+    value: float | Spread
+    """a spread where the metric is a histogram"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,7 @@ class MetricsReader:
     settings: Settings
     database: Database
     limits: LimitReader
+    queues: QueueReader
     leads: Callable[[], bool]
 
     def read(self) -> list[Sample]:
@@ -51,6 +64,7 @@ class MetricsReader:
             Sample(metrics.SERVICE_UP, ("sql",), known is not None),
             Sample(metrics.SERVICE_UP, ("redis",), memory is not None),
             *totals,
+            *self._read_queues(),
             *_limits(stand(self.settings, known or Known(), memory)),
         ]
 
@@ -61,6 +75,8 @@ class MetricsReader:
                 jobs = job_totals(connection)
                 oldest = oldest_waiting(connection)
                 usage = usage_totals(connection)
+                latencies = latency_totals(connection)
+                under_way = batches_under_way(connection, most=_BATCHES)
                 beating = beating_workers(connection, within_s=self.settings.dispatch.lease_s)
         except (DatabaseError, ServiceError):
             return None, []
@@ -75,7 +91,22 @@ class MetricsReader:
             *(Sample(metrics.OLDEST, scope, age_s) for scope, age_s in oldest.items()),
             *(Sample(metrics.WORKERS, (name,), count) for name, count in sorted(workers.items())),
             *_usage(usage),
+            *(
+                Sample(metrics.LLM_LATENCY, (model,), spread_of(counts))
+                for model, counts in latencies.items()
+            ),
+            *(
+                Sample(metrics.BATCH_JOBS, (str(batch), JobState(state).word), count)
+                for batch, state, count in under_way
+            ),
         ]
+
+    def _read_queues(self) -> list[Sample]:
+        try:
+            depths = self.queues.depths(self.settings.providers)
+        except ServiceError:
+            return []
+        return [Sample(metrics.HINTS, (name,), depth) for name, depth in depths.items()]
 
     def _read_redis(self) -> LimitMemory | None:
         try:
@@ -89,16 +120,19 @@ def _usage(usage: Iterable[ScopeUsage]) -> list[Sample]:
     sums: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
     for each in usage:
         scope = Scope(each.provider, each.model)
-        sums[metrics.TOKENS, (*scope, "input")] += each.input_tokens
-        sums[metrics.TOKENS, (*scope, "output")] += each.output_tokens
+        for direction, tokens in ("input", each.input_tokens), ("output", each.output_tokens):
+            sums[metrics.TOKENS, (*scope, direction)] += tokens
+            sums[metrics.LLM_TOKENS, (scope.model, direction)] += tokens
         sums[metrics.COST, scope] += each.cost_micros
         if each.outcome != AttemptOutcome.NOT_SENT:
             sums[metrics.ATTEMPTS, scope] += each.calls
         if each.outcome in _ANSWERED:
             sums[metrics.ANSWERS, scope] += each.calls
+            sums[metrics.LLM_REQUESTS, (scope.model, "success")] += each.calls
             sums[metrics.UNPRICED, scope] += each.unpriced_calls
         elif each.outcome == AttemptOutcome.REFUSED:
             sums[metrics.REFUSALS, (*scope, each.error_kind)] += each.calls
+            sums[metrics.LLM_REQUESTS, (scope.model, "error")] += each.calls
         elif each.outcome == AttemptOutcome.UNKNOWN:
             sums[metrics.UNKNOWN, scope] += each.calls
     return [

@@ -1,18 +1,24 @@
 """Serve `/metrics` for Prometheus from a dispatcher, where the settings name a port."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
 import structlog
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from promptmill.producer.limit_reading import LimitReader
 from promptmill.producer.metrics import METRICS, Metric
 from promptmill.producer.metrics_reading import MetricsReader, Sample
+from promptmill.producer.queue_reading import QueueReader
+from promptmill.producer.spread import Spread
 from promptmill.schema.broker import redis_url
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings
@@ -22,7 +28,12 @@ _FRESH_S = 1.0
 """who asks again sooner gets the same values: many scrapers cost what one does"""
 _SQL_S = 2.0
 """how long a statement may take on PostgreSQL"""
-Family = CounterMetricFamily | GaugeMetricFamily
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+_FAMILIES: Mapping[str, type[Family]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 
 
 class MillCollector(Collector):
@@ -56,13 +67,15 @@ def served_metrics(settings: Settings, *, leads: Callable[[], bool]) -> Iterator
         return
     database = Database.from_settings(settings, pool_size=1, patience_s=_SQL_S)
     limits = LimitReader(redis_url(settings), prefix=settings.key_prefix)
-    reader = MetricsReader(settings, database, limits, leads)
+    queues = QueueReader(settings)
+    reader = MetricsReader(settings, database, limits, queues, leads)
     try:
         collector = MillCollector(reader.read)
         with _served(settings.metrics_host, settings.metrics_port, collector) as port:
             yield port
     finally:
         limits.close()
+        queues.close()
         database.close()
 
 
@@ -88,10 +101,18 @@ def _served(host: str, port: int, collector: Collector) -> Iterator[int | None]:
 def _families(samples: Iterable[Sample]) -> list[Family]:
     families = {metric: _family(metric) for metric in METRICS}
     for metric, labels, value in samples:
-        families[metric].add_metric(labels, value)
+        _add(families[metric], labels, value)
     return list(families.values())
 
 
+def _add(family: Family, labels: Sequence[str], value: float | Spread) -> None:
+    if isinstance(family, HistogramMetricFamily):
+        assert isinstance(value, Spread)  # noqa: S101  as the table of metrics says
+        family.add_metric(labels, value.buckets, value.sum_s)
+    else:
+        assert not isinstance(value, Spread)  # noqa: S101
+        family.add_metric(labels, value)
+
+
 def _family(metric: Metric) -> Family:
-    made = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    return made(metric.name, metric.meaning, labels=metric.labels)
+    return _FAMILIES[metric.kind](metric.name, metric.meaning, labels=metric.labels)

@@ -24,6 +24,19 @@ select provider, model, outcome, error_kind, sum(calls), sum(unpriced_calls), su
 from usage_hourly
 group by provider, model, outcome, error_kind order by provider, model, outcome, error_kind"""
 )
+_latency = Statement(
+    "select model, latency_ms, sum(calls) from latency_daily"
+    " group by model, latency_ms order by model, latency_ms"
+)
+_under_way = Statement(
+    """
+select c.batch_id, c.state, sum(c.jobs)
+from batch_counts c
+where c.batch_id in (
+  select o.batch_id from batch_counts o where o.state in (0, 1, 2, 3) and o.jobs > 0
+  group by o.batch_id order by o.batch_id desc limit :most)
+group by c.batch_id, c.state order by c.batch_id, c.state"""
+)
 _oldest = Statement(
     """
 select c.provider, c.model, min(b.opened_at), {now}
@@ -47,6 +60,19 @@ def job_totals(connection: Connection) -> dict[tuple[Scope, int], int]:
 def usage_totals(connection: Connection) -> list[ScopeUsage]:
     """Sum up the attempts of all batches that have ended."""
     return [ScopeUsage(*row[:4], *map(int, row[4:])) for row in _usage.fetch(connection)]
+
+
+def latency_totals(connection: Connection) -> dict[str, list[tuple[int, int]]]:
+    """Count answers by model and latency in ms, rounded down to two digits, shortest first."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for model, latency_ms, calls in _latency.fetch(connection):
+        found.setdefault(model, []).append((latency_ms, int(calls)))
+    return found
+
+
+def batches_under_way(connection: Connection, *, most: int) -> list[tuple[int, int, int]]:
+    """List (batch, state, jobs) of the newest *most* batches that have jobs left."""
+    return [(*row[:2], int(row[2])) for row in _under_way.fetch(connection, most=most)]
 
 
 def oldest_waiting(connection: Connection) -> dict[Scope, float]:
