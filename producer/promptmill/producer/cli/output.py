@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from promptmill.producer.inert import for_terminal
 from promptmill.schema.errors import PromptmillError
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 """columns of what is not a terminal"""
 _LONGEST_CELL = 300
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-)
+plain = for_terminal
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -59,11 +58,6 @@ def print_table(
     for row in cells:
         table.add_row(*(Text(cell, style="dim" if cell == "NULL" else "") for cell in row))
     console().print(table)
-
-
-def plain(text: str) -> str:
-    """Take out what steers a terminal: an answer must not move the cursor or hide text."""
-    return _CONTROL.sub("", text)
 
 
 def money(micros: int, unpriced_calls: int = 0) -> str:
