@@ -4,10 +4,12 @@ import time
 from pathlib import Path
 from threading import Event, Thread
 
+import pytest
 from structlog.testing import capture_logs
 
 from promptmill.producer.dispatch import ROLE, Dispatcher, run_dispatcher
 from promptmill.schema.database import Database
+from promptmill.schema.errors import ContractError
 from promptmill.schema.presence import leader_of
 from tests.dispatch.mill import Mill
 from tests.services.waiting import wait_until
@@ -53,3 +55,14 @@ def test_an_idle_round_writes_nothing(mill: Mill) -> None:
         dispatcher.round()
         assert time.monotonic() - started < 5
         assert blocker.in_transaction()
+
+
+def test_it_ends_when_a_newer_release_says_that_this_one_must_not_go_on(mill: Mill) -> None:
+    dispatcher = mill.dispatcher()
+    dispatcher._turn()
+    with mill.database.write() as connection:
+        connection.exec_driver_sql("update revisions set works_from = '9999'")
+    for _ in mill.pass_time(5, step=5):
+        pass
+    with pytest.raises(ContractError, match="use that one here too"):
+        dispatcher.run(Event())

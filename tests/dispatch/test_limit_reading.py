@@ -7,7 +7,7 @@ import pytest
 from promptmill.producer.learned import advise, learned_model
 from promptmill.producer.limit_reading import Account, LimitMemory, LimitReader
 from promptmill.schema.errors import ServiceError
-from promptmill.schema.limit_state import SIZE, limit_keys, pack_learned
+from promptmill.schema.limit_state import SIZE, SPACE, limit_keys, pack_learned
 from promptmill.schema.settings import ProviderKind
 from promptmill.workers.limits.charges import Charges
 from tests.services.valkey import Valkey
@@ -40,9 +40,17 @@ def test_another_prefix_is_another_mill(valkey: Valkey) -> None:
     for prefix in ("a*:", "ab:", "[a]:"):
         keys = limit_keys(prefix, provider="p", account="k", shared_by=prefix, model="m")
         valkey.client.set(keys.model, STATE)
-    valkey.client.set("a*:limits:{p:k}:something:else", "not ours to read")
+    valkey.client.set(f"a*:{SPACE}:{{p:k}}:something:else", "not ours to read")
     for prefix in ("a*:", "ab:", "[a]:"):
         assert [name for _, name in read(valkey, prefix).scopes] == [prefix]
+
+
+def test_a_release_that_lays_its_numbers_otherwise_is_another_mill(valkey: Valkey) -> None:
+    """Or each would take the other's numbers for its own."""
+    keys = limit_keys("t:", provider="p", account="k", shared_by="m", model="m")
+    assert SPACE in keys.model
+    valkey.client.set(keys.model.replace(SPACE, "limits-00000000"), b"of another length")
+    assert read(valkey, "t:").scopes == {}
 
 
 def test_an_empty_redis_is_no_error(valkey: Valkey) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from alembic import command
@@ -11,24 +12,26 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
 from promptmill.schema.database import Database
-from promptmill.schema.errors import ContractError
-from promptmill.schema.migrate import _config, newest_revision, require_current, upgrade
+from promptmill.schema.errors import ContractError, ServiceError
+from promptmill.schema.indexes import add_missing_indexes
+from promptmill.schema.migrate import (
+    _config,
+    _trigger_names,
+    newest_revision,
+    require_current,
+    require_recent,
+    upgrade,
+)
 from promptmill.schema.moves.closing import finish
 from promptmill.schema.tables import metadata
 from promptmill.schema.views import VIEWS
 from tests.schema.scene import ANSWER, ANSWERED, Scene
 from tests.services.waiting import wait_until
 
-TRIGGERS = {
-    "sqlite": "select name from sqlite_master where type = 'trigger'",
-    "postgresql": "select tgname from pg_trigger where not tgisinternal",
-}
-
 
 def triggers(database: Database) -> list[str]:
     with database.read() as connection:
-        rows = connection.exec_driver_sql(TRIGGERS[database.dialect])
-        return sorted(row[0] for row in rows)
+        return sorted(_trigger_names(connection))
 
 
 @pytest.fixture
@@ -183,9 +186,92 @@ def test_an_old_or_empty_database_is_refused_with_what_to_do(tmp_path: Path) -> 
     database.close()
 
 
-def test_a_database_of_a_newer_release_is_left_alone(database: Database) -> None:
+def upgraded_by_a_newer_release(database: Database, *, works_from: str) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("update alembic_version set version_num = '9999'")
-    for refuse in (upgrade, require_current):
-        with pytest.raises(ContractError, match="a newer promptmill has upgraded it"):
-            refuse(database)
+        connection.exec_driver_sql(
+            "update revisions set revision = '9999', works_from = "
+            f"'{works_from}' where revision = '{newest_revision()}'"
+        )
+
+
+def test_a_database_of_a_newer_release_is_never_upgraded_back(database: Database) -> None:
+    upgraded_by_a_newer_release(database, works_from="0001")
+    with pytest.raises(ContractError, match="a newer promptmill has upgraded it"):
+        upgrade(database)
+
+
+def test_a_newer_release_lets_this_one_go_on_or_says_that_it_must_not(database: Database) -> None:
+    upgraded_by_a_newer_release(database, works_from=newest_revision())
+    assert require_current(database) == "9999"
+    upgraded_by_a_newer_release(database, works_from="9998")
+    with database.write() as connection:
+        connection.exec_driver_sql("update revisions set works_from = '9998'")
+    with pytest.raises(ContractError, match="9998, which this release does not know"):
+        require_current(database)
+    with database.read() as connection, pytest.raises(ContractError, match="use that one here"):
+        require_recent(connection)
+
+
+def test_an_index_that_a_release_adds_is_made_also_where_one_was_broken_off(
+    database: Database,
+) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("drop index jobs_dead")
+    assert add_missing_indexes(database) == ["jobs_dead"]
+    assert add_missing_indexes(database) == []
+    if database.dialect == "postgresql":
+        with database.write() as connection:  # as a CREATE INDEX CONCURRENTLY that was killed
+            connection.exec_driver_sql(
+                "update pg_index set indisvalid = false where indexrelid = 'jobs_dead'::regclass"
+            )
+        assert add_missing_indexes(database) == ["jobs_dead"]
+
+
+def test_an_upgrade_asks_again_for_a_table_that_somebody_reads_and_keeps_no_writer_waiting(
+    postgres_database: Database,
+) -> None:
+    """The reader holds `jobs` for longer than the upgrade waits for it at a time."""
+    ended = threading.Event()
+    waits: list[float] = []
+
+    def upgrade_it() -> None:
+        upgrade(postgres_database)
+        ended.set()
+
+    with postgres_database.write() as connection:
+        connection.exec_driver_sql("update revisions set definitions = 'older'")
+    thread = threading.Thread(target=upgrade_it)
+    with postgres_database.write() as reader:
+        reader.exec_driver_sql("lock table jobs in row exclusive mode")
+        thread.start()
+        wait_until(lambda: waiting_for_jobs(postgres_database), "the upgrade to wait for jobs")
+        began = monotonic()
+        with postgres_database.write() as writer:
+            writer.exec_driver_sql("update jobs set dispatch_no = 0")
+        waits.append(monotonic() - began)
+        assert not ended.is_set()
+    assert ended.wait(30)
+    thread.join()
+    assert max(waits) < 2.0
+
+
+def test_an_upgrade_that_gets_no_lock_says_so_and_changes_nothing(
+    postgres_database: Database,
+) -> None:
+    with postgres_database.write() as connection:
+        connection.exec_driver_sql("update revisions set definitions = 'older'")
+    with postgres_database.write() as reader:
+        reader.exec_driver_sql("lock table jobs in row exclusive mode")
+        with pytest.raises(ServiceError, match="nothing was changed: end long queries"):
+            upgrade(postgres_database, patience_s=0)
+    upgrade(postgres_database)
+
+
+def waiting_for_jobs(database: Database) -> int:
+    with database.read() as connection:
+        return int(
+            connection.exec_driver_sql(
+                "select count(*) from pg_locks where relation = 'jobs'::regclass and not granted"
+            ).scalar_one()
+        )

@@ -3,11 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from promptmill.schema.pauses import lift_pauses, pauses_now
+from promptmill.simulator import Simulator
 from tests.services.running_mill import OPENAI, RunningMill, Worker
+from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
 from tests.workers.conftest import CONCURRENCY
@@ -106,3 +109,14 @@ def test_a_worker_without_a_key_says_so_in_sql_and_puts_its_hints_back(mill: Run
     assert_world(mill)
     with mill.database.write() as connection:
         lift_pauses(connection, provider=OPENAI)
+
+
+def test_a_worker_stops_when_a_newer_release_says_that_it_must_not_go_on(
+    valkey: Valkey, simulator: Simulator, tmp_path: Path
+) -> None:
+    with RunningMill(tmp_path, valkey, simulator) as mill:
+        worker = mill.start_worker(OPENAI)
+        with mill.database.write() as connection:
+            connection.exec_driver_sql("update revisions set works_from = '9999'")
+        assert worker.wait() == 0
+        assert "a newer promptmill has upgraded it" in worker.log.read_text()

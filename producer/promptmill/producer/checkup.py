@@ -85,12 +85,16 @@ def _check_sql(settings: Settings) -> Check:
     try:
         database = Database.from_settings(settings, patience_s=SERVICE_PATIENCE_S)
         with closing(database):
-            require_current(database)
+            revision = require_current(database)
     except PromptmillError as error:
         return Check("sql", Verdict.BAD, str(error), "see PROMPTMILL_DATABASE_URL")
     except DatabaseError as error:
         return Check("sql", Verdict.BAD, first_line(error), "see PROMPTMILL_DATABASE_URL")
-    return Check("sql", Verdict.OK, f"{database.url!r} at revision {newest_revision()}")
+    found = f"{database.url!r} at revision {revision}"
+    if revision != newest_revision():
+        to_do = "this one may go on; install the newer one when it suits"
+        return Check("sql", Verdict.NOTE, f"{found}, of a newer promptmill", to_do)
+    return Check("sql", Verdict.OK, found)
 
 
 def _check_redis(settings: Settings) -> Check:

@@ -18,7 +18,7 @@ from promptmill.producer.sweep import Sweeper, Swept
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
-from promptmill.schema.migrate import require_current
+from promptmill.schema.migrate import newest_revision, require_current, require_recent
 from promptmill.schema.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -30,7 +30,9 @@ def run_dispatcher(settings: Settings, stop: Event) -> None:
     database = Database.from_settings(settings, patience_s=SERVICE_PATIENCE_S)
     sender = make_sender(settings)
     try:
-        require_current(database)
+        found = require_current(database)
+        if found != newest_revision():
+            _log.warning("newer database, this release may go on", revision=found)
         dispatcher = Dispatcher(settings, database, sender, owner=new_owner())
         with served_metrics(settings, leads=lambda: dispatcher.leads):
             dispatcher.run(stop)
@@ -54,7 +56,7 @@ class Dispatcher:
         owner: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._clock = settings, clock
+        self._settings, self._database, self._clock = settings, database, clock
         patience_s = settings.dispatch.leader_s
         self._lead = Lead(database, role=ROLE, owner=owner, patience_s=patience_s, clock=clock)
         self._feeder = Feeder(settings, database, sender, clock=clock)
@@ -69,7 +71,10 @@ class Dispatcher:
         return self._lead.leads
 
     def run(self, stop: Event) -> None:
-        """Work until *stop* is set, then give up the lead. No outage ends this."""
+        """Work until *stop* is set, then give up the lead. No outage ends this.
+
+        Raises ContractError when a newer release has upgraded the database to what we would spoil.
+        """
         while not stop.is_set():
             if not self._turn():
                 stop.wait(self._settings.dispatch.interval_s)
@@ -101,6 +106,7 @@ class Dispatcher:
             fed = self.round()
             if self._clock() >= self._sweep_at:
                 self._sweep_at = self._clock() + self._settings.dispatch.sweep_s
+                self._require_recent()
                 self.sweep()
                 self._tell_progress()
         except (DatabaseError, ServiceError) as error:
@@ -110,6 +116,10 @@ class Dispatcher:
             return False
         self._sql.is_over()
         return fed.more
+
+    def _require_recent(self) -> None:
+        with self._database.read() as connection:
+            require_recent(connection)
 
     def _tell_progress(self) -> None:
         """Log one line, where there was something to do since the last one."""

@@ -18,6 +18,7 @@ from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_level import account_now
 from promptmill.schema.limit_state import (
     EPOCH_2025_S,
+    SPACE,
     LimitState,
     account_prefix,
     unpack_learned,
@@ -29,7 +30,8 @@ _TIMEOUT_S = 1.5
 _SCAN = 1000
 """keys of the whole Redis that one SCAN looks at, below a millisecond of its time"""
 _NAMED = re.compile(
-    r"limits:\{(?P<provider>.*):(?P<key>[^:}]*)\}:(?P<kind>model|account|leases|learned)"
+    rf"{SPACE}:\{{(?P<provider>.*):(?P<key>[^:}}]*)\}}"
+    r":(?P<kind>model|account|leases|learned)"
     r"(?::(?P<name>.*))?",
     re.DOTALL,
 )
@@ -98,7 +100,7 @@ class LimitReader:
 
     def _names(self) -> dict[bytes, Mapping[str, str]]:
         start = len(self._prefix.encode())
-        found = self._redis.scan_iter(match=f"{_literal(self._prefix)}limits:{{*", count=_SCAN)
+        found = self._redis.scan_iter(match=f"{_literal(self._prefix)}{SPACE}:{{*", count=_SCAN)
         named = ((key, _NAMED.fullmatch(key[start:].decode(errors="replace"))) for key in found)
         return {key: match.groupdict() for key, match in named if match}
 

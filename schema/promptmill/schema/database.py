@@ -25,6 +25,7 @@ __all__ = [
     "Database",
     "DatabaseError",
     "first_line",
+    "is_held_by_others",
     "is_passing",
 ]
 
@@ -38,6 +39,9 @@ _TRANSACTION_STATE = "25"
 suspended), or may only read (the server became a standby)"""
 _TOO_MUCH = "54"
 """PostgreSQL's class of errors for what no server takes: a statement too deep, a row too large"""
+_LOCKED = ("55P03", "40P01")
+"""PostgreSQL's lock_not_available and deadlock_detected"""
+_SQLITE_BUSY = 5
 _SQLITE_ERROR = 1
 """SQLite's code for what is wrong with the statement or with the rows in it"""
 _NOTICED_IN = {
@@ -113,6 +117,16 @@ class Database:
         """Begin a transaction that only reads."""
         with self._transaction(self._reader) as connection:
             yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """Run statements that refuse to be in a transaction. Its connection is not used again."""
+        connection = self._writer.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            yield connection
+        finally:
+            connection.invalidate()
+            connection.close()
 
     def close(self) -> None:
         """Close all pooled connections."""
@@ -215,6 +229,12 @@ def first_line(error: DBAPIError) -> str:
     """Return what the database said, without the lines after it that may quote rows."""
     lines = str(error.orig).strip().splitlines()
     return lines[0] if lines else type(error.orig).__name__
+
+
+def is_held_by_others(error: DBAPIError) -> bool:
+    """Tell that others have a lock on what was wanted: a time-out of waiting, or a deadlock."""
+    busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == _SQLITE_BUSY
+    return busy or _sqlstate(error) in _LOCKED
 
 
 def is_passing(error: Exception) -> bool:

@@ -9,6 +9,7 @@ double keeps less than 0.01 us of them.
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from zlib import crc32
 
 EPOCH_2025_S = 1_735_689_600
 """2025-01-01, on the clock of Unix."""
@@ -60,6 +61,9 @@ SIZE = HEAD + len(_BY_DIMENSION) * len(DIMENSIONS)
 _STATE = struct.Struct(f"<{SIZE}d")
 LEARNED = ("calls", "input_estimated", "input_used", "output_used", "allowed", "allowed_used")
 _LEARNED = struct.Struct(f"<{len(LEARNED)}d")
+_LAYOUT = crc32(repr((DIMENSIONS, MINUTES, _HOT, _REST, _BY_DIMENSION, LEARNED)).encode())
+SPACE = f"limits-{_LAYOUT:08x}"
+"""In all keys: releases that lay their numbers otherwise must not read each other's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class LimitKeys:
 
 def account_prefix(prefix: str, provider: str, account: str) -> str:
     """Begin of all keys of an account."""
-    return f"{prefix}limits:{{{provider}:{account}}}"
+    return f"{prefix}{SPACE}:{{{provider}:{account}}}"
 
 
 def limit_keys(

@@ -1,69 +1,159 @@
-"""Bring a database to this release's tables, triggers and views.
+"""Bring a database to this release's tables, triggers, views and indexes, also while workers run.
 
-Tables change by Alembic revisions, named by growing numbers of four digits. Triggers and views hold
-no data, so they are made anew from the code after each upgrade.
+Tables change by Alembic revisions, named by growing numbers of four digits. Revisions only add, so
+a release goes on working on a database that a newer one has upgraded; one that must break with
+older releases says so by `works_from` in its file: the oldest revision that may still work on it.
+Triggers and views hold no data: they are made anew from the code when that has changed.
+
+Nobody waits for an upgrade for long: what it needs of a table is asked for with a short
+`lock_timeout`, and asked for again later where somebody holds it. See `indexes`, too.
 """
 
+import hashlib
+from functools import cache
 from pathlib import Path
+from threading import Event
+from time import monotonic
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
-from promptmill.schema.database import Database
-from promptmill.schema.errors import ContractError
-from promptmill.schema.triggers import trigger_statements
+from promptmill.schema.database import Database, DatabaseError, is_held_by_others
+from promptmill.schema.errors import ContractError, ServiceError
+from promptmill.schema.indexes import add_missing_indexes
+from promptmill.schema.statement import Statement
+from promptmill.schema.triggers import TRIGGERS, trigger_statements
 from promptmill.schema.views import VIEWS, view_statements
 
+PATIENCE_S = 300.0
+"""how long an upgrade tries to get what others hold"""
 _FOLDER = Path(__file__).with_name("migrations")
 _LOCK = 7305114411  # any fixed number: one upgrade at a time on PostgreSQL
+_WAIT_MS = 1000
+"""for a lock; whoever comes after us waits behind us for so long"""
+_PAUSE_S = 0.5
+_FIRST = "0001"
+
+_note = Statement(
+    """
+insert into revisions (revision, works_from, definitions, upgraded_at)
+values (:revision, :works_from, :definitions, {now})
+on conflict (revision) do update set definitions = excluded.definitions"""
+)
 
 
-def upgrade(database: Database) -> str:
+def upgrade(database: Database, *, patience_s: float = PATIENCE_S) -> str:
     """Upgrade to the newest revision and return it. Two at once wait for each other.
 
-    Raises ContractError for a database that a newer release has upgraded; nothing is changed then.
+    Raises ContractError for a database that a newer release has upgraded, and ServiceError where
+    others hold the tables for longer than *patience_s*; nothing is changed then.
     """
-    with database.write() as connection:
-        if database.dialect == "postgresql":
-            connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
-        found = _revision(connection)
-        if found is not None and found > newest_revision():
-            raise ContractError(_newer(found))
-        if found != newest_revision():
-            for name in reversed(VIEWS):
-                connection.exec_driver_sql(f"drop view if exists {name}")
-            command.upgrade(_config(connection), "head")
-        verbatim = connection.execution_options(no_parameters=True)  # or `%` is a placeholder
-        for statement in (*trigger_statements(database.dialect), *view_statements()):
-            verbatim.exec_driver_sql(statement)
-    return newest_revision()
+    until = monotonic() + patience_s
+    while True:
+        try:
+            with database.write() as connection:
+                _upgrade(connection)
+        except DatabaseError as error:
+            if not is_held_by_others(error):
+                raise
+            if monotonic() >= until:
+                msg = (
+                    f"other transactions have held the tables for {patience_s:.0f} s, and nothing"
+                    " was changed: end long queries and exports, then try again"
+                )
+                raise ServiceError(msg) from None
+            Event().wait(_PAUSE_S)
+        else:
+            add_missing_indexes(database)
+            return newest_revision()
 
 
-def require_current(database: Database) -> None:
-    """Raise ContractError unless the database has this release's revision."""
+def require_current(database: Database) -> str:
+    """Return the revision of a database that this release may work on, or raise ContractError.
+
+    It is this release's, or that of a newer one that lets this one go on.
+    """
     with database.read() as connection:
         found = _revision(connection)
-    if found is not None and found > newest_revision():
-        raise ContractError(_newer(found))
+        if found is not None and found > newest_revision():
+            if not inspect(connection).has_table("revisions"):
+                raise ContractError(_newer(found))
+            require_recent(connection)
+            return found
     if found != newest_revision():
         msg = (
             f"the database is at revision {found or 'none'}, this release needs"
             f" {newest_revision()}: run `promptmill db upgrade`"
         )
         raise ContractError(msg)
+    return found
 
 
+def require_recent(connection: Connection) -> None:
+    """Raise ContractError where a newer release has made the database one that we would spoil."""
+    works_from = connection.exec_driver_sql("select max(works_from) from revisions").scalar()
+    if works_from is not None and works_from > newest_revision():
+        raise ContractError(_newer(works_from))
+
+
+@cache
 def newest_revision() -> str:
     """Name the revision this release needs."""
-    head = ScriptDirectory(str(_FOLDER)).get_current_head()
+    head = _scripts().get_current_head()
     if head is None:
         msg = "this installation lacks its migrations: install promptmill again"
         raise ContractError(msg)
     return head
+
+
+def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
+        connection.exec_driver_sql(f"set local lock_timeout = {_WAIT_MS}")
+    found = _revision(connection)
+    if found is not None and found > newest_revision():
+        raise ContractError(_newer(found))
+    if found != newest_revision():
+        _drop_views(connection)
+        command.upgrade(_config(connection), "head")
+    statements = (*trigger_statements(connection.dialect.name), *view_statements())
+    definitions = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    if _has_made(connection, definitions):
+        return
+    verbatim = connection.execution_options(no_parameters=True)  # or `%` is a placeholder
+    for statement in statements:
+        verbatim.exec_driver_sql(statement)
+    works_from = max(getattr(one.module, "works_from", _FIRST) for one in _applied())
+    _note.run(
+        connection, revision=newest_revision(), works_from=works_from, definitions=definitions
+    )
+
+
+def _has_made(connection: Connection, definitions: str) -> bool:
+    """Tell whether triggers and views are there, and made of these statements."""
+    made = connection.exec_driver_sql(
+        "select definitions from revisions order by revision desc limit 1"
+    ).scalar()
+    names = {*inspect(connection).get_view_names(), *_trigger_names(connection)}
+    return made == definitions and names >= {*VIEWS, *TRIGGERS}
+
+
+def _trigger_names(connection: Connection) -> set[str]:
+    catalogue = {
+        "sqlite": "select name from sqlite_master where type = 'trigger'",
+        "postgresql": "select tgname from pg_trigger where not tgisinternal",
+    }[connection.dialect.name]
+    return set(connection.exec_driver_sql(catalogue).scalars())
+
+
+def _drop_views(connection: Connection) -> None:
+    """They would keep columns from being changed."""
+    for name in reversed(VIEWS):
+        connection.exec_driver_sql(f"drop view if exists {name}")
 
 
 def _newer(revision: str) -> str:
@@ -75,6 +165,14 @@ def _newer(revision: str) -> str:
 
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _applied() -> list[Any]:
+    return list(_scripts().walk_revisions())
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_FOLDER))
 
 
 def _config(connection: Connection) -> Config:

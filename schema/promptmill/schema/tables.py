@@ -277,3 +277,15 @@ leaders = Table(
     Column("beat", BigInteger, nullable=False, server_default="0"),
     Column("taken_at", Instant, nullable=False),
 )
+
+# Each upgrade that was made, by the release that made it.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    # The oldest revision whose release may work on this database.
+    Column("works_from", Text, nullable=False),
+    # Of triggers and views: a hash of the statements that made them.
+    Column("definitions", Text, nullable=False),
+    Column("upgraded_at", Instant, nullable=False),
+)

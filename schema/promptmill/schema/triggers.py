@@ -6,6 +6,7 @@ counts row by row; PostgreSQL once a statement, from the transition tables, in a
 
 from promptmill.schema.states import LEGAL_MOVES
 
+TRIGGERS = ("attempts_rollup", "jobs_counts", "jobs_moves")
 _LEGAL = sum(1 << (8 * old + new) for old, news in LEGAL_MOVES.items() for new in news)
 _MASK = _LEGAL - (1 << 64) if _LEGAL >= 1 << 63 else _LEGAL
 """Bit 8*old+new is set where the move is legal, as a signed 64-bit number."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import signal
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -17,9 +18,9 @@ import httpx2
 from promptmill.schema import tokens
 from promptmill.schema.broker import redis_url
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
-from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.errors import ContractError, ServiceError, SettingsError
 from promptmill.schema.hint import Hint
-from promptmill.schema.migrate import require_current
+from promptmill.schema.migrate import newest_revision, require_current, require_recent
 from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY
@@ -64,7 +65,9 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         worker = self._settings.worker
         self._database = Database.from_settings(self._settings, patience_s=SERVICE_PATIENCE_S)
-        await asyncio.to_thread(require_current, self._database)
+        found = await asyncio.to_thread(require_current, self._database)
+        if found != newest_revision():
+            _log.warning("sql is at revision %s, of a newer release; this one may go on", found)
         await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits
         self._http: httpx2.AsyncClient = open_http(concurrency=worker.concurrency)
         for name in self._names:
@@ -195,6 +198,7 @@ class Runtime:
 
     def _after_beat(self) -> None:
         """Follow limits that were changed live, and keep our places in flight. In its thread."""
+        self._leave_if_outdated()
         live = self._allowances.read()
 
         async def go_on() -> None:
@@ -202,6 +206,16 @@ class Runtime:
             await self.bench.permits.renew()
 
         self._run_soon(go_on)
+
+    def _leave_if_outdated(self) -> None:
+        """Stop as on SIGTERM where a newer release has upgraded SQL to what we would spoil."""
+        try:
+            with self._database.read() as connection:
+                require_recent(connection)
+        except ContractError as error:
+            if not self.bench.draining:
+                _log.error("%s; this worker stops", error)
+                os.kill(os.getpid(), signal.SIGTERM)
 
     async def _pause(self, pause: KeyPause | BatchPause) -> None:
         """Stop it for all workers. Of calls that are refused together one writes for all."""

@@ -7,6 +7,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from promptmill.schema.limit_state import SPACE
 from promptmill.workers.limits.stopping import stop
 
 AGAIN_S = 1.0
@@ -24,7 +25,7 @@ class Wakes:
 
     def __init__(self, redis: Redis, *, prefix: str, heard: Callable[[str, str], None]) -> None:
         self._redis, self._heard = redis, heard
-        self._pattern = escape(f"{prefix}limits:") + "*"
+        self._pattern = escape(f"{prefix}{SPACE}:") + "*"
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

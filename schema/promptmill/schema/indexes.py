@@ -1,0 +1,58 @@
+"""Make the indexes that the tables of this release have and a database lacks.
+
+A revision makes the indexes of its own new tables. An index on a table that has rows already needs
+no revision, only its line in `tables`: it is made here, and on PostgreSQL without keeping anybody
+from writing. Until it is there, queries are slow, not wrong.
+"""
+
+from sqlalchemy import Connection, Index
+from sqlalchemy.schema import CreateIndex
+
+from promptmill.schema.database import Database
+from promptmill.schema.tables import metadata
+
+_LOCK = 7305114413  # any fixed number: one maker of indexes at a time on PostgreSQL
+_VALID = {
+    "sqlite": "select name from sqlite_master where type = 'index'",
+    "postgresql": """
+select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid
+where i.indisvalid and c.relnamespace = current_schema()::regnamespace""",
+}
+
+
+def add_missing_indexes(database: Database) -> list[str]:
+    """Make what is missing, one after the other; return the names."""
+    with database.read() as connection:
+        if not _missing(connection):
+            return []
+    if database.dialect == "sqlite":
+        with database.write() as connection:
+            return [_make(connection, index) for index in _missing(connection)]
+    with database.autocommit() as connection:
+        connection.exec_driver_sql("set lock_timeout = 0")  # it waits for all who write, once
+        connection.exec_driver_sql(f"select pg_advisory_lock({_LOCK})")
+        try:
+            return [_make_beside_writers(connection, index) for index in _missing(connection)]
+        finally:
+            connection.exec_driver_sql(f"select pg_advisory_unlock({_LOCK})")
+
+
+def _missing(connection: Connection) -> list[Index]:
+    there = set(connection.exec_driver_sql(_VALID[connection.dialect.name]).scalars())
+    tables = metadata.sorted_tables
+    return [index for table in tables for index in table.indexes if index.name not in there]
+
+
+def _make(connection: Connection, index: Index) -> str:
+    connection.execute(CreateIndex(index))
+    return str(index.name)
+
+
+def _make_beside_writers(connection: Connection, index: Index) -> str:
+    # One that was broken off is there, and good for nothing.
+    connection.exec_driver_sql(f"drop index concurrently if exists {index.name}")
+    index.dialect_options["postgresql"]["concurrently"] = True
+    try:
+        return _make(connection, index)
+    finally:
+        index.dialect_options["postgresql"]["concurrently"] = False
