@@ -1,6 +1,7 @@
 """A server that remembers what it was sent, for what the simulator does not keep."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Self
 
 from aiohttp import web
@@ -15,9 +16,10 @@ _ANSWERS: dict[str, dict[str, Any]] = {
 
 
 class Recorder:
-    """Answers every call with one word. A context manager on the running loop."""
+    """Answers every call with one word, or as it is told. A context manager on the running loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Mapping[str, dict[str, Any]] | None = None) -> None:
+        self._answers = answers or _ANSWERS
         self.paths: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -41,4 +43,4 @@ class Recorder:
         self.bodies.append(json.loads(await request.read()))
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         word = request.path.replace(":", "/").rpartition("/")[2]
-        return web.json_response(_ANSWERS[word])
+        return web.json_response(self._answers[word])

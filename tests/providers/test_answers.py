@@ -1,6 +1,7 @@
 """What an adapter gives for a good answer."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from promptmill.simulator import Limits, Simulator, SimulatorConfig
 from promptmill.workers.providers.base import Answer
 from promptmill.workers.providers.registry import make_provider
 from tests.providers.dialects import CANARY, PROMPT, Harness
+from tests.providers.recorder import Recorder
 
 MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-5"}
 
@@ -187,3 +189,53 @@ def test_ceilings_are_not_read_where_the_settings_say_so(harness: Harness, adapt
         answer = harness.run(provider.complete(harness.call()))
     assert isinstance(answer, Answer)
     assert dict(answer.limits) == {}
+
+
+LOOK = {"city": "Bern", "days": 2}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "word", "answer"),
+    [
+        (
+            "anthropic",
+            "messages",
+            {
+                "stop_reason": "tool_use",
+                "content": [
+                    {"type": "text", "text": "I look."},
+                    {"type": "tool_use", "id": "t1", "name": "look", "input": LOOK},
+                ],
+            },
+        ),
+        (
+            "gemini",
+            "generateContent",
+            {
+                "candidates": [
+                    {
+                        "finishReason": "STOP",
+                        "content": {
+                            "parts": [
+                                {"text": "I look."},
+                                {"functionCall": {"id": "t1", "name": "look", "args": LOOK}},
+                            ]
+                        },
+                    }
+                ]
+            },
+        ),
+    ],
+)
+def test_a_call_of_a_tool_is_kept_as_openai_writes_it(
+    harness: Harness, adapter: str, word: str, answer: dict[str, Any]
+) -> None:
+    async def asked() -> Any:
+        async with Recorder({word: answer}) as recorder:
+            return await harness.provider(adapter, recorder.url).complete(harness.call())
+
+    got: Answer = harness.run(asked())
+    (call,) = got.tool_calls
+    assert (got.text, call["id"], call["type"]) == ("I look.", "t1", "function")
+    assert call["function"]["name"] == "look"
+    assert json.loads(call["function"]["arguments"]) == LOOK

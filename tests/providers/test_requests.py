@@ -185,3 +185,62 @@ def test_settings_say_over_the_host_whether_limit_headers_are_read(
     endpoint = endpoint_of(base_url, read_limit_headers=reads)
     assert bool(endpoint.limit_headers) == reads
     assert endpoint.output_limit == endpoint_of(base_url).output_limit
+
+
+NATIVE: dict[str, dict[str, Any]] = {
+    "anthropic": {
+        "max_tokens": 9,
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "One"}]}],
+        "tools": [{"name": "look", "input_schema": {"type": "object"}}],
+        "thinking": {"type": "disabled"},
+        "new_tomorrow": {"a": [1.5, None]},
+    },
+    "gemini": {
+        "contents": [{"role": "user", "parts": [{"text": "One"}, {"text": "two"}]}],
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "generationConfig": {"temperature": 0.5, "thinkingConfig": {"thinkingBudget": 0}},
+        "tools": [{"googleSearch": {}}],
+        "newTomorrow": {"a": [1.5, None]},
+    },
+}
+
+
+@pytest.mark.parametrize("adapter", NATIVE)
+def test_a_providers_own_body_goes_out_as_it_came(harness: Harness, adapter: str) -> None:
+    sent = send(harness, adapter, native=NATIVE[adapter])
+    model = {"model": "m-1"} if adapter == "anthropic" else {}
+    assert sent.bodies == [NATIVE[adapter] | model]
+
+
+def test_geminis_own_body_goes_out_through_the_old_sdk_too(harness: Harness) -> None:
+    body = {key: NATIVE["gemini"][key] for key in ("contents", "systemInstruction")}
+    sent = send(harness, "gemini-legacy", native=body)
+    assert sent.bodies[0]["contents"] == body["contents"]
+    assert sent.bodies[0]["systemInstruction"] == body["systemInstruction"]
+
+
+SCHEMA = {"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "path"),
+    [
+        ("anthropic", ("output_config", "format", "schema")),
+        ("gemini", ("generationConfig", "responseJsonSchema")),
+    ],
+)
+def test_a_schema_of_the_answer_is_said_in_each_dialect(
+    harness: Harness, adapter: str, path: tuple[str, ...]
+) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+    said: Any = send(harness, adapter, messages=TALK, response_format=form).bodies[0]
+    for name in path:
+        said = said[name]
+    assert said == SCHEMA
+
+
+def test_the_old_sdk_cannot_say_a_schema(harness: Harness) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+    refusal = harness.refusal("gemini-legacy", harness.call(response_format=form))
+    assert "google-genai does" in refusal.message

@@ -18,6 +18,7 @@ import structlog
 import tiktoken
 
 from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.requests import native_most_output, native_of, native_texts, turns_of
 from promptmill.schema.texts import strings_in
 
 _TABLE: Final = Path(__file__).parent / "data" / "o200k_base.tiktoken.gz"
@@ -40,18 +41,26 @@ FACTORS: Final = {ProviderKind.OPENAI: 1.0, ProviderKind.ANTHROPIC: 1.5, Provide
 
 
 def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
-    """Estimate the input tokens of a chat-completions *body* at a provider of *kind*.
+    """Estimate the input tokens of a request (see `requests`) at a provider of *kind*.
 
     About 0.4 ms of CPU for 1,200 tokens; the first call takes 0.4 s more (see `load`).
     """
-    messages = body.get("messages") or ()
-    counted = sum(map(count, _texts(body))) + PER_MESSAGE * len(messages) + PER_REPLY
+    native = native_of(body)
+    if native is not None:
+        texts, turns = native_texts(native), turns_of(native)
+    else:
+        texts, turns = _texts(body), len(body.get("messages") or ())
+    counted = sum(map(count, texts)) + PER_MESSAGE * turns + PER_REPLY
     return round(counted * FACTORS[kind])
 
 
 def most_output(body: Mapping[str, Any]) -> int | None:
     """Tell how many tokens of answer *body* allows, or None where it names no maximum."""
-    maximum = body.get("max_completion_tokens") or body.get("max_tokens")
+    native = native_of(body)
+    if native is not None:
+        maximum = native_most_output(native)
+    else:
+        maximum = body.get("max_completion_tokens") or body.get("max_tokens")
     return maximum if isinstance(maximum, int) else None
 
 

@@ -7,13 +7,14 @@ import httpx2
 import msgspec
 
 from promptmill.schema.outcomes import ErrorKind, Usage
+from promptmill.schema.requests import native_of
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import Chat, UnsendableError, encode, read_chat
 from promptmill.workers.providers.errors import Fault
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
-from promptmill.workers.providers.reply import Reply, decode, limits_told
+from promptmill.workers.providers.reply import Reply, decode, limits_told, tool_call
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Anthropic wants a maximum in every request."""
@@ -44,6 +45,9 @@ _SPENT: Final = "You have reached your specified API usage limits"
 class _Block(msgspec.Struct):
     type: str
     text: str | None = None
+    id: Any = None
+    name: Any = None
+    input: Any = None
 
 
 class _ThinkingDetails(msgspec.Struct):
@@ -112,7 +116,7 @@ class AnthropicProvider:
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
         try:
-            body = encode(_message_body(call.model, read_chat(call.body, without=_NOT_SAID)))
+            body = encode(_body(call))
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
@@ -152,6 +156,7 @@ class AnthropicProvider:
             response_model=message.model,
             response_id=message.id,
             request_id=reply.headers.get("request-id"),
+            tool_calls=tuple(_tool_call(one) for one in message.content if one.type == "tool_use"),
             limits=limits_told(reply.headers, self._limit_headers),
         )
 
@@ -177,6 +182,13 @@ class AnthropicProvider:
         )
 
 
+def _body(call: Call) -> dict[str, Any]:
+    native = native_of(call.body)
+    if native is not None:
+        return native | {"model": call.model}
+    return _message_body(call.model, read_chat(call.body, without=_NOT_SAID))
+
+
 def _message_body(model: str, chat: Chat) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
@@ -185,9 +197,15 @@ def _message_body(model: str, chat: Chat) -> dict[str, Any]:
     }
     if chat.system is not None:
         body["system"] = chat.system
+    if chat.schema is not None:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": chat.schema}}
     for name, value in chat.sampling.items():
         body["stop_sequences" if name == "stop" else name] = value
     return body
+
+
+def _tool_call(block: _Block) -> dict[str, Any]:
+    return tool_call(block.id, block.name, block.input)
 
 
 def _usage(reply: Reply) -> Usage | None:

@@ -33,8 +33,13 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     content: str | list[_Part]
 
 
+class _JSONSchema(msgspec.Struct):
+    schema: dict[str, Any]
+
+
 class _ResponseFormat(msgspec.Struct):
     type: str
+    json_schema: _JSONSchema | None = None
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,6 +76,8 @@ class Chat:
     sampling: Mapping[str, Any]
     """temperature, top_p, top_k, seed, stop (a list), frequency_penalty, presence_penalty: only
     those that were given."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema that the answer has to follow."""
 
 
 def read_chat(body: Mapping[str, Any], *, without: frozenset[str] = frozenset()) -> Chat:
@@ -87,14 +94,13 @@ def read_chat(body: Mapping[str, Any], *, without: frozenset[str] = frozenset())
         raise UnsendableError(field="body", problem=str(error)) from None
     if read.n not in {None, 1}:
         raise UnsendableError(field="n", problem="one prompt gets one answer")
-    if read.response_format is not None and read.response_format.type != "text":
-        problem = "only text is asked for from this provider yet"
-        raise UnsendableError(field="response_format", problem=problem)
     sampling = _sampling(read)
     for field in sampling.keys() & without:
         raise UnsendableError(field=field, problem="this provider has no such parameter")
     system, turns = _turns(read.messages)
-    return Chat(system, turns, read.max_completion_tokens or read.max_tokens, sampling)
+    return Chat(
+        system, turns, read.max_completion_tokens or read.max_tokens, sampling, _schema(read)
+    )
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
@@ -103,6 +109,16 @@ def encode(body: Mapping[str, Any]) -> bytes:
         return msgspec.json.encode(body)
     except (TypeError, UnicodeEncodeError):
         raise UnsendableError(field="body", problem="holds text that is no Unicode") from None
+
+
+def _schema(read: _Body) -> Mapping[str, Any] | None:
+    form = read.response_format
+    if form is None or form.type == "text":
+        return None
+    if form.type == "json_schema" and form.json_schema is not None:
+        return form.json_schema.schema
+    problem = "this provider gives JSON by a schema only: response_format of type json_schema"
+    raise UnsendableError(field="response_format", problem=problem)
 
 
 def _sampling(read: _Body) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Gemini through google-genai, the SDK that Google maintains."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -7,6 +8,7 @@ from google import genai
 from google.genai import errors as sdk
 from google.genai import types
 
+from promptmill.schema.requests import native_of
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors, gemini_wire
 from promptmill.workers.providers.base import Answer, Call, Refusal
@@ -47,12 +49,11 @@ class GeminiProvider:
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
         try:
-            chat = read_chat(call.body)
-            encode(gemini_wire.request_of(chat))
+            contents, config = _asked(call)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
-            self._generate(call, chat),
+            self._generate(call.model, contents, config),
             timeout_s=call.timeout_s,
             # ValueError: the SDK decodes an error's body by itself, and bytes that are no text
             # stop it there.
@@ -65,12 +66,12 @@ class GeminiProvider:
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
 
-    async def _generate(self, call: Call, chat: Chat) -> Reply:
+    async def _generate(
+        self, model: str, contents: Any, config: types.GenerateContentConfig
+    ) -> Reply:
         try:
             generated = await self._client.aio.models.generate_content(
-                model=call.model,
-                contents=[_content(turn) for turn in chat.turns],
-                config=_config(chat, call.request_id),
+                model=model, contents=contents, config=config
             )
         except sdk.APIError as error:
             response = error.response
@@ -82,17 +83,38 @@ class GeminiProvider:
         return Reply(200, headers, (raw.body or "").encode())
 
 
+def _asked(call: Call) -> tuple[Any, types.GenerateContentConfig]:
+    """Say *call* in the SDK's words. Raises UnsendableError."""
+    native = native_of(call.body)
+    if native is not None:
+        encode(native)
+        # Laid by the SDK over the request that it makes itself, of which then nothing is left.
+        return "native", _config(call.request_id, http={"extra_body": native})
+    chat = read_chat(call.body)
+    encode(gemini_wire.request_of(chat))
+    return [_content(turn) for turn in chat.turns], _chat_config(chat, call.request_id)
+
+
 def _content(turn: Turn) -> types.Content:
     role = "model" if turn.role == "assistant" else "user"
     return types.Content(role=role, parts=[types.Part(text=turn.text)])
 
 
-def _config(chat: Chat, request_id: str) -> types.GenerateContentConfig:
-    headers = {"X-Client-Request-Id": request_id}
-    update: dict[str, Any] = {"http_options": types.HttpOptions(headers=headers)}
-    update.update((_NAMES.get(name, name), value) for name, value in chat.sampling.items())
+def _chat_config(chat: Chat, request_id: str) -> types.GenerateContentConfig:
+    update = {_NAMES.get(name, name): value for name, value in chat.sampling.items()}
     if chat.system is not None:
         update["system_instruction"] = chat.system
     if chat.max_tokens is not None:
         update["max_output_tokens"] = chat.max_tokens
-    return _CONFIG.model_copy(update=update)
+    if chat.schema is not None:
+        update["response_mime_type"] = "application/json"
+        update["response_json_schema"] = chat.schema
+    return _config(request_id, **update)
+
+
+def _config(
+    request_id: str, *, http: Mapping[str, Any] | None = None, **update: Any
+) -> types.GenerateContentConfig:
+    headers = {"X-Client-Request-Id": request_id}
+    options = types.HttpOptions(headers=headers, **(http or {}))
+    return _CONFIG.model_copy(update={"http_options": options, **update})

@@ -16,6 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
+from promptmill.schema.requests import native_of
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors, gemini_wire
 from promptmill.workers.providers.base import Answer, Call, Refusal
@@ -34,6 +35,7 @@ with warnings.catch_warnings():
     from google.auth.exceptions import GoogleAuthError
     from google.generativeai import client as sdk
     from google.generativeai.protos import GenerateContentRequest
+    from google.protobuf.json_format import ParseError
 
 _PIECE = 64 * 1024
 
@@ -136,9 +138,11 @@ def _body(response: requests.Response, deadline: float) -> bytes:
 
 
 def _request(call: Call) -> Any:
-    body = gemini_wire.request_of(read_chat(call.body)) | {"model": f"models/{call.model}"}
+    native = native_of(call.body)
+    asked = gemini_wire.request_of(read_chat(call.body)) if native is None else native
+    body = asked | {"model": f"models/{call.model}"}
     try:
         return GenerateContentRequest.from_json(encode(body).decode())
-    except ValueError:
+    except (ValueError, ParseError):
         problem = "this SDK knows no such field; google-genai does"
         raise UnsendableError(field="generationConfig", problem=problem) from None

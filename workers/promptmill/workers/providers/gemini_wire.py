@@ -13,7 +13,7 @@ from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import Chat
 from promptmill.workers.providers.errors import Fault
-from promptmill.workers.providers.reply import Reply, decode
+from promptmill.workers.providers.reply import Reply, decode, tool_call
 
 BASE_URL: Final = "https://generativelanguage.googleapis.com"
 API_VERSION: Final = "v1beta"
@@ -32,9 +32,16 @@ _DELAY: Final = re.compile(r"(\d+(?:\.\d+)?)s")
 _SPENT: Final = re.compile(r"prepa(?:id|yment)|credits? (?:are|is) depleted|spend|enable billing")
 
 
-class _Part(msgspec.Struct):
+class _FunctionCall(msgspec.Struct):
+    name: Any = None
+    id: Any = None
+    args: Any = None
+
+
+class _Part(msgspec.Struct, rename="camel"):
     text: str | None = None
     thought: bool = False
+    function_call: _FunctionCall | None = None
 
 
 class _Content(msgspec.Struct):
@@ -94,6 +101,8 @@ def request_of(chat: Chat) -> dict[str, Any]:
     config = {_SAMPLING[name]: value for name, value in chat.sampling.items()}
     if chat.max_tokens is not None:
         config["maxOutputTokens"] = chat.max_tokens
+    if chat.schema is not None:
+        config |= {"responseMimeType": "application/json", "responseJsonSchema": chat.schema}
     body: dict[str, Any] = {
         "contents": [
             {
@@ -124,6 +133,7 @@ def read(provider: str, reply: Reply, call: Call, secrets: tuple[str, ...]) -> A
         return _bad(provider, reply, "no finishReason", secrets)
     parts = (candidate.content.parts if candidate.content else None) or []
     texts = [part.text for part in parts if part.text and not part.thought]
+    calls = [part.function_call for part in parts if part.function_call]
     return Answer(
         text="".join(texts) if texts else None,
         finish_reason=candidate.finish_reason,
@@ -131,6 +141,7 @@ def read(provider: str, reply: Reply, call: Call, secrets: tuple[str, ...]) -> A
         response_model=generated.model_version,
         response_id=generated.response_id,
         request_id=_request_id(reply),
+        tool_calls=tuple(tool_call(one.id, one.name, one.args) for one in calls),
     )
 
 

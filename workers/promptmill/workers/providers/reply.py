@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -47,3 +47,9 @@ def limits_told(headers: Mapping[str, str], names: Mapping[str, str]) -> dict[st
         if digits.isascii() and digits.isdigit() and int(digits) > 0:
             told[name] = float(digits)
     return told
+
+
+def tool_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
+    """Write a call of a tool as OpenAI does, whoever asked for it."""
+    written = json.dumps({} if arguments is None else arguments, ensure_ascii=False)
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": written}}

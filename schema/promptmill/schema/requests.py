@@ -1,0 +1,46 @@
+"""The two shapes of a stored request.
+
+    {"messages": [...], "temperature": 0}     a chat-completions body: our one shape, translated
+    {"native": {"contents": [...]}}           the provider's own body, sent as it is
+
+Neither holds the model, which is a column of the job.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+NATIVE = "native"
+_BYTES = frozenset({"data", "file_data", "fileData"})
+"""Fields of images and documents: their base64 is not billed by its length."""
+
+
+def native_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the provider's own body that *body* carries, or None where it is in our shape."""
+    native = body.get(NATIVE)
+    return native if isinstance(native, dict) else None
+
+
+def native_texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a provider's own body, without what stands for bytes."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for field, item in value.items():
+            if field not in _BYTES:
+                yield from native_texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from native_texts(item)
+
+
+def turns_of(native: Mapping[str, Any]) -> int:
+    """Count the messages of a provider's own body."""
+    return len(native.get("messages") or native.get("contents") or ())
+
+
+def native_most_output(native: Mapping[str, Any]) -> Any:
+    """Return the most tokens that a provider's own body allows for the answer, or None."""
+    config = native.get("generationConfig") or native.get("generation_config") or {}
+    return (
+        native.get("max_tokens") or config.get("maxOutputTokens") or config.get("max_output_tokens")
+    )
