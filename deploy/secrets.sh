@@ -21,6 +21,7 @@ random() {
 secret database_password "$(random)"
 secret redis_password "$(random)"
 secret flower_basic_auth "promptmill:$(random)"
+secret grafana_password "$(random)"
 for provider in openai anthropic gemini; do
   secret "${provider}_api_key" ""
   chmod 644 "secrets/${provider}_api_key"

@@ -21,6 +21,8 @@ SERVICES = [
     "worker-anthropic",
     "worker-gemini",
     "flower",
+    "prometheus",
+    "grafana",
     "submit",
 ]
 RUNNING = [name for name in SERVICES if name not in ONE_SHOT]
@@ -139,9 +141,14 @@ def test_only_workers_reach_the_internet(project: dict[str, Any]) -> None:
     assert outside == set(WORKERS)
 
 
-def test_only_flower_is_published_and_it_has_a_password(project: dict[str, Any]) -> None:
+def test_what_is_published_has_a_password(project: dict[str, Any]) -> None:
     published = {name for name, service in project["services"].items() if service.get("ports")}
-    assert published == {"flower"}
+    assert published == {"flower", "grafana"}
+    grafana = project["services"]["grafana"]
+    assert grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == (
+        "/run/secrets/grafana_password"
+    )
+    assert secrets_of(grafana) == {"grafana_password"}
     flower = project["services"]["flower"]
     assert flower["environment"]["PROMPTMILL_FLOWER_BASIC_AUTH_FILE"] == (
         "/run/secrets/flower_basic_auth"
@@ -176,7 +183,7 @@ def test_redis_can_be_of_either_kind() -> None:
 
 def test_every_image_has_a_version(project: dict[str, Any]) -> None:
     images = {service["image"] for service in project["services"].values()} - {OURS}
-    assert all(re.search(r":\d+\.\d+", image) for image in images), images
+    assert all(re.search(r":v?\d+\.\d+", image) for image in images), images
 
 
 def test_every_secret_of_the_file_is_made_by_the_script(
