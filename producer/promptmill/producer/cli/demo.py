@@ -22,8 +22,9 @@ import typer
 from promptmill.producer.cli.answering import Interrupted, answer_here
 from promptmill.producer.cli.output import note
 from promptmill.producer.cli.sql import print_table
-from promptmill.producer.cli.views import choose_view, duration
+from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
+from promptmill.producer.figures import duration
 from promptmill.producer.submission import SubmitRequest, submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from math import ceil, inf
 
 from promptmill.producer.advice import how_to_resume
-from promptmill.producer.cli.views import duration
+from promptmill.producer.figures import duration
 from promptmill.producer.learned import advise
 from promptmill.producer.limit_standing import ScopeStanding
 from promptmill.schema.backlog import BatchBacklog

@@ -11,8 +11,9 @@ from promptmill.producer.cli.answering import Interrupted, answer_here
 from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import note
 from promptmill.producer.cli.submit import submit_with_counter
-from promptmill.producer.cli.views import choose_view, cost_text, duration, pause_text
+from promptmill.producer.cli.views import choose_view, cost_text, pause_text
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
+from promptmill.producer.figures import duration
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, open_besides, read_progress
 from promptmill.producer.submission import SubmitRequest

@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from promptmill.producer.figures import duration, human
 from promptmill.producer.progress import Progress, Tally
 from promptmill.producer.rates import Rates
 from promptmill.schema.pauses import Pause
@@ -202,15 +203,6 @@ def cost_text(tally: Tally) -> str:
     return f"${tally.cost_micros / 1e6:,.4f}{unknown}"
 
 
-def duration(seconds: float) -> str:
-    """Write seconds as people read them: 14m10s."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    if hours:
-        return f"{hours}h{minutes:02d}m"
-    return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
-
-
 def _rate(progress: Progress, rates: Rates, name: str) -> float:
     """Choose the rate of late, or once all is done that of the whole time."""
     return rates.mean(name) if progress.finished else rates.per_second(name)
@@ -244,14 +236,6 @@ def _row(tally: Tally, rate: float, *, wide: bool) -> list[RenderableType]:
         f"{human(tally.input_tokens)}/{human(tally.output_tokens)}",
         cost_text(tally),
     ]
-
-
-def human(number: int) -> str:
-    """Write a count in three or four characters: 2.3M."""
-    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= scale:
-            return f"{number / scale:.1f}{letter}"
-    return str(number)
 
 
 def _note(progress: Progress, rates: Rates) -> Text:
