@@ -160,9 +160,8 @@ def ended_by_time(
     count = _ended[connection.dialect.name]
     found: Counter[tuple[int, int]] = Counter()
     for first, last in _chunks(span):
-        for no, state, jobs in count.fetch(
-            connection, batch_id=batch_id, first=first, last=last, **_bound(bins)
-        ):
+        of = {"batch_id": batch_id, "first": first, "last": last}
+        for no, state, jobs in count.fetch(connection, None, **of, **_bound(bins)):
             found[int(no), int(state)] += int(jobs)
     return found
 

@@ -95,10 +95,12 @@ def _spread_plot(group: Group, found: Percentiles, edges: Sequence[int], *, is_l
         f"Latency of {plural(found.answers, 'answer')} of {group.provider} {group.name}:"
         f" half within {milliseconds(found.p50_ms)}, 95% within {milliseconds(found.p95_ms)}"
     )
-    size = {"width": frame.width, "height": frame.height, "left": frame.left, "right": frame.right}
     return Plot(
         label=label,
-        **size,
+        width=frame.width,
+        height=frame.height,
+        left=frame.left,
+        right=frame.right,
         top=frame.top,
         bottom=frame.bottom,
         x_ticks=tuple(ticks),
