@@ -68,12 +68,12 @@ def claimed() -> None:
     claim = Recorder.claim
 
     @wraps(claim)
-    async def claiming(self: Recorder, hint: Any, fingerprint: str) -> int | None:
-        fence = await claim(self, hint, fingerprint)
+    async def claiming(self: Recorder, hint: Any, *rest: Any) -> int | None:
+        fence = await claim(self, hint, *rest)
         step_on(hint.job_id)
         return fence
 
-    Recorder.claim = claiming  # type: ignore[method-assign]
+    Recorder.claim = claiming  # type: ignore[assignment,method-assign]
 
 
 def answered() -> None:

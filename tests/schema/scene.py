@@ -1,9 +1,9 @@
 """A database with a clock of its own, and short words for what the tests of the moves do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from promptmill.schema.moves.closing import Attempted, Closing, StoredResult, cl
 from promptmill.schema.moves.loading import NewBatch, NewJob, create_batch, insert_jobs, open_batch
 from promptmill.schema.moves.queueing import queue_pending, queue_waiting
 from promptmill.schema.moves.rescuing import rescue
+from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.types import iso
 
@@ -109,9 +110,16 @@ class Scene:
             queued = queue_waiting(connection, provider=PROVIDER, model=MODEL, most=most)
         return [row.hint for row in queued]
 
-    def claim(self, *hints: Hint, worker: str = "w1", key: str = "k1") -> dict[int, int]:
+    def claim(
+        self,
+        *hints: Hint,
+        worker: str = "w1",
+        key: str = "k1",
+        reservations: Mapping[int, Reservation] = MappingProxyType({}),
+    ) -> dict[int, int]:
         with self.database.write() as connection:
-            return claim(connection, [(hint, key) for hint in hints], worker_id=worker)
+            claims = [(hint, key) for hint in hints]
+            return claim(connection, claims, worker_id=worker, reservations=reservations)
 
     def close(self, *closings: Closing, worker: str = "w1") -> set[int]:
         with self.database.write() as connection:
@@ -204,5 +212,13 @@ from attempts where outcome <> 0 group by 1, 2, 3, 4, 5""",
         "select batch_id, provider, model, sum(calls) from latency_daily group by 1, 2, 3",
         """select batch_id, provider, model, count(*) from attempts
 where outcome = 1 and latency_ms is not null group by 1, 2, 3""",
+    ),
+    (
+        "select batch_id, spent_micros, reserved_micros, unknown_micros from batch_spending",
+        """select s.batch_id, coalesce(sum(a.cost_micros), 0),
+  coalesce(sum(case when a.outcome = 0 then a.reserved_micros end), 0),
+  coalesce(sum(case when a.outcome not in (0, 2, 4) and a.cost_micros is null
+    or a.error_kind = 'bad_response' and a.cost_micros is null then a.reserved_micros end), 0)
+from batch_spending s left join attempts a on a.batch_id = s.batch_id group by s.batch_id""",
     ),
 )

@@ -19,6 +19,7 @@ from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseErr
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
 from promptmill.schema.migrate import newest_revision, require_current, require_recent
+from promptmill.schema.moves.spending import pause_used_up
 from promptmill.schema.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -89,7 +90,16 @@ class Dispatcher:
             return Fed()
         fed = self._feeder.feed()
         self._hinted += fed.hints
+        if any(batch.is_held for batch in self._feeder.left):
+            self._pause_used_up()
         return fed
+
+    def _pause_used_up(self) -> None:
+        """Pause what its budget holds, once the last of its calls has ended."""
+        with self._database.write() as connection:
+            paused = pause_used_up(connection)
+        for batch_id, reason in paused:
+            _log.warning("batch paused", batch=batch_id, reason=reason)
 
     def sweep(self) -> Swept:
         """Sweep once, if this process leads; observe the workers' beats in any case."""

@@ -38,9 +38,9 @@ def _by_priority(free: int, batches: Sequence[BatchBacklog]) -> dict[int, int]:
     ordered = sorted(batches, key=lambda batch: -batch.priority)
     for _, level in groupby(ordered, key=lambda batch: batch.priority):
         claimants = [
-            _Claimant(batch.batch_id, batch.queued + batch.running, batch.pending)
+            _Claimant(batch.batch_id, batch.queued + batch.running, batch.ready)
             for batch in level
-            if batch.pending
+            if batch.ready
         ]
         shares |= _fairly(free - sum(shares.values()), claimants)
     return shares

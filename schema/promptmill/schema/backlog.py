@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from promptmill.schema.hint import Hint
+from promptmill.schema.moves.spending import ROOM
 from promptmill.schema.statement import Statement
 
 
@@ -27,14 +28,33 @@ class BatchBacklog:
     queued: int
     running: int
     waiting: int
+    fits: int | None = None
+    """how many calls its budget has room for, where one did not fit; None: no matter how many"""
+
+    @property
+    def ready(self) -> int:
+        """Pending jobs that may be queued."""
+        if self.fits is None:
+            return self.pending
+        return min(self.pending, max(0, self.fits - self.queued))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its budget has no room for the next call."""
+        return self.fits is not None and self.fits <= 0
+
+
+def _jobs_in(state: int) -> str:
+    return f"cast(sum(case c.state when {state} then c.jobs else 0 end) as bigint)"
 
 
 _backlog = Statement(
-    """
+    f"""
 select c.batch_id, b.priority, c.provider, c.model,
-  sum(case c.state when 0 then c.jobs else 0 end), sum(case c.state when 1 then c.jobs else 0 end),
-  sum(case c.state when 2 then c.jobs else 0 end), sum(case c.state when 3 then c.jobs else 0 end)
+  {_jobs_in(0)}, {_jobs_in(1)}, {_jobs_in(2)}, {_jobs_in(3)},
+  min(({ROOM}) / s.wanted_micros)
 from batch_counts c join batches b on b.id = c.batch_id and b.state = 'open'
+left join batch_spending s on s.batch_id = b.id and b.budget_micros is not null
 where c.state < 4 and c.jobs > 0
 group by c.batch_id, b.priority, c.provider, c.model
 order by c.batch_id, c.provider, c.model"""
@@ -66,7 +86,7 @@ where b.state = 'cancelled' and c.state in (0, 1, 3) and c.jobs > 0 order by b.i
 def backlog(connection: Connection) -> list[BatchBacklog]:
     """List what is left to do of the open batches."""
     return [
-        BatchBacklog(row[0], row[1], Scope(row[2], row[3]), *map(int, row[4:]))
+        BatchBacklog(row[0], row[1], Scope(row[2], row[3]), *(row[4:]))
         for row in _backlog.fetch(connection)
     ]
 

@@ -1,7 +1,7 @@
 """Read jobs for a worker, and progress for people. No statement here writes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.hint import Hint
+from promptmill.schema.moves.spending import ROOM, Spending, read_spending
 from promptmill.schema.statement import Column, RowSet, Statement
 
 
@@ -33,6 +34,8 @@ class DueJob:
     """of its batch; above 0 goes before all others"""
     crashes: int = 0
     """workers lost with it in hand"""
+    has_budget: bool | int = False
+    """whether its batch has one: a claim must reserve what the call can cost"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class BatchRow:
     total: int
     created_at: Any
     opened_at: Any
+    spending: Spending | None = None
+    """None: it never had a budget"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,13 @@ def _due_statement(dialect: str) -> Statement:
         f"""
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
   b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
-  j.crashes
+  j.crashes, cast(b.budget_micros is not null as integer)
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})
 join batches b on b.id = j.batch_id and b.state = 'open'
+  and (b.budget_micros is null or not exists (select 1 from batch_spending s
+    where s.batch_id = b.id and s.wanted_micros > {ROOM}))
 join job_payloads p on p.job_id = j.id""",
         _HINTS,
     )
@@ -131,7 +138,10 @@ def due_jobs(connection: Connection, hints: Sequence[Hint]) -> list[DueJob]:
 def batch_row(connection: Connection, batch_id: int) -> BatchRow | None:
     """Read one batch."""
     rows = _batch.fetch(connection, batch_id=batch_id)
-    return BatchRow(*rows[0]) if rows else None
+    if not rows:
+        return None
+    spending = read_spending(connection, [batch_id]).get(batch_id)
+    return replace(BatchRow(*rows[0]), spending=spending)
 
 
 def latest_batches(connection: Connection, *, most: int = 20) -> list[BatchRow]:

@@ -48,6 +48,7 @@ batches = Table(
     Column("total", BigInteger, nullable=False, server_default="0"),
     Column("created_at", Instant, nullable=False),
     Column("opened_at", Instant),
+    Column("budget_micros", BigInteger),  # NULL: none
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -158,6 +159,7 @@ attempts = Table(
     Column("cache_write_tokens", BigInteger),
     Column("reasoning_tokens", BigInteger),
     Column("cost_micros", BigInteger),
+    Column("reserved_micros", BigInteger),  # of a batch with a budget: the most it could cost
     PrimaryKeyConstraint("job_id", "fence"),
     CheckConstraint("outcome between 0 and 5", name="outcome"),
     CheckConstraint("(outcome = 0) = (ended_at is null)", name="ended_at_iff_closed"),
@@ -196,6 +198,20 @@ batch_counts = Table(
     Column("state", SmallInteger, nullable=False),
     Column("jobs", BigInteger, nullable=False),
     PrimaryKeyConstraint("batch_id", "provider", "model", "state"),
+)
+
+# What a batch that has, or had, a budget has used of it. Kept by the claim and by triggers.
+batch_spending = Table(
+    "batch_spending",
+    metadata,
+    Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("spent_micros", BigInteger, nullable=False, server_default="0"),
+    # for calls that are open
+    Column("reserved_micros", BigInteger, nullable=False, server_default="0"),
+    # kept for calls that ended, and nobody knows what they cost
+    Column("unknown_micros", BigInteger, nullable=False, server_default="0"),
+    # the least that a call needed which did not fit; NULL: none since
+    Column("wanted_micros", BigInteger),
 )
 
 usage_hourly = Table(

@@ -14,6 +14,7 @@ _MASK = _LEGAL - (1 << 64) if _LEGAL >= 1 << 63 else _LEGAL
 _COUNT_KEY = "batch_id, provider, model, state"
 _HOUR_KEY = "hour_at, batch_id, provider, model, outcome, error_kind"
 _HOUR_SUMS = ("calls", "unpriced_calls", "input_tokens", "output_tokens", "cost_micros")
+_SPENT_SUMS = ("spent_micros", "reserved_micros", "unknown_micros")
 _DAY_KEY = "batch_id, day_at, provider, model, latency_ms"
 
 
@@ -42,8 +43,28 @@ def _hour_row(row: str, sign: int, hour: str) -> str:
     )
 
 
+def _spent_row(row: str, sign: int) -> str:
+    """Say what an attempt takes of a budget: reserved, then spent, or unknown."""
+    lost = (
+        f"({row}.outcome in (1, 3, 5) or {row}.outcome = 2 and {row}.error_kind = 'bad_response')"
+    )
+    return (
+        f"select {row}.batch_id, {sign} * coalesce({row}.cost_micros, 0) as spent_micros,"
+        f" case when {row}.outcome = 0 then {sign} * coalesce({row}.reserved_micros, 0) else 0 end"
+        f" as reserved_micros, case when {row}.cost_micros is null and {lost}"
+        f" then {sign} * coalesce({row}.reserved_micros, 0) else 0 end as unknown_micros"
+    )
+
+
 def _add(table: str, columns: tuple[str, ...]) -> str:
     return ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in columns)
+
+
+def _add_sums(table: str, sums: str) -> str:
+    return ", ".join(f"{name} = {table}.{name} + {sums}.{name}" for name in _SPENT_SUMS)
+
+
+_SUMMED = ", ".join(f"sum({name}) as {name}" for name in _SPENT_SUMS)
 
 
 def _sqlite() -> list[str]:
@@ -76,6 +97,9 @@ begin
       {_two_digits("new.latency_ms")}, 1
     where new.outcome = 1 and old.outcome <> 1 and new.latency_ms is not null
     on conflict ({_DAY_KEY}) do update set calls = latency_daily.calls + 1;
+  update batch_spending set {_add_sums("batch_spending", "d")}
+  from (select {_SUMMED} from ({_spent_row("old", -1)} union all {_spent_row("new", 1)})) d
+  where batch_spending.batch_id = new.batch_id;
 end""",
     ]
 
@@ -106,6 +130,7 @@ end $$""",
 referencing old table as old_rows new table as new_rows
 for each statement execute function jobs_counts()""",
         f"""create or replace function attempts_rollup() returns trigger language plpgsql as $$
+declare d record;
 begin
   insert into usage_hourly as u ({_HOUR_KEY}, {", ".join(_HOUR_SUMS)})
   select {_HOUR_KEY}, {", ".join(f"sum({name})" for name in _HOUR_SUMS)} from (
@@ -120,6 +145,13 @@ begin
   where n.outcome = 1 and o.outcome <> 1 and n.latency_ms is not null
   group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
   on conflict ({_DAY_KEY}) do update set calls = l.calls + excluded.calls;
+  for d in select moved.batch_id, {_SUMMED} from (
+    {_spent_row("o", -1)} from old_rows o union all {_spent_row("n", 1)} from new_rows n) moved
+    where exists (select 1 from batch_spending s where s.batch_id = moved.batch_id)
+    group by moved.batch_id order by moved.batch_id
+  loop
+    update batch_spending s set {_add_sums("s", "d")} where s.batch_id = d.batch_id;
+  end loop;
   return null;
 end $$""",
         """create or replace trigger attempts_rollup after update on attempts

@@ -13,14 +13,16 @@ from typing import Any
 import msgspec
 import structlog
 
+from promptmill.schema.bounds import Unbounded, most_micros
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.moves.rescuing import is_on_trial
+from promptmill.schema.moves.spending import BUDGET, Reservation
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.workers.attempted import unstorable
-from promptmill.workers.bench import Bench, KeyPause, Report
+from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.desk import LATE_S
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
@@ -56,6 +58,8 @@ class Attempt:
         """What we hold the job under, from the claim on."""
         self.sent = False
         self._job: DueJob | None = None
+        self._reservation: Reservation | None = None
+        """What its claim must find room for: nothing, until it is known what the call can cost."""
         self._scope: Scope | None = None
         self._booked: Booked | None = None
         self._reply: tuple[Answer | Refusal, float] | None = None
@@ -84,9 +88,15 @@ class Attempt:
         if job is None or self._bench.draining:
             await self._bench.recorder.unqueue(self.hint)
             return _STALE
+        self._reservation = Reservation(job.batch_id, 0) if job.has_budget else None
         if job.age_s > self._bench.policy.max_age_s:
             return await self._refuse("max_age", "older than retry.max_age_s allows")
         body = msgspec.json.decode(job.body)
+        if self._reservation is not None:
+            most = most_micros(self._served.terms(job.model), body, job.body)
+            if isinstance(most, Unbounded):
+                return await self._hold_batch(job, most)
+            self._reservation = Reservation(job.batch_id, most)
         expected = estimate(self._served.kind, body)
         scope = self._served.scope(job.model)
         alone = is_on_trial(job.crashes, max_crashes=self._bench.policy.max_crashes)
@@ -200,7 +210,7 @@ class Attempt:
 
     async def _claim(self) -> bool:
         claiming = asyncio.ensure_future(
-            self._bench.recorder.claim(self.hint, self._served.fingerprint)
+            self._bench.recorder.claim(self.hint, self._served.fingerprint, self._reservation)
         )
         try:
             self.fence = await asyncio.shield(claiming)
@@ -280,6 +290,13 @@ class Attempt:
             reply=reply,
             latency_s=latency_s,
         )
+
+    async def _hold_batch(self, job: DueJob, unbounded: Unbounded) -> Report:
+        """Pause a batch whose budget nobody could keep."""
+        pause = BatchPause(job.batch_id, f"{BUDGET}: {unbounded.problem}")
+        await asyncio.shield(self._bench.pause(pause))
+        await self._bench.recorder.unqueue(self.hint)
+        return Report(f"put back: {BUDGET}")
 
     async def _unclaim(self) -> None:
         """Close the attempt that was never sent; our hint stays good."""

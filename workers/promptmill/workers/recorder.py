@@ -17,6 +17,7 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.moves.claiming import claim, claimed_before
 from promptmill.schema.moves.closing import Closing, close, closed_before
 from promptmill.schema.moves.queueing import postpone, requeue, unqueue
+from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import DueJob, due_jobs
 from promptmill.workers import unstorable
@@ -49,6 +50,8 @@ class Claim:
 
     hint: Hint
     fingerprint: str
+    reservation: Reservation | None = None
+    """what it must find room for, where its batch has a budget"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +135,14 @@ class Recorder:
             _ignore_if_away(error)
             return None
 
-    async def claim(self, hint: Hint, fingerprint: str) -> int | None:
-        """Claim the job and commit the intent; returns the fence, or None if it is not ours."""
-        fence = await self._write(Claim(hint, fingerprint))
+    async def claim(
+        self, hint: Hint, fingerprint: str, reservation: Reservation | None = None
+    ) -> int | None:
+        """Claim the job and commit the intent; returns the fence, or None if it is not ours.
+
+        None too where the budget of its batch has no room for *reservation*.
+        """
+        fence = await self._write(Claim(hint, fingerprint, reservation))
         return fence if isinstance(fence, int) else None
 
     async def close(self, closing: Closing) -> Stored:
@@ -293,7 +301,16 @@ class Recorder:
         snoozed = [(write.hint, write.delay_s) for write in writes if isinstance(write, Postpone)]
         waiting = [write.hint for write in writes if isinstance(write, Requeue)]
         moved = close(connection, closings, worker_id=self.worker_id) if closings else set()
-        fences = claim(connection, claims, worker_id=self.worker_id) if claims else {}
+        reservations = {
+            write.hint.job_id: write.reservation
+            for write in writes
+            if isinstance(write, Claim) and write.reservation
+        }
+        fences = (
+            claim(connection, claims, worker_id=self.worker_id, reservations=reservations)
+            if claims
+            else {}
+        )
         if again:
             moved |= closed_before(connection, closings)
             fences |= self._claimed_before(connection, claims)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import httpx2
 
+from promptmill.schema.bounds import Terms
 from promptmill.schema.ceilings import limits_of
 from promptmill.schema.live_limits import NONE_LIVE, LiveCeilings
 from promptmill.schema.prices import PriceList, price_list_of
@@ -32,6 +33,10 @@ class Served:
     def price_list(self) -> PriceList:
         """Whose prices hold."""
         return price_list_of(self.name, self.settings)
+
+    def terms(self, model: str) -> Terms:
+        """Tell by what the most that a call of *model* can cost is found."""
+        return Terms(self.price_list, self.kind, model)
 
     def with_live(self, live: LiveCeilings) -> "Served":
         """Tell the same provider with other live limits (see `live_limits.live_ceilings`)."""

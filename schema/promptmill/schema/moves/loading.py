@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from promptmill.schema.moves.spending import begin_spending, forget_spending
 from promptmill.schema.statement import Statement
 
 
@@ -23,6 +24,8 @@ class NewBatch:
     total: int
     priority: int = 0
     on_unknown: str = "retry"
+    budget_micros: int | None = None
+    """what it may cost; None: anything"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,9 @@ from batches b where b.identity = :identity order by b.identity_no desc limit 1"
 _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
-  total, created_at)
+  total, created_at, budget_micros)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
-  :on_unknown, :total, {now})
+  :on_unknown, :total, {now}, :budget_micros)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -114,8 +117,12 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         options=batch.options,
         on_unknown=batch.on_unknown,
         total=batch.total,
+        budget_micros=batch.budget_micros,
     )
-    return int(rows[0][0])
+    batch_id = int(rows[0][0])
+    if batch.budget_micros is not None:
+        begin_spending(connection, batch_id)
+    return batch_id
 
 
 def hold_loading(connection: Connection, batch_id: int) -> bool:
@@ -167,6 +174,7 @@ def discard_loading(connection: Connection, batch_id: int, *, most: int = 10_000
     _discard_payloads.run(connection, batch_id=batch_id, most=most)
     if _discard_jobs.run(connection, batch_id=batch_id, most=most):
         return False
+    forget_spending(connection, batch_id)
     _discard_batch.run(connection, batch_id=batch_id)
     return True
 

@@ -6,6 +6,7 @@ import anthropic
 import httpx2
 import msgspec
 
+from promptmill.schema.bounds import ANTHROPIC_MAX_TOKENS
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.requests import native_of
 from promptmill.schema.secret import Secret
@@ -16,8 +17,6 @@ from promptmill.workers.providers.errors import Fault
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.reply import Reply, decode, limits_told, tool_call
 
-DEFAULT_MAX_TOKENS: Final = 4096
-"""Anthropic wants a maximum in every request."""
 _NOT_SAID: Final = frozenset({"seed", "frequency_penalty", "presence_penalty"})
 _HEADERS: Final = {
     "anthropic-ratelimit-requests-limit": "rpm",
@@ -192,7 +191,7 @@ def _body(call: Call) -> dict[str, Any]:
 def _message_body(model: str, chat: Chat) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
-        "max_tokens": chat.max_tokens or DEFAULT_MAX_TOKENS,
+        "max_tokens": chat.max_tokens or ANTHROPIC_MAX_TOKENS,
         "messages": [{"role": turn.role, "content": turn.text} for turn in chat.turns],
     }
     if chat.system is not None:

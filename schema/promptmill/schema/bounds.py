@@ -1,0 +1,144 @@
+"""What a call can cost at most: what a budget reserves before it.
+
+It must hold for every call, so nothing here is learned or likely. Input: no tokenizer makes more
+tokens of a text than it has bytes, so the bytes of the request bound it. Output: what the request
+allows, or else the longest answer that the model gives.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from promptmill.schema.prices import PriceList
+from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.requests import native_of
+from promptmill.schema.tokens import most_output
+
+ANTHROPIC_MAX_TOKENS: Final = 4096
+"""Sent where a request names no maximum: Anthropic wants one in every request."""
+_LONGEST: Final = (
+    # The providers' model pages. Some models of a family give less; none gives more.
+    (re.compile(r"gpt-3\.5|gpt-4-turbo"), 4096),
+    (re.compile(r"gpt-4o"), 16_384),
+    (re.compile(r"gpt-4\.1"), 32_768),
+    (re.compile(r"gpt-4(-\d|$)"), 8192),
+    (re.compile(r"o1-mini"), 65_536),
+    (re.compile(r"o[134](-|$)"), 100_000),
+    (re.compile(r"gpt-5(?!.*-pro)"), 128_000),
+    (re.compile(r"gemini-(1\.5|2\.0)"), 8192),
+    (re.compile(r"gemini-(2\.5|3)"), 65_536),
+)
+_PRICED_APART: Final = frozenset(
+    {"web_search_options", "modalities", "audio", "cachedContent", "cached_content"}
+    | {"mcp_servers", "container", "speed", "inference_geo"}
+)
+"""Fields that cost more than tokens of text do."""
+_USUAL_TIERS: Final = (None, "auto", "default", "flex", "standard_only")
+_FUNCTIONS: Final = frozenset({"functionDeclarations", "function_declarations"})
+_MEDIA: Final = frozenset(
+    {"image_url", "input_audio", "file", "source"}
+    | {"inlineData", "inline_data", "fileData", "file_data"}
+)
+"""Fields of a part that is no text."""
+_INSTRUCTED: Final = ("tools", "response_format", "output_config", "output_format")
+_INSTRUCTIONS: Final = 1000
+"""Tokens that providers add unseen to requests with tools or a schema (Anthropic: up to 700)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what a call of one model is bounded."""
+
+    prices: PriceList
+    kind: ProviderKind
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unbounded:
+    """Nobody can say what such a call costs at most."""
+
+    problem: str
+    """what is not known, and what to do"""
+
+
+def most_micros(
+    terms: Terms, body: Mapping[str, Any], encoded: str | bytes, *, at: datetime | None = None
+) -> int | Unbounded:
+    """Bound the cost of one call by *body*, in micro-dollars; *encoded* is the same as JSON."""
+    tariff = terms.prices.tariff(terms.model, at=at or datetime.now(UTC))
+    if tariff is None:
+        return Unbounded(unpriced(terms))
+    apart = _priced_apart(native_of(body) or body)
+    if apart is not None:
+        return Unbounded(f"nobody knows what a request with {apart} costs at most: leave it out")
+    given, answered = _most_input(terms, body, encoded), longest_answer(terms, body)
+    if given is None or answered is None:
+        what = "input beside text" if given is None else "an answer"
+        return Unbounded(
+            f"nobody knows how long {what} of {terms.model} can be:"
+            " say -o max_tokens N, or set prices.<model>.max_output_tokens"
+        )
+    return tariff.most_micros(given, answered)
+
+
+def unpriced(terms: Terms) -> str:
+    """Say that a price is unknown, and what to do."""
+    return (
+        f"the price of {terms.model} at {terms.prices.source} is unknown: set it in"
+        f' promptmill.toml, [providers.{terms.prices.source}.prices."{terms.model}"] with input'
+        " and output (US dollars a million tokens)"
+    )
+
+
+def longest_answer(terms: Terms, body: Mapping[str, Any]) -> int | None:
+    """Tell how many tokens an answer can have, reasoning with it; None: nobody knows."""
+    asked = most_output(body)
+    if asked is not None:
+        return asked
+    if terms.kind is ProviderKind.ANTHROPIC:
+        return ANTHROPIC_MAX_TOKENS
+    own = terms.prices.own_price(terms.model)
+    if own is not None and own.max_output_tokens is not None:
+        return own.max_output_tokens
+    for family, longest in _LONGEST:
+        if family.match(terms.model):
+            return longest
+    return terms.prices.window(terms.model)
+
+
+def _priced_apart(request: Mapping[str, Any]) -> str | None:
+    """Name what would cost more than the tokens of the request and its answer."""
+    found = sorted(name for name in _PRICED_APART if request.get(name))
+    if request.get("service_tier") not in _USUAL_TIERS:
+        found.append("service_tier")
+    for tool in request.get("tools") or ():
+        kind = tool.get("type")
+        if kind not in (None, "function", "custom"):
+            found.append(f"the tool {kind}")
+        elif kind is None and "name" not in tool:  # Gemini's
+            found += sorted(tool.keys() - _FUNCTIONS)
+    config = request.get("generationConfig") or request.get("generation_config") or {}
+    if (config.get("candidateCount") or config.get("candidate_count") or 1) != 1:
+        found.append("candidateCount")
+    return found[0] if found else None
+
+
+def _most_input(terms: Terms, body: Mapping[str, Any], encoded: str | bytes) -> int | None:
+    request = native_of(body) or body
+    size = len(encoded if isinstance(encoded, bytes) else encoded.encode("utf-8", "surrogatepass"))
+    if any(request.get(name) for name in _INSTRUCTED):
+        size += _INSTRUCTIONS
+    if not _has_media(request.get("messages") or request.get("contents") or ()):
+        return size
+    # What a picture weighs is not in the request, so it may fill the whole window.
+    window = terms.prices.window(terms.model)
+    return None if window is None else max(size, window)
+
+
+def _has_media(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return not _MEDIA.isdisjoint(value) or any(map(_has_media, value.values()))
+    return isinstance(value, list) and any(map(_has_media, value))
