@@ -37,7 +37,7 @@ _MODELS = ("gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash")
 _PROVIDERS = ("openai", "anthropic", "gemini")
 _RPM = 3000
 _FAULTS = (
-    {"kind": "rate", "every": 173, "retry_after": "1"},
+    {"kind": "rate", "every": 173, "retry_after": "1", "count": 2},
     {"kind": "server_error", "every": 97},
     {"kind": "overloaded", "every": 241},
 )
