@@ -49,6 +49,9 @@ batches = Table(
     Column("created_at", Instant, nullable=False),
     Column("opened_at", Instant),
     Column("budget_micros", BigInteger),  # NULL: none
+    # So many failed or quarantined jobs pause it, on top of those before; NULL: never.
+    Column("max_failures", BigInteger),
+    Column("failures_before", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
