@@ -47,8 +47,8 @@ def test_it_is_set_shown_changed_and_lifted(promptmill: Here, scene: Scene, tmp_
     jobs = list(claim_all(scene, batch, most=4).items())
     for job in jobs[:3]:
         refuse(scene, *job)
-    said = promptmill("status").out
-    assert "paused: max-failures reached: 2 of 20 prompts failed, for example prompt 2" in said
+    paused = "paused: max-failures reached: 2 of 20 prompts failed, for example prompt 2"
+    assert paused in promptmill("status").out
     said = promptmill(*submit, "3")
     assert said.code == 2
     assert "3 of 20 prompts of batch 1 have failed already" in said.err
