@@ -63,7 +63,13 @@ class FailureGroup:
 _STATES = RowSet("wanted", (Column("state", "smallint"),))
 _IDS = RowSet("chosen", (Column("id", "bigint"),))
 
-_span = Statement("select min(id), max(id) from jobs where batch_id = :batch_id")
+# What an older release has opened, or is still loading, has to be looked for.
+_span = Statement(
+    """
+select coalesce(first_job_id, (select min(id) from jobs where batch_id = :batch_id)),
+  coalesce(last_job_id, (select max(id) from jobs where batch_id = :batch_id))
+from batches where id = :batch_id"""
+)
 _ids = Statement(
     """
 select j.id from jobs j
@@ -100,8 +106,8 @@ group by j.state, a.error_kind, a.error_code order by count(*) desc, min(j.id) l
 
 def job_span(connection: Connection, batch_id: int) -> tuple[int, int] | None:
     """Tell the first and the last job id of a batch. Other batches may have ids in between."""
-    first, last = _span.fetch(connection, batch_id=batch_id)[0]
-    return None if first is None else (int(first), int(last))
+    found = _span.fetch(connection, batch_id=batch_id)
+    return (int(found[0][0]), int(found[0][1])) if found and found[0][0] is not None else None
 
 
 def ended_jobs(

@@ -16,7 +16,8 @@ takes a partial index for the way in whenever its statistics are older than the 
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -94,6 +95,15 @@ class Statement:
     ) -> list[Any]:
         """Run it; return the rows it selected, or those it changed and returned."""
         return list(self._execute(connection, rows, values))
+
+    @contextmanager
+    def stream(
+        self, connection: Connection, *, page: int, **values: Any
+    ) -> Iterator[CursorResult[Any]]:
+        """Run it for as long as the block lasts; *page* rows at most are read at a time."""
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=page)
+        with self._execute(streaming, None, values) as found:
+            yield found
 
     def _execute(
         self,

@@ -40,6 +40,7 @@ VERBS = (
     Verb("watch", LOOK, "Follow a batch until it ends.", f"{_CLI}.watch:watch"),
     Verb("results", LOOK, "Show answers, or failures.", f"{_CLI}.results:results"),
     Verb("report", LOOK, "Write a batch as an HTML page.", f"{_CLI}.report:report"),
+    Verb("export", LOOK, "Write answers to a file.", f"{_CLI}.export:export"),
     Verb("sql", LOOK, "Ask the database, read-only.", f"{_CLI}.sql:sql"),
     Verb("limits", LOOK, "Show rate limits, or change them live.", f"{_CLI}.limits:app"),
     Verb("pause", STEER, "Hold a batch or a provider until told.", f"{_CLI}.control:pause"),

@@ -1,0 +1,1 @@
+"""A database with a batch of a million jobs, and what is asked of it."""
