@@ -86,6 +86,8 @@ class WorkerSettings(Strict):
     group_ms: float = Field(default=5.0, ge=0)
     """how long a commit may wait for company"""
     group_rows: int = Field(default=50, gt=0)
+    traces: bool = False
+    """a span of each call by OpenTelemetry, sent where its own variables say"""
     spool_dir: Path | None = None
     """where answers are kept while SQL is away; default: `answers` in the state folder"""
     spool_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 2**30

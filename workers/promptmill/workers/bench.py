@@ -3,11 +3,15 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from promptmill.schema.settings import RetrySettings
+from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.reading import DueJob
+from promptmill.schema.settings import ProviderKind, RetrySettings
 from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages, Told
+from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.slots import Slots
@@ -48,6 +52,26 @@ class BatchPause:
     reason: str
 
 
+class Trace(Protocol):
+    """What hears of every call that has ended."""
+
+    def __call__(
+        self,
+        kind: ProviderKind,
+        job: DueJob,
+        fence: int,
+        reply: Answer | Refusal,
+        attempted: Attempted,
+        /,
+    ) -> None:
+        """Take note of it; never block."""
+        ...
+
+
+def ignore(*_: object) -> None:
+    """Take note of nothing."""
+
+
 @dataclass(slots=True)
 class Bench:
     """The tools of one worker process."""
@@ -64,5 +88,6 @@ class Bench:
     outages: Outages
     same_failures: SameFailures
     told: Told = field(default_factory=Told)
+    trace: Trace = ignore
     draining: bool = False
     """nothing is sent any more"""

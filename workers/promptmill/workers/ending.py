@@ -40,6 +40,7 @@ async def end(
     attempted = attempted_of(
         reply, price_list=served.price_list, model=job.model, latency_s=latency_s
     )
+    bench.trace(served.kind, job, fence, reply, attempted)
     if isinstance(outcome, deciding.Snoozed):
         await _pause_all(bench, scope, outcome.refusal, outcome.pause_s, booked, ramp=outcome.ramp)
     elif isinstance(reply, Refusal) and health is Health.DOWN_FOR_LONG:

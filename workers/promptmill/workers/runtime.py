@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
@@ -27,7 +27,7 @@ from promptmill.schema.presence import NO_KEY
 from promptmill.schema.settings import Settings
 from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
-from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
+from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report, ignore
 from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.heartbeat import Heartbeat
 from promptmill.workers.limits.connection import connect
@@ -39,6 +39,9 @@ from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import Served, serve
 from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
+
+if TYPE_CHECKING:
+    from promptmill.workers.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 _BEATS_A_LEASE = 5
@@ -73,6 +76,7 @@ class Runtime:
         for name in self._names:
             self._open_provider(name)
         self._allowances = Allowances(self._database, self._served)
+        self._tracing = self._open_tracing()
         worker_id = str(uuid.uuid4())
         self.bench = Bench(
             recorder=Recorder(
@@ -90,6 +94,7 @@ class Runtime:
             pause=self._pause,
             outages=Outages(patience_s=self._settings.retry.outage_s, clock=monotonic),
             same_failures=SameFailures(self._settings.retry.same_failures),
+            trace=self._tracing.record if self._tracing else ignore,
         )
         self._allowances.take(await asyncio.to_thread(self._allowances.read), self.bench.permits)
         await asyncio.to_thread(self.bench.recorder.store_leftovers)
@@ -146,6 +151,8 @@ class Runtime:
         for served in self._served.values():
             await served.adapter.close()
         await self._http.aclose()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         self._database.close()
 
     async def _idle_within(self, seconds: float) -> None:
@@ -159,6 +166,19 @@ class Runtime:
         except SettingsError as error:
             _log.error("%s", error)
             self._missing[name] = str(error)
+
+    def _open_tracing(self) -> "Tracing | None":
+        if not self._settings.worker.traces:
+            return None
+        try:
+            from promptmill.workers.tracing import Tracing  # noqa: PLC0415  of an extra
+        except ImportError as error:
+            msg = (
+                "worker.traces is on, and OpenTelemetry is not installed: "
+                "`pip install 'promptmill[otel]'`, or leave the setting out"
+            )
+            raise SettingsError(msg) from error
+        return Tracing()
 
     def _open_permits(self) -> Permits:
         self._redis = connect(redis_url(self._settings))
