@@ -274,7 +274,7 @@ class LimiterMachine(RuleBasedStateMachine):
             self._close(some[0])
         else:
             done = ledger.read_flags(self._run("cancel", ledger, ledger.cancel(booked)))
-            expected = [self.model.cancel(ledger.scope, each, self.clock) for each in booked]
+            expected = [self.model.cancel(ledger.scope, each) for each in booked]
             assert list(done) == expected
             for call, was_open in zip(some, done, strict=True):
                 self._close(call, refund=was_open)
@@ -341,16 +341,13 @@ class LimiterMachine(RuleBasedStateMachine):
         refusal: dict[str, Any] = {"pause_us": pause_us, "cut": cut, "recover_us": RECOVER_US}
         refusal |= {"reason": "no", "refused": refused}
         arguments = ledger.penalise(whole_account=whole, lease_us=LEASE_US, **refusal)
-        before = self._plans()
+        before = self._plans(ledger)
         plan = ledger.read_number(self._run("penalise", ledger, arguments))
         expected = self.model.penalise(
             ledger.scope, self.now, whole=whole, prefix=ledger.id_prefix, **refusal
         )
         assert plan == expected
-        if self._plans() != before:
-            for call in self.calls.values():
-                if not call.sent and (whole or call.ledger.keys[0] == ledger.keys[0]):
-                    self.promises.void(call.booked)
+        self._void_older(ledger, before)
         self._compare()
 
     @rule(data=st.data())
@@ -490,7 +487,7 @@ class LimiterMachine(RuleBasedStateMachine):
         arguments = ledger.confirm(booked, lease_us=LEASE_US, late_us=LATE_US)
         answers = ledger.read_flags(self._run("confirm", ledger, arguments))
         left = self.model.paused(ledger.scope, self.now)[0] if self.model.scopes else 0
-        expected = [self.model.confirm(ledger.scope, each, self.at) for each in booked]
+        expected = [self.model.confirm(ledger.scope, each, self.now) for each in booked]
         assert list(answers) == expected
         for call, go in zip(some, answers, strict=True):
             call.sent = go
@@ -532,6 +529,7 @@ class LimiterMachine(RuleBasedStateMachine):
     def _book(
         self, ledger: Ledger, requests: list[Request], expected: Sequence[tuple[Charge, ...]]
     ) -> list[Answer] | None:
+        before = self._plans(ledger)
         raw = self._run("book", ledger, ledger.book(requests, expected, lease_us=LEASE_US))
         reply = ledger.read_book(expected, raw)
         asked = list(zip(requests, expected, strict=True))
@@ -540,6 +538,7 @@ class LimiterMachine(RuleBasedStateMachine):
             assert due is None
             return None
         assert reply.now_us == self.now, "the account's clock does not go back"
+        self._void_older(ledger, before)
         assert list(reply.answers) == due, (reply.answers, due)
         self._compare()
         return due
@@ -598,8 +597,20 @@ class LimiterMachine(RuleBasedStateMachine):
         self.learned = [unpack_learned(each) for each in learned]
         self.leases = {name.decode(): score for name, score in leases}
 
-    def _plans(self) -> tuple[float, ...]:
-        return tuple(each.get("plan") for each in self.stored.values())
+    def _plans(self, ledger: Ledger) -> tuple[float, ...]:
+        """-> that of a scope and that of its account; nothing where either is not known."""
+        states = [self.stored.get(each) for each in ledger.keys[:2]]
+        return tuple(each.get("plan") for each in states if each is not None and all(states))
+
+    def _void_older(self, ledger: Ledger, before: tuple[float, ...]) -> None:
+        """Where a plan began since *before*, what was booked and not sent will not be."""
+        after = self._plans(ledger)
+        if before in (after, ()):
+            return
+        whole = before[1] != after[1]
+        for call in self.calls.values():
+            if not call.sent and (whole or call.ledger.keys[0] == ledger.keys[0]):
+                self.promises.void(call.booked)
 
     def _charged(self, ledger: Ledger) -> object:
         """All that a booking charges."""

@@ -18,7 +18,7 @@ ACCEPT_US, KNOWN_AFTER_US = 15e6, 1_000_000
 PROBE_START = 600.0
 DOUBLING, REGAIN, CAREFUL, ONWARDS = 0.7, 0.1, 0.005, 0.03
 LEAST, BLIND, GENTLE = 0.05, 0.5, 0.95
-MEMORY, PRIOR = 0.98, 3
+MEMORY, PRIOR = 0.98, 1
 HINT_SHARE = 0.4
 BURST_SHARE = 0.8
 PROBE_HORIZON_US = 250_000
@@ -133,6 +133,20 @@ class State:
     def is_limited(self) -> bool:
         return bool(self.bounded or self.counted)
 
+    def take(self, limits: Sequence[float], now: int) -> None:
+        """Set the limits. Where one comes up by the minute it is another plan."""
+        if self.paced and any(
+            limit and not each.limit for each, limit in zip(self.buckets, limits, strict=False)
+        ):
+            self.plan, self.punished = self.plan + 1, now
+        for each, limit in zip(self.limits, limits, strict=True):
+            each.limit = limit
+
+    def share_of(self, costs: Sequence[float]) -> float:
+        """Say what part of a minute's limit these costs are."""
+        pairs = zip(self.buckets, costs, strict=False)
+        return max((cost / each.limit for each, cost in pairs if each.limit), default=0.0)
+
 
 def new_state(used: dict[Dimension, float], day: int) -> State:
     """Begin a scope or an account of which only is known what it used today."""
@@ -208,8 +222,7 @@ class Model:
             self.bury(at.now)
         return [self._book(scope, own, each, costs, at) for each, costs in asked]
 
-    def confirm(self, scope: Scope, booked: Booked, at: At) -> bool:
-        now, clock = at
+    def confirm(self, scope: Scope, booked: Booked, now: int) -> bool:
         sides = self._sides(scope)
         if (
             sides
@@ -220,15 +233,15 @@ class Model:
         ):
             self.leases[booked.booking_id] = now + self.lease_us
             return True
-        self.cancel(scope, booked, clock)
+        self.cancel(scope, booked)
         return False
 
-    def cancel(self, scope: Scope, booked: Booked, clock: int) -> bool:
+    def cancel(self, scope: Scope, booked: Booked) -> bool:
         had = self.leases.pop(booked.booking_id, None) is not None
         sides = self._sides(scope)
         if not had or not sides:
             return False
-        self._recharge(scope, booked, (0,) * 6, clock)
+        self._recharge(scope, booked, (0,) * 6)
         if self.is_current(scope, booked) and booked.serial == sides[0].serial:
             sides[0].last, sides[0].hold = booked.before_us, 0.0
         return True
@@ -247,7 +260,7 @@ class Model:
             return True
         self._learn(scope.model, booked.estimate, *lesson)
         if sides := self._sides(scope):
-            self._recharge(scope, booked, actuals, at.clock)
+            self._recharge(scope, booked, actuals)
             self._accept(sides[0], actuals, at.now)
             if booked.start_us >= max(each.punished for each in sides):
                 sides[0].streak, sides[0].hold = 0, 0.0
@@ -344,19 +357,23 @@ class Model:
     def _pace(self, own: State, spec: Spec, now: int) -> None:
         account = self.account
         assert account is not None
-        burst_us, *limits = spec
-        for side, configured in zip((own, account), limits, strict=True):
-            for each, limit in zip(side.limits, configured, strict=True):
-                each.limit = min(limit or inf, each.told or inf)
-                each.limit = 0.0 if each.limit == inf else each.limit
-        if own.bounded or account.bounded:
-            if own.probe:
-                own.probe = own.accepted = own.accepted_since = 0.0
-        else:
-            own.probe = own.probe or PROBE_START
-            own.buckets[0].limit, burst_us = own.probe, 0.0
+        burst_us, *configured = spec
+        limits, shared = (
+            [lower_of(limit, each.told) for limit, each in zip(some, side.limits, strict=True)]
+            for some, side in zip(configured, (own, account), strict=True)
+        )
         if own.cut < 1:
             own.cut, own.cut_at = self._share(own, now), now
+        if not any((*limits[:4], *shared[:4])):
+            own.probe = own.probe or PROBE_START
+            limits[0], burst_us = own.probe, 0.0
+        else:
+            if own.probe:
+                own.probe = own.accepted = own.accepted_since = 0.0
+            if not any(limits[:4]) and own.cut < 1:
+                limits[:4] = shared[:4]
+        for side, some in ((account, shared), (own, limits)):
+            side.take(some, now)
         for side, share in ((own, own.cut), (account, 1.0)):
             drains_from = max(now, side.last, own.pause)
             for bucket in side.bounded:
@@ -483,7 +500,7 @@ class Model:
                 count.used, count.day = count.used_on(today), max(count.day, today)
                 count.used += min(charge.cost, count.limit)
 
-    def _recharge(self, scope: Scope, booked: Booked, actuals: tuple[int, ...], clock: int) -> None:
+    def _recharge(self, scope: Scope, booked: Booked, actuals: tuple[int, ...]) -> None:
         """Put what was used in place of what was booked. A penalty set the scope's buckets anew."""
         own, account = self._sides(scope) or (None, None)
         assert own is not None
@@ -498,13 +515,12 @@ class Model:
                 if bucket.limit and delta and counts_still and booked.epoch == account.epoch:
                     bucket.full_at += delta / bucket.rate
             for count, delta in zip(side.counts, deltas[4:], strict=True):
-                if count.limit and count.day == self.day_of(clock):
+                if count.limit and count.day == self.day_of(booked.start_us - self.skew):
                     count.used = max(0.0, count.used + delta)
 
     def _accept(self, own: State, actuals: tuple[int, ...], now: int) -> None:
-        bounded = zip(own.buckets, actuals[:4], strict=True)
-        shares = [actual / bucket.limit for bucket, actual in bounded if bucket.limit]
-        work = 1.0 if own.probe else max(shares, default=0.0)
+        assert self.account is not None
+        work = 1.0 if own.probe else own.share_of(actuals) or self.account.share_of(actuals)
         faded = own.accepted * exp((own.accepted_at - now) / ACCEPT_US)
         own.accepted, own.accepted_at = faded + work * MINUTE_US, now
         own.accepted_since = own.accepted_since or now
@@ -560,6 +576,11 @@ class Model:
         once = (1, given, used, output, allowed or 0, output if allowed else 0)
         old = self.learned[model]
         self.learned[model] = tuple(a * MEMORY + b for a, b in zip(old, once, strict=True))
+
+
+def lower_of(limit: float, told: float) -> float:
+    """-> the smaller one; 0 is none."""
+    return min(limit or inf, told or inf) if limit or told else 0.0
 
 
 def _too_large(side: State, charges: tuple[Charge, ...]) -> TooLarge | None:

@@ -29,7 +29,8 @@ class Promises:
     """Keeps the books of one account."""
 
     admitted: dict[Meter, Admitted] = field(default_factory=lambda: defaultdict(Admitted))
-    of_booking: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    of_booking: dict[str, tuple[Meter, ...]] = field(default_factory=dict)
+    """Where each booking was charged."""
     days: dict[Meter, tuple[int, float, float]] = field(default_factory=dict)
     """Day, what was booked on it, and what of that was given back."""
 
@@ -38,7 +39,12 @@ class Promises:
     ) -> None:
         """Take a booking down, and check that it was allowed."""
         assert account is not None
-        self.of_booking[booked.booking_id] = tuple(names)
+        self.of_booking[booked.booking_id] = tuple(
+            (name, each.dimension)
+            for name, state in zip(names, (own, account), strict=True)
+            for each in state.limits
+            if each.limit
+        )
         for name, state in zip(names, (own, account), strict=True):
             for bucket in state.bounded:
                 cost = min(booked.costs[list(Dimension).index(bucket.dimension)], bucket.limit)
@@ -52,7 +58,7 @@ class Promises:
 
     def void(self, booked: Booked) -> None:
         """It will not be sent."""
-        for meter in self._meters(booked):
+        for meter in self._charged(booked):
             starts = self.admitted[meter].starts
             starts[:] = [each for each in starts if each[2] != booked.booking_id]
 
@@ -66,7 +72,7 @@ class Promises:
         """Less may have been used than was booked."""
         if actuals is None:
             return
-        for meter in self._meters(booked):
+        for meter in self._charged(booked):
             place = list(Dimension).index(meter[1])
             refund = max(0.0, booked.costs[place] - actuals[place])
             if meter in self.days:
@@ -94,9 +100,8 @@ class Promises:
             admitted.given += max(admitted.depth, largest)
         self.days.clear()
 
-    def _meters(self, booked: Booked) -> list[Meter]:
-        names = self.of_booking.get(booked.booking_id, ())
-        return [each for each in (*self.admitted, *self.days) if each[0] in names]
+    def _charged(self, booked: Booked) -> tuple[Meter, ...]:
+        return self.of_booking.get(booked.booking_id, ())
 
     def _admit(self, meter: Meter, bucket: Bucket, cost: float, booked: Booked) -> None:
         """In any window W: admitted <= rate x W + depth or one oversize request + what was given.

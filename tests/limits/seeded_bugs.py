@@ -98,7 +98,14 @@ PACED = {
     "a pause is stretched by a cut": Bug(
         "max(now, state[LAST], scope[PAUSE])", "max(now, state[LAST])"
     ),
-    "headers raise a limit": Bug("(limit == 0 or told < limit)", "true"),
+    "headers raise a limit": Bug("(limits[place] == 0 or told < limits[place])", "true"),
+    "what was booked without a limit is sent": Bug(
+        "if comes_up and state[PACED] > 0 then", "if false then", UNTOLD
+    ),
+    "a model without limits is not cut": Bug(
+        "if not own_minute and scope[CUT] < 1 then", "if false then", ONLY_SHARED
+    ),
+    "what an account accepts is not known": Bug("own > 0 and own or shared", "own", ONLY_SHARED),
     "probing never ends": Bug(
         "scope[PROBE], scope[ACCEPTED], scope[ACCEPTED_SINCE] = 0, 0, 0", "", UNTOLD
     ),
@@ -131,10 +138,8 @@ CLOSED = {
         "or state == account and record[3] == account[EPOCH] then", "then", SHARED
     ),
     "yesterday is given back today": Bug(
-        "if state[DAY + place] ~= floor((clock - offset) / DAY_US) then return end".replace(
-            "DAY_US", "86400000000"
-        ),
-        "",
+        "floor((record[4] - account[SKEW] - offset) /",
+        "floor((clock - offset) /",
         FEW,
     ),
     "any cancelled booking was the latest": Bug("and record[5] == scope[SERIAL] then", "then"),

@@ -89,8 +89,13 @@ def test_what_calls_taught_is_expected_of_the_next() -> None:
     assert fifty.expect_output(Estimate(1000, None)) == pytest.approx(200, rel=0.1)
 
 
-def test_a_few_calls_teach_little() -> None:
-    assert 1 < learned(1).input_ratio < 1.2
+def test_thirty_calls_outweigh_a_first_estimate_that_was_far_off() -> None:
+    past = [Example(Estimate(100, 4096), 100, 83)] * 30
+    assert from_examples(past).answer < 200
+
+
+def test_the_first_call_is_not_taken_for_all() -> None:
+    assert 1 < learned(1).input_ratio < 1.3
     assert learned(1).input_ratio < learned(3).input_ratio < learned(30).input_ratio < 1.5
 
 

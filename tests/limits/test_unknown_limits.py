@@ -68,6 +68,16 @@ def test_half_of_the_configured_limit_is_found_and_used(valkey: Valkey) -> None:
     assert sum(used for _, used in came) / 3 >= 0.94
 
 
+def test_half_of_an_accounts_limit_is_found_by_a_model_that_has_none_of_its_own(
+    valkey: Valkey,
+) -> None:
+    shared = ((Dimension.RPM, 2 * FIFTY_A_SECOND),)
+    scope = Scope("openai", "m", "a", (), 1000, shared=shared)
+    came = VirtualCallers(valkey.client, scope, TokenBucket(50, 50), latency_s=0.3).run(1500)
+    assert len(came.refused) <= 0.005 * 1500
+    assert 1500 / came.answered[-1] >= 0.9 * 50
+
+
 def test_a_burst_that_was_told_is_used_and_not_exceeded(valkey: Valkey) -> None:
     scope = Scope("openai", "m", "a", ((Dimension.RPM, FIFTY_A_SECOND),), 1000, burst_s=1.0)
     came = VirtualCallers(valkey.client, scope, TokenBucket(50, 50)).run(600)

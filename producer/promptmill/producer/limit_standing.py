@@ -10,6 +10,7 @@ from promptmill.producer.limit_reading import Account, LimitMemory
 from promptmill.schema.backlog import BatchBacklog, backlog
 from promptmill.schema.ceilings import DIMENSIONS, ModelLimits, limits_of, section_of
 from promptmill.schema.database import Database
+from promptmill.schema.limit_day import day_number
 from promptmill.schema.limit_level import DimensionLevel, Level, read_level
 from promptmill.schema.limit_state import LimitState
 from promptmill.schema.live_limits import (
@@ -182,7 +183,9 @@ class _ProviderView:
         level, whole_again_s, idle_s = None, 0.0, None
         if state is not None and self._memory is not None:
             now_us = self._memory.now_us(account)
-            level = read_level(state, now_us=now_us)
+            zone = self._settings.day_zone.key if self._settings is not None else "UTC"
+            day = day_number(self._memory.server_us, zone)
+            level = read_level(state, now_us=now_us, day=day)
             if level.multiplier < 1 and state.get("recover") > 0:
                 whole_again_s = (1 - level.multiplier) / state.get("recover") / 1e6
             idle_s = max(0.0, now_us - state.get("seen")) / 1e6

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from promptmill.schema.limit_state import DIMENSIONS, MINUTES, LimitState
 
 _MINUTE_US = 60e6
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,11 @@ class Standing:
     """Booked or under way, over all workers and models of the account."""
 
 
-def read_level(state: LimitState, *, now_us: float) -> Level:
-    """Tell how *state* stands at *now_us*, on the account's clock (see `account_now`)."""
+def read_level(state: LimitState, *, now_us: float, day: int) -> Level:
+    """Tell how *state* stands at *now_us*, on the account's clock (see `account_now`), on *day*.
+
+    *day* is `limit_day.day_number` of the server's clock.
+    """
     cut, cut_at = state.get("cut"), state.get("cut_at")
     multiplier = min(1.0, cut + max(0.0, now_us - cut_at) * state.get("recover"))
     paused_s = max(0.0, state.get("pause") - now_us) / 1e6
@@ -71,7 +73,7 @@ def read_level(state: LimitState, *, now_us: float) -> Level:
         multiplier=multiplier if cut < 1 else 1.0,
         booked_ahead_s=max(0.0, state.get("last") - now_us) / 1e6,
         queued_s=queued_us / multiplier / 1e6,
-        dimensions=_dimensions(state, now_us),
+        dimensions=_dimensions(state, now_us, day),
     )
 
 
@@ -82,24 +84,22 @@ def account_now(account: LimitState | None, *, server_us: float) -> float:
     return max(server_us + account.get("skew"), account.get("seen"))
 
 
-def _dimensions(state: LimitState, now_us: float) -> tuple[DimensionLevel, ...]:
+def _dimensions(state: LimitState, now_us: float, day: int) -> tuple[DimensionLevel, ...]:
     fields = {name: state.by_dimension(name) for name in ("at", "limit", "rate", "depth", "told")}
     return tuple(
-        _dimension(name, {key: values[name] for key, values in fields.items()}, state, now_us)
+        _dimension(name, {key: values[name] for key, values in fields.items()}, state, now_us, day)
         for name in DIMENSIONS
         if fields["limit"][name] > 0
     )
 
 
 def _dimension(
-    name: str, field: Mapping[str, float], state: LimitState, now_us: float
+    name: str, field: Mapping[str, float], state: LimitState, now_us: float, day: int
 ) -> DimensionLevel:
-    probing = name == "rpm" and state.get("probe") > 0
-    told = field["told"] or None
+    told, limit = field["told"] or None, field["limit"]
     if DIMENSIONS.index(name) >= MINUTES:
-        used = field["at"] if field["rate"] >= now_us // _DAY_US - 1 else 0.0
-        return DimensionLevel(name, told, field["limit"], probing, 0.0, 0.0, used)
+        used = field["at"] if field["rate"] >= day else 0.0
+        return DimensionLevel(name, told, limit, False, 0.0, 0.0, used)
+    probing = name == "rpm" and state.get("probe") > 0
     level = field["depth"] - max(0.0, field["at"] - now_us) * field["rate"]
-    return DimensionLevel(
-        name, told, field["limit"], probing, field["rate"] * 1e6, field["depth"], level
-    )
+    return DimensionLevel(name, told, limit, probing, field["rate"] * 1e6, field["depth"], level)

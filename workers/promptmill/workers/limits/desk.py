@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError
 
+from promptmill.schema.limit_day import day_number
 from promptmill.schema.limit_level import Standing, account_now, read_level
 from promptmill.schema.limit_state import unpack_state
 from promptmill.schema.outcomes import ErrorKind, Usage
@@ -149,10 +150,12 @@ class Desk:
         if not isinstance(scope_raw, bytes) or not isinstance(account_raw, bytes):
             return None
         account = unpack_state(account_raw)
-        now_us = account_now(account, server_us=await self._store.now_us())
+        server_us = await self._store.now_us()
+        now_us = account_now(account, server_us=server_us)
+        day = day_number(server_us, self.ledger.scope.day_starts)
         return Standing(
-            scope=read_level(unpack_state(scope_raw), now_us=now_us),
-            account=read_level(account, now_us=now_us),
+            scope=read_level(unpack_state(scope_raw), now_us=now_us, day=day),
+            account=read_level(account, now_us=now_us, day=day),
             in_flight=await redis.zcount(self.ledger.keys[2], now_us, "+inf"),
         )
 

@@ -7,7 +7,7 @@ from promptmill.workers.limits.limit import Estimate, Example
 
 UNKNOWN_ANSWER = 256
 """Tokens of answer that are expected before anything is known."""
-PRIOR = 3.0
+PRIOR = 1.0
 """Calls' worth of trust in the estimate at the start."""
 MEMORY = 0.98
 """Of what was learned, at each call: the last fifty count."""

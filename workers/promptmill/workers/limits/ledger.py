@@ -3,16 +3,14 @@
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cache
 from hashlib import blake2b
 from math import inf
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from promptmill.schema.errors import ServiceError
+from promptmill.schema.limit_day import day_offset_us
 from promptmill.schema.limit_state import limit_keys, unpack_learned
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
@@ -218,7 +216,7 @@ class Ledger:
         return _record(booked), actuals, lesson
 
     def _offset_us(self) -> int:
-        return _day_offset_us(self.scope.day_starts)
+        return day_offset_us(self.scope.day_starts)
 
 
 def _keys(scope: Scope, prefix: str) -> tuple[str, str, str, str]:
@@ -268,16 +266,3 @@ def _answer(charges: tuple[Charge, ...], plan: int, epoch: int, kind: str, *told
             return Refused(kind, first, second, detail)
     msg = f"the limiter answered {kind!r}"
     raise ServiceError(msg)
-
-
-def _day_offset_us(zone: str) -> int:
-    """Say how long after midnight UTC a day begins in *zone*, in microseconds."""
-    if zone == "UTC":
-        return 0
-    behind = datetime.now(_zone(zone)).utcoffset()
-    return -int(behind.total_seconds() * 1e6) if behind else 0
-
-
-@cache
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)

@@ -7,6 +7,10 @@
 -- be deeper, depth is four fifths of that (calls come late by up to a fifth of a second, and the first
 -- one may be the latest), and nothing is taken off.
 --
+-- A model that has no limit of its own gets the account's while it is cut: else a refusal would slow
+-- nobody down. A limit that comes up begins a new plan: bookings made without it are void, and what
+-- was sent is not corrected in a bucket that it was not charged in.
+--
 -- A spec, what a worker was configured with: {burst in us (0 = not told), limits of the scope by
 -- dimension (0 = none), limits of the account}. The account's part has a number of its own: models
 -- that differ would else pace their account anew with each call.
@@ -35,18 +39,26 @@ local function pace_bucket(state, place, m, burst_us)
   set_rate(state, place, max(limit * SAFETY - spare, limit / 2) / MINUTE_US * m)
 end
 
--- -> whether there is a limit by the minute, by the day
-local function set_limits(state, limits)
+-- Lower limits to what headers told. -> whether there is one by the minute, by the day
+local function lower(limits, state)
   local minute, day = false, false
   for place = 1, DIMENSIONS do
-    local limit, told = limits[place], state[TOLD + place]
-    if told > 0 and (limit == 0 or told < limit) then limit = told end
-    state[LIMIT + place] = limit
-    if limit > 0 then
+    local told = state[TOLD + place]
+    if told > 0 and (limits[place] == 0 or told < limits[place]) then limits[place] = told end
+    if limits[place] > 0 then
       if place <= MINUTES then minute = true else day = true end
     end
   end
   return minute, day
+end
+
+local function set_limits(state, limits)
+  local comes_up = false
+  for place = 1, DIMENSIONS do
+    if place <= MINUTES and limits[place] > 0 and state[LIMIT + place] == 0 then comes_up = true end
+    state[LIMIT + place] = limits[place]
+  end
+  if comes_up and state[PACED] > 0 then state[PLAN], state[PUNISHED] = state[PLAN] + 1, now end
 end
 
 local function pace_state(state, m, burst_us)
@@ -61,17 +73,23 @@ end
 
 if not account[SIZE] then account = read(raws[2]) end
 local burst_us, own, shared = unpack(unpacked(ARGV[3]))
-local shared_minute, shared_day = set_limits(account, shared)
-if set_limits(scope, own) or shared_minute then
-  if scope[PROBE] > 0 then scope[PROBE], scope[ACCEPTED], scope[ACCEPTED_SINCE] = 0, 0, 0 end
-else  -- no limit known at all: probe with requests a minute
-  if scope[PROBE] == 0 then scope[PROBE] = PROBE_START end
-  scope[LIMIT + 1], burst_us = scope[PROBE], 0
-end
+local shared_minute, shared_day = lower(shared, account)
+local own_minute = lower(own, scope)
 if scope[CUT] < 1 then
   scope[CUT] = min(1, scope[CUT] + (now - scope[CUT_AT]) * scope[RECOVER])
   scope[CUT_AT] = now
 end
+if own_minute or shared_minute then
+  if scope[PROBE] > 0 then scope[PROBE], scope[ACCEPTED], scope[ACCEPTED_SINCE] = 0, 0, 0 end
+  if not own_minute and scope[CUT] < 1 then
+    for place = 1, MINUTES do own[place] = shared[place] end
+  end
+else  -- no limit known at all: probe with requests a minute
+  if scope[PROBE] == 0 then scope[PROBE] = PROBE_START end
+  own[1], burst_us = scope[PROBE], 0
+end
+set_limits(account, shared)
+set_limits(scope, own)
 pace_state(scope, scope[CUT], burst_us)
 pace_state(account, 1, burst_us)
 scope[SPEC], scope[PACED], account[SPEC], account[PACED] = spec, now, shared_spec, now

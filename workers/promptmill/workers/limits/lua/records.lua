@@ -8,14 +8,14 @@ local function is_current(record)
 end
 
 -- Put `actual` in place of what was charged for a booking. What was booked in an older plan is void:
--- the buckets of its scope were set anew. Those of the account were not.
+-- the buckets of its scope were set anew. Those of the account were not. A day is that of its start.
 local function recharge(state, record, place, actual, offset)
   local limit = state[LIMIT + place]
   if (limit or 0) == 0 then return end  -- nor has an account of which the head was read
   local delta = actual - min(record[7][place], limit)
   if delta == 0 then return end
   if place > MINUTES then
-    if state[DAY + place] ~= floor((clock - offset) / DAY_US) then return end
+    if state[DAY + place] ~= floor((record[4] - account[SKEW] - offset) / DAY_US) then return end
     state[USED + place] = max(0, state[USED + place] + delta)
   elseif is_current(record) or state == account and record[3] == account[EPOCH] then
     state[AT + place] = state[AT + place] + delta / state[RATE + place]

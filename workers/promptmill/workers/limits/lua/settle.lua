@@ -10,7 +10,7 @@
 -- include state.lua
 -- include records.lua
 local ACCEPT_US = 15000000  -- memory of what was accepted
-local MEMORY, PRIOR = 0.98, 3  -- as in learned.py
+local MEMORY, PRIOR = 0.98, 1  -- as in learned.py
 -- How fast requests a minute grow, a second, while they are probed: until the first refusal, then
 -- below what was refused, near it, and above it.
 local DOUBLING, REGAIN, CAREFUL, ONWARDS = 0.7, 0.1, 0.005, 0.03
@@ -29,15 +29,16 @@ local function learn(lesson)
   for i = 1, 6 do sums[i] = sums[i] * MEMORY + once[i] end
 end
 
--- -> us of the limit that these costs are
+-- -> us of the limit that these costs are; of the account's where the scope has none
 local function work_of(costs)
-  local work = 0
   if scope[PROBE] > 0 then return 60000000 end  -- then it is requests a minute
+  local own, shared = 0, 0
   for place = 1, MINUTES do
-    local limit = scope[LIMIT + place]
-    if limit > 0 then work = max(work, costs[place] * 60000000 / limit) end
+    local limit, whole = scope[LIMIT + place], account[LIMIT + place] or 0
+    if limit > 0 then own = max(own, costs[place] * 60000000 / limit) end
+    if whole > 0 then shared = max(shared, costs[place] * 60000000 / whole) end
   end
-  return work
+  return own > 0 and own or shared
 end
 
 local function probe_on()
