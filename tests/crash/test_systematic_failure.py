@@ -27,3 +27,24 @@ def test_equal_errors_in_a_row_pause_their_batch_until_told(make_mill: MakeMill)
     retry(mill.database, batch)
     assert mill.wait_done(batch) == {"succeeded": JOBS}
     assert_world(mill)
+
+
+def test_a_batch_of_which_too_many_fail_pauses_over_all_workers_until_told(
+    make_mill: MakeMill,
+) -> None:
+    """Every third prompt is refused, so no row of equal errors stops it."""
+    mill = make_mill(WORKER__CONCURRENCY=str(CALLS))
+    mill.simulator.add_fault("content_policy", every=3)
+    mill.start_dispatcher()
+    for _ in range(2):
+        mill.start_worker(OPENAI)
+    batch = mill.load(JOBS, max_failures=MOST)
+    paused = f"select paused_reason from batches where id = {batch} and state = 'paused'"
+    (row,) = wait_until(lambda: mill.sql(paused), "the batch to pause")
+    assert f"max-failures reached: {MOST} of {JOBS} prompts failed" in row["paused_reason"]
+    wait_until(lambda: not mill.states(batch).keys() & {"queued", "running"}, "open calls to end")
+    assert MOST <= mill.states(batch)["failed"] <= MOST + 2 * CALLS
+    mill.simulator.clear_faults()
+    assert resume(mill.database, batch)
+    assert mill.wait_done(batch)["failed"] <= MOST + 2 * CALLS
+    assert_world(mill)

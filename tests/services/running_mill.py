@@ -182,6 +182,7 @@ class RunningMill:
         model: str | None = None,
         on_unknown: str = "retry",
         priority: int = 0,
+        max_failures: int | None = None,
         **body: Any,
     ) -> int:
         """Load a batch of *count* prompts that contain *say*, dealt to *providers* in turn."""
@@ -198,6 +199,7 @@ class RunningMill:
             total=count,
             on_unknown=on_unknown,
             priority=priority,
+            max_failures=max_failures,
         )
         with self.database.write() as connection:
             batch_id = create_batch(connection, batch)

@@ -88,6 +88,7 @@ def submit(
     name: str | None = None,
     priority: int = 0,
     on_unknown: Literal["retry", "hold"] | None = None,
+    max_failures: str | int | None = None,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
@@ -112,6 +113,7 @@ def submit(
         name=name,
         priority=priority,
         on_unknown=on_unknown,
+        max_failures=None if max_failures is None else str(max_failures),
         new=new,
     )
     with opened(settings, create=True) as database:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
 from promptmill.producer.loader import Loader
 from promptmill.producer.reading import (
     Checked,
@@ -47,6 +48,9 @@ class SubmitRequest:
     """-100 to 100; above 0 goes before all others"""
     on_unknown: str | None = None
     """`retry` or `hold`; None: as the settings say"""
+    max_failures: str | None = None
+    """`200` or `5%`: so many failed prompts pause it. `none` allows all; None leaves a batch that
+    is there as it is"""
     new: bool = False
     """make another batch where there is one of this input already"""
 
@@ -90,6 +94,7 @@ def submit(
     where SQL fails; what is stored is kept, and the same call goes on with it.
     """
     _check(request)
+    failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
     options = _with_route(request.reading, settings.providers)
     with open_input(request.source, settings.state_dir / "spool") as source:
         checked = check_input(source, options)
@@ -102,6 +107,7 @@ def submit(
             checked=checked,
             routes=routes,
             on_unknown=settings.retry.on_unknown,
+            failures=failures,
         )
         try:
             found, how = _find_or_create(database, batch, new=request.new)
@@ -114,6 +120,8 @@ def submit(
                     routes=routes,
                 )
                 loader.load(source, options, lambda done: report(done, batch.total))
+            if how is not How.NEW and failures is not None:
+                limit_failures(database, found.id, failures)
         except DatabaseError as error:
             msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
             raise ServiceError(msg) from None
@@ -175,6 +183,7 @@ def _new_batch(
     checked: Checked,
     routes: Mapping[str | None, Route],
     on_unknown: str,
+    failures: FailureLimit | None,
 ) -> NewBatch:
     asked = {
         "prompt": options.template,
@@ -192,6 +201,7 @@ def _new_batch(
         total=checked.rows,
         priority=request.priority,
         on_unknown=request.on_unknown or on_unknown,
+        max_failures=None if failures is None else failures.of(checked.rows),
     )
 
 

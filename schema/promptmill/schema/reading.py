@@ -50,6 +50,8 @@ class BatchRow:
     total: int
     created_at: Any
     opened_at: Any
+    pauses_at_failures: int | None = None
+    """it pauses when so many jobs have failed; None: never"""
     spending: Spending | None = None
     """None: it never had a budget"""
 
@@ -106,14 +108,12 @@ join job_payloads p on p.job_id = j.id""",
 
 
 _due = {dialect: _due_statement(dialect) for dialect in _AGE}
-_batch = Statement(
-    "select id, name, state, paused_reason, input_name, total, created_at, opened_at from batches"
-    " where id = :batch_id"
+_BATCH = (
+    "id, name, state, paused_reason, input_name, total, created_at, opened_at,"
+    " failures_before + max_failures"
 )
-_latest = Statement(
-    "select id, name, state, paused_reason, input_name, total, created_at, opened_at from batches"
-    " order by id desc limit :most"
-)
+_batch = Statement(f"select {_BATCH} from batches where id = :batch_id")
+_latest = Statement(f"select {_BATCH} from batches order by id desc limit :most")
 _counts = Statement(
     "select batch_id, provider, model, state, jobs from batch_counts where jobs > 0"
     " and batch_id = :batch_id"

@@ -49,6 +49,9 @@ batches = Table(
     Column("created_at", Instant, nullable=False),
     Column("opened_at", Instant),
     Column("budget_micros", BigInteger),  # NULL: none
+    # So many failed or quarantined jobs pause it, on top of those before; NULL: never.
+    Column("max_failures", BigInteger),
+    Column("failures_before", BigInteger, nullable=False, server_default="0"),
     # Written at opening, for readers: to look for them takes a second of a million jobs.
     Column("first_job_id", BigInteger),
     Column("last_job_id", BigInteger),

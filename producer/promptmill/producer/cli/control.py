@@ -6,8 +6,10 @@ from typer import Argument, Option
 
 from promptmill.producer import control
 from promptmill.producer.cli.output import note, print_json
+from promptmill.producer.failure_limit import limit_failures, parse_failure_limit
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.schema.database import Database
+from promptmill.schema.errors import UsageError
 from promptmill.schema.reading import batch_row
 from promptmill.schema.settings import load_settings
 from promptmill.schema.states import BatchState, JobState
@@ -34,12 +36,24 @@ def pause(
     _tell(as_json, f"{_named(target)} {told}", target=target, changed=changed)
 
 
-def resume(target: Target, as_json: Json = False) -> None:
+def resume(
+    target: Target,
+    max_failures: Annotated[
+        str | None,
+        Option(metavar="N|N%", help="Pause the batch when so many have failed: 300, 10%, none."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Let a paused batch or provider go on."""
     settings = load_settings()
+    limit = None if max_failures is None else parse_failure_limit(max_failures)
+    if limit is not None and not target.isdecimal():
+        msg = "--max-failures is of a batch, and a provider was named"
+        raise UsageError(msg)
     with opened(settings) as database:
         if target.isdecimal():
-            changed = control.resume(database, int(target))
+            changed = limit is not None and limit_failures(database, int(target), limit)
+            changed = control.resume(database, int(target)) or changed
         else:
             changed = control.resume_provider(database, settings, target) > 0
     told = "goes on" if changed else "was not paused"

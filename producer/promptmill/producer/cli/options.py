@@ -63,6 +63,10 @@ def read_request(
         Literal["retry", "hold"] | None,
         Option(help="What to do with a prompt that may have been billed without an answer."),
     ] = None,
+    max_failures: Annotated[
+        str | None,
+        Option(metavar="N|N%", help="Pause when so many prompts have failed: 200, 5%, none."),
+    ] = None,
     new: Annotated[
         bool, Option("--new", help="Make another batch though this input has one already.")
     ] = False,
@@ -87,6 +91,7 @@ def read_request(
         name=name,
         priority=priority,
         on_unknown=on_unknown,
+        max_failures=max_failures,
         new=new,
     )
 

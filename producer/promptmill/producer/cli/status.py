@@ -48,6 +48,8 @@ def _head(overview: Overview) -> Iterator[str]:
         f"{overall.cancelled:,} cancelled   {overall.running:,} running   "
         f"{overall.waiting:,} waiting   {overall.pending:,} pending"
     )
+    if batch.pauses_at_failures is not None and not overview.progress.finished:
+        yield f"pauses when {batch.pauses_at_failures:,} have failed"
 
 
 def _print_scopes(overview: Overview) -> None:
@@ -111,6 +113,7 @@ def _as_object(overview: Overview) -> dict[str, Any]:
         "name": batch.name,
         "state": batch.state,
         "paused_reason": batch.paused_reason,
+        "pauses_at_failures": batch.pauses_at_failures,
         "finished": progress.finished,
         "input_name": batch.input_name,
         "created_at": batch.created_at,

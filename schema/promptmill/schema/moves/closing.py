@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from promptmill.schema.moves.failing import pause_where_too_many_failed
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
@@ -93,6 +94,7 @@ def hold(job_id: int, fence: int, attempted: Attempted) -> Closing:
     return Closing(job_id, fence, attempted, JobState.QUARANTINED, attempts=1)
 
 
+_DEAD = (JobState.FAILED, JobState.QUARANTINED)
 _MOVES = RowSet(
     "moves",
     (
@@ -251,6 +253,9 @@ def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str
     ]
     if bodies:
         _keep_bodies.run(connection, {"bodies": bodies})
+    dead = [c.job_id for c in closings if c.state in _DEAD and c.job_id in moved]
+    if dead:
+        pause_where_too_many_failed(connection, dead)
     return moved
 
 

@@ -26,6 +26,8 @@ class NewBatch:
     on_unknown: str = "retry"
     budget_micros: int | None = None
     """what it may cost; None: anything"""
+    max_failures: int | None = None
+    """so many failed jobs pause it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ from batches b where b.identity = :identity order by b.identity_no desc limit 1"
 _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
-  total, created_at, budget_micros)
+  total, created_at, budget_micros, max_failures)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
-  :on_unknown, :total, {now}, :budget_micros)
+  :on_unknown, :total, {now}, :budget_micros, :max_failures)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -119,6 +121,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         input_name=batch.input_name,
         options=batch.options,
         on_unknown=batch.on_unknown,
+        max_failures=batch.max_failures,
         total=batch.total,
         budget_micros=batch.budget_micros,
     )

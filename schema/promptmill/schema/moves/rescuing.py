@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from promptmill.schema.moves.failing import pause_where_too_many_failed
 from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.states import JobState
 
 _MOST_TRIALS = 2
 """A worker of an older release runs nothing alone; so many times `max_crashes` are enough."""
@@ -28,7 +30,7 @@ update jobs set crashes = crashes + 1, lease_owner = null,
 from {lost}, batches b
 where jobs.id = lost.job_id and jobs.fence = lost.fence and +jobs.state = 2
   and jobs.lease_owner = :worker_id and b.id = jobs.batch_id
-returning jobs.id""",
+returning jobs.id, jobs.state""",
     _LOST,
 )
 _end = Statement(
@@ -69,8 +71,10 @@ def rescue(
         return set()
     most = max_crashes if alone else _MOST_TRIALS * max_crashes
     rows = _release.fetch(connection, {"lost": lost}, worker_id=worker_id, max_crashes=most)
-    moved = {row[0] for row in rows}
+    moved = dict(map(tuple, rows))
     gone = [pair for pair in lost if pair[0] in moved]
     if gone:
         _end.run(connection, {"lost": gone}, reason=reason)
-    return moved
+    dead = [job_id for job_id, state in moved.items() if state == JobState.QUARANTINED]
+    pause_where_too_many_failed(connection, dead)
+    return set(moved)

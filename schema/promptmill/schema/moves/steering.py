@@ -7,6 +7,9 @@ from sqlalchemy import Connection
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
 
+REACHED = "max-failures reached: "
+"""Begin of the reason of a batch that paused for its failures."""
+
 _cancel_batch = Statement(
     "update batches set state = 'cancelled', paused_reason = null"
     " where id = :batch_id and state in ('open', 'paused')"
@@ -27,9 +30,25 @@ _pause_batch = Statement(
     "update batches set state = 'paused', paused_reason = :reason"
     " where id = :batch_id and state = 'open'"
 )
+_FAILED = """(select coalesce(sum(c.jobs), 0) from batch_counts c
+  where c.batch_id = batches.id and c.state in (5, 7))"""
 _resume_batch = Statement(
+    f"""
+update batches set state = 'open', paused_reason = null,
+  failures_before = case when paused_reason like :reached then {_FAILED} else failures_before end
+where id = :batch_id and state = 'paused'"""
+)
+_allow_failures = Statement(
+    "update batches set max_failures = :most, failures_before = 0 where id = :batch_id"
+)
+_resume_reached = Statement(
     "update batches set state = 'open', paused_reason = null"
-    " where id = :batch_id and state = 'paused'"
+    " where id = :batch_id and state = 'paused' and paused_reason like :reached"
+)
+_count_replayed = Statement(
+    f"""
+update batches set failures_before = {_FAILED}
+where id = :batch_id and failures_before > {_FAILED}"""
 )
 _STATES = RowSet("wanted", (Column("state", "smallint"),))
 _replay_jobs = Statement(
@@ -69,8 +88,17 @@ def pause_batch(connection: Connection, batch_id: int, reason: str) -> bool:
 
 
 def resume_batch(connection: Connection, batch_id: int) -> bool:
-    """Let a paused batch go on."""
-    return bool(_resume_batch.run(connection, batch_id=batch_id))
+    """Let a paused batch go on; one that paused for its failures, until as many again."""
+    return bool(_resume_batch.run(connection, batch_id=batch_id, reached=f"{REACHED}%"))
+
+
+def allow_failures(connection: Connection, batch_id: int, most: int | None) -> bool:
+    """Let a batch pause when *most* of its jobs, of all that failed, have failed; None: never.
+
+    A batch that is paused for its failures goes on; say whether it was.
+    """
+    _allow_failures.run(connection, batch_id=batch_id, most=most)
+    return bool(_resume_reached.run(connection, batch_id=batch_id, reached=f"{REACHED}%"))
 
 
 def replay_jobs(
@@ -92,4 +120,5 @@ def replay_jobs(
     moved = _replay_jobs.fetch(
         connection, {"wanted": rows}, batch_id=batch_id, after=after, most=most
     )
+    _count_replayed.run(connection, batch_id=batch_id)
     return sorted(row[0] for row in moved)

@@ -1,10 +1,11 @@
-"""What a batch may cost. Only adds: workers of the release before go on, and know no budget."""
+"""What a batch may cost. Only adds; but workers of the release before know no budget, and stop."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
 down_revision = "0004"
+works_from = "0005"
 
 
 def upgrade() -> None:
