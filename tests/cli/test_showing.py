@@ -10,15 +10,20 @@ from rich.console import Console
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli import views
+from promptmill.producer.cli.live_table import live_panel
 from promptmill.producer.cli.watch import exit_code
+from promptmill.producer.limit_standing import ScopeStanding
 from promptmill.producer.progress import Progress, open_besides, read_progress
 from promptmill.producer.rates import Rates
+from promptmill.producer.sight import Ceiling, Pace, Sight, Watcher
 from promptmill.schema.database import Database
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import Pause
 from tests.cli.promptmill import Here, typed
 from tests.schema.scene import Scene
 from tests.submit.inputs import answer, claim_all, write_batch
+
+NOW = datetime(2026, 11, 22, 12, 4, 31, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -42,10 +47,14 @@ def rates_of(*seen: tuple[float, int]) -> Rates:
     return rates
 
 
-def drawn(progress: Progress, *, width: int) -> list[str]:
+def seen(progress: Progress, *standings: ScopeStanding) -> Sight:
+    return Watcher().look(progress, standings, monotonic=0, now=NOW)
+
+
+def drawn(sight: Sight, *, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     with console.capture() as captured:
-        console.print(views.progress_panel(progress, Rates(), width=width))
+        console.print(live_panel(sight, sight.news, width=width))
     return captured.get().splitlines()
 
 
@@ -60,7 +69,7 @@ def test_a_batch_that_ends_in_one_step_has_a_rate() -> None:
     assert rates_of((0, 0), (4, 0), (4.5, 5)).mean("all") == 10.0
 
 
-@pytest.mark.parametrize("width", [78, 95, 96, 100])
+@pytest.mark.parametrize("width", [60, 77, 91, 92, 100])
 def test_no_number_of_the_live_table_is_cut(width: int, progress: Progress) -> None:
     large = replace(
         progress.overall,
@@ -74,11 +83,17 @@ def test_no_number_of_the_live_table_is_cut(width: int, progress: Progress) -> N
         output_tokens=987_654_321,
         cost_micros=123_456_789,
     )
-    lines = drawn(replace(progress, providers=(large, large)), width=width)
+    pace = Pace(12.345, 1486.2, 171_234.0)
+    sight = replace(
+        seen(replace(progress, providers=(large, large))),
+        paces={"anthropic": pace},
+        ceilings={"anthropic": Ceiling(3000.0, 200_000.0)},
+    )
+    lines = drawn(sight, width=width)
     assert {len(line) for line in lines} == {width}
     row = lines[2].split()
-    for shown in ("19,000/20,000", "2,000", "1,234", "432", "0.0/s", "12.3M/988M", "$123.4568"):
-        assert shown in row
+    against = {"1.5k/3k", "171k/200k"} if width >= 72 else set()
+    assert {"19,000", "2,000", "1,666", "12.3/s", "$123.46", *against} <= set(row)
 
 
 def test_a_batch_that_is_paused_says_so_and_is_not_followed_for_ever(
@@ -86,8 +101,8 @@ def test_a_batch_that_is_paused_says_so_and_is_not_followed_for_ever(
 ) -> None:
     promptmill("pause", batch_id, "--reason", "too dear")
     progress = read_progress(database, batch_id)
-    assert "paused: too dear" in views.plain_line(progress, Rates())
-    assert "paused: too dear" in "".join(drawn(progress, width=78))
+    assert "paused: too dear" in views.plain_line(seen(progress))
+    assert "paused: too dear" in "".join(drawn(seen(progress), width=78))
     assert (progress.held, exit_code(progress)) == (True, 5)
     assert promptmill("watch", batch_id).code == 5
 
@@ -113,7 +128,7 @@ def test_an_ended_batch_that_was_not_seen_to_move_has_no_rate(
 
 def test_quiet_shows_nothing(progress: Progress, capsys: pytest.CaptureFixture[str]) -> None:
     with views.choose_view(as_json=False, quiet=True) as view:
-        view.show(progress, Rates(), last=True)
+        view.show(seen(progress), last=True)
     assert capsys.readouterr() == ("", "")
 
 

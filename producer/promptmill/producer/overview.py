@@ -18,13 +18,6 @@ class Overview:
     failures: tuple[FailureGroup, ...]
     """the most frequent first, at most 20"""
 
-    @property
-    def unattended(self) -> tuple[str, ...]:
-        """Providers that have jobs left, and no worker."""
-        served = {name for worker in self.progress.workers for name in worker.keys}
-        left = {one.name for one in self.progress.providers if one.ended < one.total}
-        return tuple(sorted(left - served))
-
 
 def read_overview(database: Database, batch_id: int) -> Overview:
     """Read all there is to tell. Raises UsageError for a batch that is not there."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
@@ -36,6 +37,8 @@ class Tally:
     waiting: int
     pending: int
     """pending or queued"""
+    calls: int
+    """requests that went out and have ended"""
     retries: int
     """attempts that failed and were, or will be, tried again"""
     refusals: int
@@ -58,6 +61,7 @@ class Progress:
 
     batch: BatchRow
     providers: tuple[Tally, ...]
+    models: tuple[Scope, ...]
     overall: Tally
     pauses: tuple[Pause, ...]
     """of this batch's providers"""
@@ -84,6 +88,13 @@ class Progress:
         lasting = [pause for pause in self.pauses if self._holds(pause)]
         held = {pause.provider for pause in lasting}
         return tuple(lasting) if left <= held else ()
+
+    @property
+    def unattended(self) -> tuple[str, ...]:
+        """Providers that have jobs left, and no worker."""
+        served = {name for worker in self.workers for name in worker.keys}
+        left = {one.name for one in self.providers if one.ended < one.total}
+        return tuple(sorted(left - served))
 
     @property
     def held(self) -> bool:
@@ -130,6 +141,7 @@ def read_progress(database: Database, batch_id: int) -> Progress:
     return Progress(
         batch=batch,
         providers=tallies,
+        models=tuple(sorted({Scope(count.provider, count.model) for count in counts})),
         overall=tally_of("all", counts, usage),
         pauses=tuple(pause for pause in pauses if pause.provider in names),
         workers=tuple(workers),
@@ -175,6 +187,7 @@ def tally_of(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage
         running=_jobs(counts, (JobState.RUNNING,)),
         waiting=_jobs(counts, (JobState.WAITING,)),
         pending=_jobs(counts, (JobState.PENDING, JobState.QUEUED)),
+        calls=sum(used.calls for used in usage if used.outcome != AttemptOutcome.NOT_SENT),
         retries=max(0, sum(used.calls for used in missed) - failed),
         refusals=sum(used.calls for used in refused),
         input_tokens=sum(used.input_tokens for used in usage),

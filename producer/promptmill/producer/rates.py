@@ -1,9 +1,10 @@
-"""How fast a batch moves: answers a second, of late and over all, and what is left of it."""
+"""How fast something moves: counts a second, of late and over all, and what is left of it."""
 
 from collections import deque
 from dataclasses import dataclass, field
 
 _WINDOW_S = 20.0
+_LEAST_S = 1.0
 
 
 @dataclass(slots=True)
@@ -17,13 +18,13 @@ class _Course:
 
 @dataclass(slots=True)
 class Rates:
-    """Remembers what was done when, by name (a provider, or all)."""
+    """Remembers what was counted when, by name."""
 
     window_s: float = _WINDOW_S
     _seen: dict[str, _Course] = field(default_factory=dict)
 
     def saw(self, name: str, done: int, *, at: float) -> None:
-        """Note that *done* jobs had ended at *at*, in seconds of a monotonic clock."""
+        """Note that *done* were counted at *at*, in seconds of a monotonic clock."""
         here = (at, done)
         course = self._seen.setdefault(name, _Course(began=here, moved=here))
         if course.moved == course.began and done == course.began[1]:
@@ -36,12 +37,14 @@ class Rates:
             course.late.popleft()
 
     def per_second(self, name: str) -> float:
-        """Jobs a second of late; 0 while nothing is known."""
+        """Tell how many a second of late; 0 while nothing is known, or too little of it."""
         course = self._seen.get(name)
-        return _slope(course.late[0], course.late[-1]) if course else 0.0
+        if course is None or course.late[-1][0] - course.late[0][0] < _LEAST_S:
+            return 0.0
+        return _slope(course.late[0], course.late[-1])
 
     def mean(self, name: str) -> float:
-        """Jobs a second from where it began to move to where it last moved."""
+        """Tell how many a second from where it began to move to where it last moved."""
         course = self._seen.get(name)
         return _slope(course.began, course.moved) if course else 0.0
 

@@ -11,6 +11,7 @@ from promptmill.producer.cli.output import note
 from promptmill.producer.cli.views import View
 from promptmill.producer.cli.watch import follow
 from promptmill.producer.embedded.crew import Crew
+from promptmill.producer.limit_watch import watching
 from promptmill.producer.progress import Progress
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError
@@ -42,8 +43,10 @@ def answer_here(
         for provider in providers:
             for number in range(1, processes + 1):
                 crew.start_worker(provider, number=number)
-        with view:
-            progress = follow(database, batch_id, view, stop, check=lambda: _all_there(crew))
+        with view, watching(settings, crew.redis.url) as limits:
+            progress = follow(
+                database, batch_id, view, stop, limits=limits, check=lambda: _all_there(crew)
+            )
         if stop.is_set():
             typer.echo("stopping: open calls end, nothing new is sent", err=True)
         crew.stop()

@@ -38,8 +38,13 @@ def note(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one object on one line."""
+    print(as_json_line(value))
+
+
+def as_json_line(value: Any) -> str:
+    """Write one object as standard output gets it: a terminal is not steered by it."""
     line = msgspec.json.encode(value, enc_hook=_for_json).decode()
-    print(plain(line) if sys.stdout.isatty() else line)
+    return plain(line) if sys.stdout.isatty() else line
 
 
 def print_table(

@@ -8,12 +8,14 @@ import typer
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli.answering import Interrupted, answer_here
+from promptmill.producer.cli.live_table import cost_text
 from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import note
 from promptmill.producer.cli.submit import submit_with_counter
-from promptmill.producer.cli.views import choose_view, cost_text, pause_text
+from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.figures import duration
+from promptmill.producer.news import pause_reason
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, open_besides, read_progress
 from promptmill.producer.submission import SubmitRequest
@@ -68,7 +70,7 @@ def run(
             _lift_pauses(database, names)
             _tell_of_others(database, stored.batch_id, names)
             progress = _answer(
-                settings,
+                with_ceilings(settings, names, ceilings),
                 database,
                 stored.batch_id,
                 names,
@@ -152,6 +154,19 @@ def _amount(flag: str, value: str | None) -> str | None:
     return value
 
 
+def with_ceilings(
+    settings: Settings, names: Collection[str], ceilings: Mapping[str, str | None]
+) -> Settings:
+    """Put what was typed for this run into the settings, as `_environment` does for workers."""
+    typed = {name: parse_amount(value) for name, value in ceilings.items() if value is not None}
+    changed = {
+        name: one.model_copy(update={"limits": one.limits.model_copy(update=typed)})
+        for name, one in settings.providers.items()
+        if name in names
+    }
+    return settings.model_copy(update={"providers": {**settings.providers, **changed}})
+
+
 def _environment(
     names: Collection[str], ceilings: Mapping[str, str | None], concurrency: int | None
 ) -> dict[str, str]:
@@ -179,6 +194,8 @@ def _summarise(progress: Progress, *, took_s: float) -> None:
         note(f"  answers    promptmill results {batch.id}")
     if overall.failed:
         note(f"  failures   promptmill status {batch.id} says why, and what to do")
+    if overall.ended:
+        note(f"  report     promptmill report {batch.id}")
     if overall.succeeded:
         note(f"  sql        promptmill sql '{_QUERY} {batch.id} limit 5'")
 
@@ -192,4 +209,4 @@ def _tell_how_to_go_on(progress: Progress) -> None:
     for pause in progress.stuck:
         by_itself = pause.kind in _LIFTED  # see _lift_pauses
         way = how_to_resume(pause, resume=again if by_itself else None)
-        note(f"{pause_text(pause)}\n  {way if by_itself else f'{way}, then {again}'}")
+        note(f"{pause_reason(pause)}\n  {way if by_itself else f'{way}, then {again}'}")

@@ -98,8 +98,8 @@ def _hold_ups(overview: Overview) -> Iterator[str]:
         whose = f" (key {pause.fingerprint})" if pause.fingerprint not in ("", "-") else ""
         yield f"\n{f'{pause.provider} {pause.model}'.strip()} paused{until}{whose}: {pause.reason}"
         yield f"    {how_to_resume(pause)}"
-    if overview.unattended and progress.batch.state == BatchState.OPEN:
-        names = " ".join(overview.unattended)
+    if overview.progress.unattended and progress.batch.state == BatchState.OPEN:
+        names = " ".join(overview.progress.unattended)
         yield f"\nno worker for {names}"
         yield f"    start `promptmill worker {names}` and `promptmill dispatch`,"
         yield "    or type `promptmill run` with the same input"
@@ -143,7 +143,7 @@ def _as_object(overview: Overview) -> dict[str, Any]:
             }
             for pause in progress.pauses
         ],
-        "without_worker": overview.unattended,
+        "without_worker": overview.progress.unattended,
     }
 
 

@@ -1,38 +1,39 @@
 """How progress is shown: a live table on a terminal, plain lines elsewhere, or JSON events."""
 
-import json
 import sys
-import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from promptmill.producer.figures import duration, human
-from promptmill.producer.progress import Progress, Tally
-from promptmill.producer.rates import Rates
-from promptmill.schema.pauses import Pause
-from promptmill.schema.states import BatchState
+from promptmill.producer.cli.events import news_event, progress_event
+from promptmill.producer.cli.live_table import (
+    WIDEST,
+    again_text,
+    cost_text,
+    live_panel,
+    pause_texts,
+    rate_text,
+)
+from promptmill.producer.cli.output import as_json_line
+from promptmill.producer.figures import duration
+from promptmill.producer.inert import for_terminal
+from promptmill.producer.news import News
+from promptmill.producer.sight import ALL, Sight
 
-WIDEST = 100
-"""columns of the live table"""
-_WIDE = 96
-"""columns that the table with bars needs"""
-_PLAIN_EVERY_S = 5.0
-_BAR = 14
+_PLAIN_EVERY_S = 10.0
+_EVENT_EVERY_S = 1.0
+_NEWS_SHOWN = 3
 
 
 class View(Protocol):
     """Something that shows progress while its block lasts."""
 
-    def show(self, progress: Progress, rates: Rates, *, last: bool = False) -> None:
-        """Show how far the batch is; *last* when it will not be called again."""
+    def show(self, sight: Sight, *, last: bool = False) -> None:
+        """Show a sight; *last* when it will not be called again."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -51,11 +52,14 @@ class LiveView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=8, transient=False)
+        self._news: deque[News] = deque(maxlen=_NEWS_SHOWN)
 
-    def show(self, progress: Progress, rates: Rates, *, last: bool = False) -> None:
+    def show(self, sight: Sight, *, last: bool = False) -> None:
+        self._news.extend(sight.news)
         # The terminal's own ^C behind a full line would wrap, and the next drawing miss its place.
         width = min(WIDEST, self._console.width - len("^C"))
-        self._live.update(progress_panel(progress, rates, width=width), refresh=last)
+        panel = live_panel(sight, tuple(self._news), width=width)
+        self._live.update(panel, refresh=last)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -65,8 +69,8 @@ class LiveView:
         self._live.stop()
 
 
-class PlainView:
-    """A line now and then, for logs and pipes."""
+class LineView:
+    """A line now and then, and one for what is new: for logs and pipes."""
 
     def __init__(
         self,
@@ -75,14 +79,22 @@ class PlainView:
         every_s: float = _PLAIN_EVERY_S,
     ) -> None:
         self._write, self._every_s = write, every_s
-        self._next_at = 0.0
+        self._next_at = float("-inf")
 
-    def show(self, progress: Progress, rates: Rates, *, last: bool = False) -> None:
-        now = time.monotonic()
-        if now < self._next_at and not last:
-            return
-        self._next_at = now + self._every_s
-        self._write(plain_line(progress, rates) + "\n")
+    def show(self, sight: Sight, *, last: bool = False) -> None:
+        for news in sight.news:
+            self._write(self.news_line(news, sight) + "\n")
+        if sight.monotonic >= self._next_at or last:
+            self._next_at = sight.monotonic + self._every_s
+            self._write(self.progress_line(sight) + "\n")
+
+    def progress_line(self, sight: Sight) -> str:
+        """Tell how far it is."""
+        return plain_line(sight)
+
+    def news_line(self, news: News, _sight: Sight) -> str:
+        """Tell what is new."""
+        return for_terminal(f"{news.at.astimezone():%H:%M:%S} {news.text}")
 
     def __enter__(self) -> Self:
         return self
@@ -91,10 +103,23 @@ class PlainView:
         sys.stderr.flush()
 
 
+class JsonView(LineView):
+    """One JSON object a line on standard output."""
+
+    def __init__(self) -> None:
+        super().__init__(_print, every_s=_EVENT_EVERY_S)
+
+    def progress_line(self, sight: Sight) -> str:
+        return as_json_line(progress_event(sight))
+
+    def news_line(self, news: News, sight: Sight) -> str:
+        return as_json_line(news_event(news, batch_id=sight.progress.batch.id))
+
+
 class NoView:
     """Shows nothing."""
 
-    def show(self, progress: Progress, rates: Rates, *, last: bool = False) -> None:
+    def show(self, sight: Sight, *, last: bool = False) -> None:
         pass
 
     def __enter__(self) -> Self:
@@ -102,21 +127,6 @@ class NoView:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-class JsonView(PlainView):
-    """One JSON object a line on standard output."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stdout.write, every_s=1.0)
-
-    def show(self, progress: Progress, rates: Rates, *, last: bool = False) -> None:
-        now = time.monotonic()
-        if now < self._next_at and not last:
-            return
-        self._next_at = now + self._every_s
-        self._write(json.dumps(as_event(progress, rates)) + "\n")
-        sys.stdout.flush()
 
 
 def choose_view(*, as_json: bool, quiet: bool = False) -> View:
@@ -126,124 +136,25 @@ def choose_view(*, as_json: bool, quiet: bool = False) -> View:
     if quiet:
         return NoView()
     console = Console(stderr=True)
-    return LiveView(console) if console.is_terminal else PlainView()
+    return LiveView(console) if console.is_terminal else LineView()
 
 
-def progress_panel(progress: Progress, rates: Rates, *, width: int = WIDEST) -> RenderableType:
-    """Draw the table of one batch, *width* columns wide; a narrow one has no bars."""
-    batch = progress.batch
-    return Panel(
-        Group(_table(progress, rates, wide=width >= _WIDE), Text(), _note(progress, rates)),
-        title=f"batch {batch.id}  {batch.name}",
-        title_align="left",
-        border_style="cyan",
-        width=width,
-    )
-
-
-def plain_line(progress: Progress, rates: Rates) -> str:
+def plain_line(sight: Sight) -> str:
     """Tell progress in one line."""
-    all_ = progress.overall
-    left = rates.left_s("all", all_.total - all_.ended)
-    rate = _rate(progress, rates, "all")
+    progress, all_ = sight.progress, sight.progress.overall
+    pace = sight.pace(ALL)
     parts = [
         f"batch {progress.batch.id}: {all_.ended:,} of {all_.total:,} done",
         f"{all_.failed:,} failed",
-        f"{all_.retries:,} retries",
-        f"{all_.refusals:,} refused (429, 503)",
-        *([] if progress.finished and not rate else [f"{rate:.1f}/s"]),
+        *([again_text(all_)] if all_.retries or all_.refusals else []),
+        *([] if progress.finished and not pace.per_second else [rate_text(pace)]),
         cost_text(all_),
     ]
-    if left is not None and not progress.finished:
-        parts.append(f"left {duration(left)}")
-    return "  ".join(parts + pause_texts(progress))
+    if sight.left_s is not None:
+        parts.append(f"left {duration(sight.left_s)}")
+    return for_terminal("  ".join(parts + pause_texts(sight)))
 
 
-def as_event(progress: Progress, rates: Rates) -> dict[str, object]:
-    """Tell progress as one JSON object."""
-    all_ = progress.overall
-    return {
-        "event": "finished" if progress.finished else "progress",
-        "batch": progress.batch.id,
-        "state": progress.batch.state,
-        "total": all_.total,
-        "succeeded": all_.succeeded,
-        "failed": all_.failed,
-        "cancelled": all_.cancelled,
-        "running": all_.running,
-        "waiting": all_.waiting,
-        "retries": all_.retries,
-        "refusals": all_.refusals,
-        "input_tokens": all_.input_tokens,
-        "output_tokens": all_.output_tokens,
-        "cost_usd": None if all_.unpriced_calls else all_.cost_micros / 1e6,
-        "per_second": round(_rate(progress, rates, "all"), 2),
-        "pauses": pause_texts(progress),
-    }
-
-
-def pause_texts(progress: Progress) -> list[str]:
-    """Name what is paused: the batch, and providers of it."""
-    batch = progress.batch
-    own = batch.state == BatchState.PAUSED and not progress.finished
-    named = [f"batch {batch.id} paused: {batch.paused_reason}"] if own else []
-    return named + [pause_text(pause) for pause in progress.pauses]
-
-
-def pause_text(pause: Pause) -> str:
-    """Name a pause, its reason and when it ends."""
-    where = f"{pause.provider} {pause.model}".strip()
-    until = f" until {pause.until_at:%H:%M:%S} UTC" if pause.until_at else ""
-    return f"{where} paused: {pause.reason}{until}"
-
-
-def cost_text(tally: Tally) -> str:
-    """Name a cost; `+ ?` where some answers have no known price."""
-    unknown = " + ?" if tally.unpriced_calls else ""
-    return f"${tally.cost_micros / 1e6:,.4f}{unknown}"
-
-
-def _rate(progress: Progress, rates: Rates, name: str) -> float:
-    """Choose the rate of late, or once all is done that of the whole time."""
-    return rates.mean(name) if progress.finished else rates.per_second(name)
-
-
-def _table(progress: Progress, rates: Rates, *, wide: bool) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0), expand=True)
-    for header in ("provider", "") if wide else ("provider",):
-        table.add_column(header, no_wrap=True)
-    tokens = "tokens in/out" if wide else "in/out"
-    for header in ("done", "fail", "retry", "429/503", "rate", tokens, "cost"):
-        table.add_column(header, justify="right", no_wrap=True)
-    rows = [(tally, "") for tally in progress.providers]
-    if len(rows) > 1:
-        rows.append((progress.overall, "bold"))
-    for tally, style in rows:
-        table.add_row(*_row(tally, _rate(progress, rates, tally.name), wide=wide), style=style)
-    return table
-
-
-def _row(tally: Tally, rate: float, *, wide: bool) -> list[RenderableType]:
-    bar = ProgressBar(total=max(1, tally.total), completed=tally.ended, width=_BAR)
-    return [
-        tally.name,
-        *([bar] if wide else []),
-        f"{tally.ended:,}/{tally.total:,}",
-        Text(f"{tally.failed:,}", style="red" if tally.failed else ""),
-        f"{tally.retries:,}",
-        Text(f"{tally.refusals:,}", style="yellow" if tally.refusals else ""),
-        f"{rate:.1f}/s",
-        f"{human(tally.input_tokens)}/{human(tally.output_tokens)}",
-        cost_text(tally),
-    ]
-
-
-def _note(progress: Progress, rates: Rates) -> Text:
-    all_ = progress.overall
-    note = Text(f"{all_.running:,} running  {all_.waiting:,} waiting  {all_.pending:,} pending")
-    left = rates.left_s("all", all_.total - all_.ended)
-    if left is not None and not progress.finished:
-        note.append(f"   left {duration(left)}", style="dim")
-    for text in pause_texts(progress):
-        note.append(f"\n{text}", style="yellow")
-    return note
+def _print(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()

@@ -3,19 +3,21 @@
 import signal
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from threading import Event
 from typing import Annotated
 
 import typer
 
 from promptmill.producer.cli.views import View, choose_view
-from promptmill.producer.opening import opened
+from promptmill.producer.embedded.valkey import find_redis
+from promptmill.producer.limit_watch import LimitWatch, watching
+from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.producer.progress import Progress, read_progress
-from promptmill.producer.rates import Rates
+from promptmill.producer.sight import Watcher
 from promptmill.schema.database import Database
-from promptmill.schema.errors import UsageError
-from promptmill.schema.reading import latest_batches
-from promptmill.schema.settings import load_settings
+from promptmill.schema.errors import ServiceError
+from promptmill.schema.settings import Settings, load_settings
 
 EXIT_SOME_FAILED = 3
 EXIT_PAUSED = 5
@@ -32,10 +34,11 @@ def watch(
     """Show the progress of a batch until it ends. Ctrl-C ends the watching only."""
     stop = Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    with opened(load_settings()) as database:
-        batch_id = batch if batch is not None else _latest(database)
-        with choose_view(as_json=as_json) as view:
-            progress = follow(database, batch_id, view, stop)
+    settings = load_settings()
+    with opened(settings) as database:
+        batch_id = batch_or_latest(database, batch)
+        with choose_view(as_json=as_json) as view, watching(settings, _redis(settings)) as limits:
+            progress = follow(database, batch_id, view, stop, limits=limits)
     raise typer.Exit(EXIT_INTERRUPTED if stop.is_set() else exit_code(progress))
 
 
@@ -45,17 +48,18 @@ def follow(
     view: View,
     stop: Event,
     *,
+    limits: LimitWatch,
     check: Callable[[], None] = lambda: None,
 ) -> Progress:
     """Show progress until the batch ends, nothing can move, or *stop*; *check* runs each time."""
-    rates = Rates()
+    watcher = Watcher()
     while True:
         progress = read_progress(database, batch_id)
-        now = time.monotonic()
-        for tally in (*progress.providers, progress.overall):
-            rates.saw(tally.name, tally.ended, at=now)
+        monotonic, now = time.monotonic(), datetime.now(UTC)
+        standings = limits.read(database, monotonic=monotonic)
+        sight = watcher.look(progress, standings, monotonic=monotonic, now=now)
         over = progress.finished or progress.held or stop.is_set()
-        view.show(progress, rates, last=over)
+        view.show(sight, last=over)
         if over:
             return progress
         check()
@@ -70,10 +74,9 @@ def exit_code(progress: Progress) -> int:
     return 0 if overall.succeeded == overall.total else EXIT_SOME_FAILED
 
 
-def _latest(database: Database) -> int:
-    with database.read() as connection:
-        found = latest_batches(connection, most=1)
-    if not found:
-        msg = "there is no batch yet: `promptmill run INPUT -m MODEL` makes one"
-        raise UsageError(msg)
-    return found[0].id
+def _redis(settings: Settings) -> str | None:
+    """Name the Redis that is there; without one, limits are told by settings and SQL."""
+    try:
+        return find_redis(settings)
+    except ServiceError:
+        return None

@@ -9,7 +9,7 @@ from promptmill.producer.latency import Percentiles, percentiles
 from promptmill.producer.report.facts import Facts, Group
 from promptmill.producer.report.plot import Frame, Path, Plot, Tick, Words
 
-_ROW = (700.0, 76.0)
+_ROW, _LAST = (700.0, 76.0), (700.0, 90.0)
 _STEPS = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68)
 _DECADE = (*_STEPS, 75, 82, 91)
 """the E24 series: equal steps on a log scale, each a number of two digits as the histogram's"""
@@ -62,7 +62,12 @@ def _spread_plot(group: Group, found: Percentiles, edges: Sequence[int], *, is_l
     heights = [count / log10(edges[n + 1] / edges[n]) for n, count in enumerate(counts)]
     begin, scale = log10(edges[0]), log10(edges[-1]) - log10(edges[0])
     frame = Frame(
-        *_ROW, x_most=1, y_most=max(heights), left=8, top=20, margin_bottom=22 if is_last else 8
+        *(_LAST if is_last else _ROW),
+        x_most=1,
+        y_most=max(heights),
+        left=8,
+        top=20,
+        margin_bottom=22 if is_last else 8,
     )
 
     def at(latency_ms: float) -> float:
@@ -86,9 +91,9 @@ def _spread_plot(group: Group, found: Percentiles, edges: Sequence[int], *, is_l
         for text in [f"{name} {milliseconds(value)}"]
     )
     ticks = [
-        Tick(at(step * 10**n), milliseconds(step * 10**n) if is_last else "")
+        Tick(at(step * 10**n), _tick(step * 10**n) if is_last else "")
         for n in range(8)
-        for step in ((1, 2, 5) if scale < 2 else (1,))
+        for step in ((1, 2, 5) if scale < 2.6 else (1,))
         if edges[0] <= step * 10**n <= edges[-1]
     ]
     label = (
@@ -108,3 +113,7 @@ def _spread_plot(group: Group, found: Percentiles, edges: Sequence[int], *, is_l
         paths=tuple(paths),
         words=words,
     )
+
+
+def _tick(latency_ms: int) -> str:
+    return f"{latency_ms} ms" if latency_ms < 1000 else f"{latency_ms / 1000:g} s"
