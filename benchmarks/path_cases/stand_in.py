@@ -1,0 +1,38 @@
+"""The simulator in a process of its own, without limits, so that its CPU is nobody else's."""
+
+import json
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self
+
+
+class StandIn:
+    """A provider that answers each call after *latency_s*. Use it as a block."""
+
+    def __init__(self, *, latency_s: float) -> None:
+        self._command = [sys.executable, "-m", "promptmill.simulator", "--answer-tokens", "24"]
+        self._command += ["--latency", str(latency_s)]
+
+    def url(self, provider: str) -> str:
+        """Return the base URL for the SDK of *provider*."""
+        return str(self._urls[f"{provider}_url"])
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self._urls = json.loads(self._process.stdout.readline())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.communicate()
