@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -30,6 +30,14 @@ _PROMPTMILL = (sys.executable, "-m", "promptmill.producer")
 _STOP_S = 45.0
 _LOOK_S = 0.05
 _CHUNK = 5000
+_LISTEN = """
+import redis, sys
+news = redis.Redis.from_url(sys.argv[1]).pubsub()
+news.psubscribe("*celeryev*")
+print(news.get_message(timeout=10), flush=True)
+for _ in news.listen():
+    pass
+"""
 
 
 class Mill:
@@ -55,6 +63,7 @@ class Mill:
         self._home = tempfile.TemporaryDirectory(prefix="pm-")
         self._folder = Path(self._home.name)
         self._store = Store()
+        self._listener: subprocess.Popen[bytes] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -147,9 +156,7 @@ class Mill:
         )
         (self._folder / "in.jsonl").write_text("\n".join(rows) + "\n")
         self._run("submit", "in.jsonl", "-m", MODELS[self._provider])
-        settings = load_settings(
-            state_dir=self._folder / ".promptmill", redis_url=self._store.url
-        )
+        settings = load_settings(state_dir=self._folder / ".promptmill", redis_url=self._store.url)
         database = Database.from_settings(settings)
         try:
             self._publish(settings, database)
@@ -173,15 +180,11 @@ class Mill:
         sender.close()
 
     def _listen(self) -> None:
-        """Take task events off the wire, and do nothing with them."""
-        news = self._store.client.pubsub()
-        news.psubscribe("*celeryev*")
-
-        def read() -> None:
-            for _ in news.listen():
-                pass
-
-        Thread(target=read, daemon=True).start()
+        """Take task events off the wire, and do nothing with them, in a process of its own."""
+        command = [sys.executable, "-c", _LISTEN, self._store.url]
+        self._listener = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._listener.stdout is not None
+        self._listener.stdout.readline()
 
     def _run(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -197,6 +200,9 @@ class Mill:
             raise RuntimeError(msg)
 
     def _stop(self) -> None:
+        if self._listener is not None:
+            self._listener.kill()
+            self._listener.communicate()
         for process in self._processes:
             process.terminate()
         deadline = monotonic() + _STOP_S

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from promptmill.workers.away import Away
 from promptmill.workers.dropped import Dropped
-from promptmill.workers.transport import Connection as OurConnection
+from promptmill.workers.reconnecting import Connection as OurConnection
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 
@@ -115,7 +115,7 @@ def test_what_is_taken_is_kept_in_memory_only(channel: Any, valkey: Valkey) -> N
     after = valkey.client.info("commandstats")
     calls = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
     used = {name.removeprefix("cmdstat_") for name, number in calls.items() if number}
-    assert used - {"hello", "client|setinfo"} == {"brpop", "keys", "info"}
+    assert used - {"hello", "client|setinfo"} == {"brpop", "rpop", "keys", "info"}
 
 
 def test_a_channel_that_is_closed_puts_back_what_it_holds_in_the_order_it_came(

@@ -10,14 +10,16 @@ from promptmill.schema.hint import queue_name
 from promptmill.schema.logs import configure_logging
 from promptmill.schema.settings import Settings
 from promptmill.workers.bootstep import RuntimeStep
+from promptmill.workers.reconnecting import Connection
 from promptmill.workers.task import register_tasks
-from promptmill.workers.transport import Connection, use_transport
+from promptmill.workers.transport import use_transport
 
 
 class WorkerApp(Celery):
     """A Celery app that knows our settings."""
 
     settings: Settings
+    events_cls = "promptmill.workers.watched:WatchedEvents"
 
 
 def make_app(settings: Settings) -> WorkerApp:
@@ -45,7 +47,7 @@ def make_app(settings: Settings) -> WorkerApp:
         # Tasks with a late ack only: there are none, and without it Celery warns at each loss.
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_enable_prefetch_count_reduction=False,  # what runs is acknowledged
-        worker_send_task_events=True,
+        worker_send_task_events=True,  # while somebody listens, see watched.py
         task_send_sent_event=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

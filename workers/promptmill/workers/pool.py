@@ -16,7 +16,6 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from celery.concurrency.base import BasePool, apply_target
@@ -25,6 +24,9 @@ from greenlet import getcurrent, greenlet
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _LAST_TOLD_S = 5.0
+
+_TELL_AFTER_S = 0.005
+"""how long what Celery is to be told waits for company: each thread that wakes takes the GIL"""
 
 HEADROOM = 4
 """Tasks in hand for each call that may be open: those beyond wait for permits, not for a slot."""
@@ -71,12 +73,17 @@ class AsyncioPool(BasePool):
         self._active: dict[int, _Run] = {}
         self._names: dict[int, str] = {}
         self._queued: deque[tuple[int, _Work]] = deque()
+        self._arrived: deque[tuple[int, _Work]] = deque()
+        self._is_arriving = False
         self._numbers = itertools.count(1)
         self._idle = threading.Event()
         self._idle.set()
         self._thread = threading.Thread(target=self._run_loop, name="asyncio-pool", daemon=True)
         self._thread.start()
-        self._told: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._untold: deque[Callable[[], None]] = deque()
+        self._is_telling = self._told_all = False
+        self._tellable = threading.Event()
+        self._hub: Any = None
         self._teller = threading.Thread(target=self._tell, name="celery-teller", daemon=True)
         self._teller.start()
 
@@ -87,7 +94,8 @@ class AsyncioPool(BasePool):
         self._idle.wait()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
-        self._told.put(None)
+        self._told_all = True
+        self._tellable.set()
         self._teller.join(_LAST_TOLD_S)
 
     def on_terminate(self) -> None:
@@ -108,8 +116,14 @@ class AsyncioPool(BasePool):
         self._idle.clear()
         number = next(self._numbers)
         self._names[number] = correlation_id
-        work = _Work(target, args, kwargs, callback, accept_callback)
-        self.loop.call_soon_threadsafe(self._submit, number, work)
+        self._arrived.append((number, _Work(target, args, kwargs, callback, accept_callback)))
+        if not self._is_arriving:  # one call for all that come together
+            self._is_arriving = True
+            self.loop.call_soon_threadsafe(self._submit_arrived)
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Take note of the loop of Celery's main thread."""
+        self._hub = loop
 
     def terminate_job(self, pid: int, signal: Any = None) -> None:  # noqa: ARG002  Celery's name
         """Cancel what the task awaits; `pid` is the number the task was accepted under."""
@@ -133,11 +147,17 @@ class AsyncioPool(BasePool):
         It acknowledges and sends events by blocking calls. On the loop, a Redis that hangs would
         stop every open call, beyond its deadline, with the answer paid for.
         """
-        while (tell := self._told.get()) is not None:
-            try:
-                tell()
-            except Exception:  # noqa: BLE001  an outermost loop: who comes next must be told too
-                _log.exception("celery was not told")
+        while not self._told_all or self._untold:
+            self._tellable.wait()
+            self._tellable.clear()
+            while self._untold:
+                tell = self._untold.popleft()
+                try:
+                    tell()
+                except Exception:  # noqa: BLE001  an outermost loop: who comes next is told too
+                    _log.exception("celery was not told")
+            if self._hub is not None:
+                self._hub.call_soon(_nothing)  # or it sees only later that it may take more
 
     # Below: on the loop's thread only.
 
@@ -145,6 +165,11 @@ class AsyncioPool(BasePool):
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
         self.loop.close()
+
+    def _submit_arrived(self) -> None:
+        self._is_arriving = False
+        while self._arrived:
+            self._submit(*self._arrived.popleft())
 
     def _submit(self, number: int, work: _Work) -> None:
         if len(self._active) >= self.limit * HEADROOM:
@@ -162,14 +187,24 @@ class AsyncioPool(BasePool):
 
         def accept(pid: int, began: float) -> None:
             if work.accept_callback is not None:
-                self._told.put(partial(work.accept_callback, pid, began))
+                self._tell_soon(partial(work.accept_callback, pid, began))
 
         def settle(returned: Any) -> None:
             # Celery itself has settled a terminated task.
             if not run.terminated:
-                self._told.put(partial(work.callback, returned))
+                self._tell_soon(partial(work.callback, returned))
 
         apply_target(work.target, work.args, work.kwargs, settle, accept, number)
+
+    def _tell_soon(self, tell: Callable[[], None]) -> None:
+        self._untold.append(tell)
+        if not self._is_telling:
+            self._is_telling = True
+            self.loop.call_later(_TELL_AFTER_S, self._let_tell)
+
+    def _let_tell(self) -> None:
+        self._is_telling = False
+        self._tellable.set()
 
     def _step(self, number: int, run: _Run, resume: Callable[..., Any], *values: Any) -> None:
         try:
@@ -213,3 +248,7 @@ class AsyncioPool(BasePool):
         self._queued.clear()
         if not self._active:
             self._idle.set()
+
+
+def _nothing() -> None:
+    """Be called: who waits for that looks round again."""

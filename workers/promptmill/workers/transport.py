@@ -8,6 +8,9 @@ A hint is disposable: SQL has the job, and the sweep hints again. So nothing her
 - What is no list, under the name of a queue, is set aside.
 - Where Redis refuses to give (read only, no right to), it is asked again each second.
 
+What lies in a list is taken by the hundred, where kombu takes one message in a round trip: the jobs
+of a group go through SQL and the limiter together, which is where a worker's CPU goes otherwise.
+
 Kombu 5.7 besides makes a new client object for every command, a sixth of the worker's CPU for a
 task. And it asks None for a host name when a channel whose `close()` failed half way (Redis is
 away) is closed again: an AttributeError, which is no connection error, in about every third outage.
@@ -21,7 +24,7 @@ from queue import Empty
 from time import monotonic
 from typing import Any
 
-import kombu
+import msgspec
 import redis
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, virtual
@@ -38,13 +41,12 @@ _log = structlog.get_logger(__name__)
 _ASK_AGAIN_S = 1.0
 _PATIENCE_S = 3.0
 """with one command, for BRPOP takes one; meanwhile Celery's main thread hears no signal"""
+_AT_ONCE = 100
+"""messages taken at once, at most"""
 _LEAVE_ALONE_S = 5.0
 """after an event that was not taken, or each of those that are kept would take its patience"""
-_WAIT_S = 0.25
-_LONGEST_WAIT_S = 2.0
 _tags = count(1)
 _KombuChannel: Any = kombu_redis.Channel  # its stubs know a part of it
-_KombuConnection: Any = kombu.Connection
 _KombuQoS: Any = virtual.QoS
 # Kombu counts KeyError too; here that is a message without a field that it needs.
 _LOST: tuple[type[Exception], ...] = (
@@ -81,6 +83,8 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
     Message: Any = Message
     ack_emulation = False
     closed: bool
+    listeners = 0
+    """how many took the last event"""
     _kept: Any = None
     _refused_at: float | None = None
     _unsent_at = -inf
@@ -145,12 +149,15 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
         once = {"retry": Retry(NoBackoff(), 0), "socket_timeout": _PATIENCE_S}
         return super()._connparams(asynchronous) | once
 
-    def _put_fanout(self, *event: Any, **options: Any) -> None:
+    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **_: Any) -> None:
         if monotonic() - self._unsent_at < _LEAVE_ALONE_S:
             msg = "it did not answer a moment ago"
             raise redis.ConnectionError(msg)  # Celery keeps the event
+        event = dumps(message)
         try:
-            super()._put_fanout(*event, **options)
+            with self.conn_or_acquire() as client:
+                topics = self._get_publish_topics(exchange, routing_key)
+                self.listeners = sum(client.publish(topic, event) for topic in topics)
         except _LOST:
             self._unsent_at = monotonic()
             raise
@@ -161,19 +168,47 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
 
     def _brpop_read(self, **options: Any) -> bool:
         try:
-            super()._brpop_read(**options)
+            self._take(**options)
         except redis.ResponseError as error:
             self._refused(error)
             raise Empty from None
         except Empty:
             self._served()
             raise
-        except _LOST:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever it is that such bytes can raise
-            self._dropped.add(error)
+        finally:
+            # As kombu's own: BRPOP has been answered, so its connection may do something else.
+            self._in_poll = None
+            self._flush_brpop_reauth()
         self._served()
         return True
+
+    def _take(self, **options: Any) -> None:
+        """Deliver what BRPOP brings, and with it what else lies there and may be taken."""
+        connection = self.client.connection
+        try:
+            found = self.client.parse_response(connection, "BRPOP", **options)
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        if not found:
+            raise Empty
+        key, first = found
+        queue = key.decode().rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        self._deliver_all([first], queue)
+        room = self.qos.can_consume_max_estimate()
+        most = _AT_ONCE if room is None else min(room, _AT_ONCE)
+        if most:
+            self._deliver_all(self.client.rpop(key.decode(), most) or (), queue)
+
+    def _deliver_all(self, messages: Iterable[bytes], queue: str) -> None:
+        for message in messages:
+            try:
+                self.connection._deliver(msgspec.json.decode(message), queue)  # noqa: SLF001
+            except _LOST:
+                raise
+            except Exception as error:  # noqa: BLE001  whatever it is that such bytes can raise
+                self._dropped.add(error)
 
     def _receive_one(self, client: Any) -> Any:
         try:
@@ -224,45 +259,6 @@ class Channel(_KombuChannel):  # type: ignore[misc]  # Any
                     _log.warning("queue not set aside", queue=queue, error=type(error).__name__)
                 else:
                     _log.warning("queue set aside", queue=queue, key=aside)
-
-
-class Connection(_KombuConnection):  # type: ignore[misc]  # Any
-    """A connection that soon finds a Redis that is back: Celery's would wait for up to 30 s."""
-
-    def ensure_connection(
-        self, errback: Any = None, max_retries: int | None = None, **options: Any
-    ) -> Any:
-        """Try until it is connected; say once that it is not, and when it is.
-
-        Who has a number of tries gets kombu's own behaviour.
-        """
-        if max_retries is not None:
-            return super().ensure_connection(errback, max_retries, **options)
-        away = Away("redis", calm_s=0.0)
-        options |= {
-            "interval_start": _WAIT_S,
-            "interval_step": _WAIT_S,
-            "interval_max": _LONGEST_WAIT_S,
-        }
-        connected = super().ensure_connection(lambda error, _: away.saw(error), **options)
-        away.answered()
-        return connected
-
-    def ensure(
-        self,
-        obj: Any,
-        fun: Any,
-        errback: Any = None,
-        max_retries: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Give *fun* that tries again; once only where it would do so for ever, deaf to signals.
-
-        That is Celery's heartbeat. It keeps events that were not sent.
-        """
-        if max_retries is None:
-            return fun
-        return super().ensure(obj, fun, errback, max_retries, **options)
 
 
 class Transport(kombu_redis.Transport):
