@@ -10,6 +10,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from benchmarks.figures import at_least, at_most, judged, percentile
 from benchmarks.limits_cases.crowd import (
     CALL_S,
     PROCESSES,
@@ -20,7 +21,6 @@ from benchmarks.limits_cases.crowd import (
     share_used,
     within,
 )
-from benchmarks.limits_cases.figures import at_least, at_most, judged, percentile
 from benchmarks.limits_cases.plan import Plan
 from benchmarks.limits_cases.processes import run_together
 from benchmarks.limits_cases.store import Store

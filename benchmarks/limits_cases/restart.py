@@ -10,8 +10,8 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
+from benchmarks.figures import at_most, judged
 from benchmarks.limits_cases.crowd import PROCESSES, closed_loop, in_order, share_used, within
-from benchmarks.limits_cases.figures import at_most, judged
 from benchmarks.limits_cases.plan import Plan
 from benchmarks.limits_cases.processes import run_together
 from benchmarks.limits_cases.replay import most_across

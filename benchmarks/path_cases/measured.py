@@ -1,6 +1,7 @@
 """CPU time and memory of processes, and how CPU a job is taken from them."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,15 @@ def rss_mb(pid: int) -> float:
     """Return the resident memory of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def first_line(process: "subprocess.Popen[bytes]") -> bytes:
+    """Wait for the first line that a process says. Raises RuntimeError where it says none."""
+    said = process.stdout.readline() if process.stdout else b""
+    if not said:
+        msg = f"{process.args!r} said nothing"
+        raise RuntimeError(msg)
+    return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Our worker at work: Celery workers as `promptmill worker` starts them, a Valkey, and SQLite.
 
-All jobs are queued before it starts, as a dispatcher does it, so that workers never wait for hints
-and no other process writes.
+The prompts are submitted when the block begins. Nobody dispatches: hints are published by `queue`,
+as a dispatcher does it, so that workers do not wait for hints and nobody else writes to SQL.
 """
 
 import json
@@ -13,22 +13,21 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from threading import Event
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from benchmarks.limits_cases.store import Store
+from benchmarks.path_cases.measured import first_line
 from benchmarks.path_cases.prompts import MAX_TOKENS, MODELS, prompt
 from promptmill.producer.broker import make_sender
 from promptmill.schema.broker import BULK_STEP
 from promptmill.schema.database import Database
 from promptmill.schema.moves.queueing import queue_pending
-from promptmill.schema.settings import Settings, load_settings
+from promptmill.schema.settings import load_settings
 
 _PROMPTMILL = (sys.executable, "-m", "promptmill.producer")
 _STOP_S = 45.0
-_LOOK_S = 0.05
 _CHUNK = 5000
 _LISTEN = """
 import redis, sys
@@ -43,7 +42,7 @@ for _ in news.listen():
 class Mill:
     """*workers* processes for *provider* at *url*, each with *in_flight* calls at most.
 
-    Use it as a block: then *jobs* of them are queued, and nobody works yet. With *listened_to*
+    Use it as a block: then *jobs* prompts are submitted, and nobody works yet. With *listened_to*
     somebody listens to task events, as Flower does.
     """
 
@@ -68,7 +67,26 @@ class Mill:
 
     @property
     def redis_cpu_s(self) -> float:
+        """CPU seconds that Valkey has used."""
         return self._store.cpu_us() / 1e6
+
+    def queue(self, most: int) -> list[int]:
+        """Queue so many jobs, and publish their hints; return the jobs' ids."""
+        ids: list[int] = []
+        while len(ids) < most:
+            with self._database.write() as connection:
+                queued = queue_pending(
+                    connection,
+                    batch_id=1,
+                    provider=self._provider,
+                    model=MODELS[self._provider],
+                    most=min(most - len(ids), _CHUNK),
+                )
+            if not queued:
+                break
+            self._sender.publish([(job, BULK_STEP) for job in queued])
+            ids += [job.job_id for job in queued]
+        return ids
 
     def start(self) -> Sequence[int]:
         """Start the workers; return their process ids."""
@@ -113,7 +131,8 @@ class Mill:
     def __enter__(self) -> Self:
         self._store.start()
         try:
-            self._queue_all()
+            self._submit()
+            self._open()
             if self._listened_to:
                 self._listen()
         except BaseException:
@@ -143,7 +162,7 @@ class Mill:
         }
         return {**os.environ, **ours}  # noqa: TID251  handed on as it is
 
-    def _queue_all(self) -> None:
+    def _submit(self) -> None:
         rows = (
             json.dumps(
                 {
@@ -156,35 +175,18 @@ class Mill:
         )
         (self._folder / "in.jsonl").write_text("\n".join(rows) + "\n")
         self._run("submit", "in.jsonl", "-m", MODELS[self._provider])
-        settings = load_settings(state_dir=self._folder / ".promptmill", redis_url=self._store.url)
-        database = Database.from_settings(settings)
-        try:
-            self._publish(settings, database)
-        finally:
-            database.close()
 
-    def _publish(self, settings: Settings, database: Database) -> None:
-        sender = make_sender(settings)
-        left = self._jobs
-        while left:
-            with database.write() as connection:
-                queued = queue_pending(
-                    connection,
-                    batch_id=1,
-                    provider=self._provider,
-                    model=MODELS[self._provider],
-                    most=min(left, _CHUNK),
-                )
-            sender.publish([(job, BULK_STEP) for job in queued])
-            left -= len(queued)
-        sender.close()
+    def _open(self) -> None:
+        state = self._folder / ".promptmill"
+        settings = load_settings(state_dir=state, redis_url=self._store.url)
+        self._database = Database.from_settings(settings)
+        self._sender = make_sender(settings)
 
     def _listen(self) -> None:
         """Take task events off the wire, and do nothing with them, in a process of its own."""
         command = [sys.executable, "-c", _LISTEN, self._store.url]
         self._listener = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self._listener.stdout is not None
-        self._listener.stdout.readline()
+        first_line(self._listener)
 
     def _run(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -214,12 +216,3 @@ class Mill:
                 process.wait()
         self._store.__exit__(None, None, None)
         self._home.cleanup()
-
-
-def wait_for_a_job(mill: Mill, within_s: float = 60.0) -> None:
-    """Return when the first job is done. Raises TimeoutError."""
-    deadline = monotonic() + within_s
-    while not mill.done():
-        if monotonic() > deadline or not mill.is_alive():
-            raise TimeoutError(mill.log())
-        Event().wait(_LOOK_S)

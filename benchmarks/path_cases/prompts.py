@@ -2,60 +2,12 @@
 
 from itertools import cycle, islice
 
-WORDS = [
-    "the",
-    "shipment",
-    "arrived",
-    "two",
-    "days",
-    "late",
-    "and",
-    "one",
-    "of",
-    "the",
-    "boxes",
-    "was",
-    "open",
-    "but",
-    "nothing",
-    "was",
-    "missing",
-    "so",
-    "we",
-    "would",
-    "like",
-    "to",
-    "know",
-    "whether",
-    "the",
-    "carrier",
-    "offers",
-    "a",
-    "discount",
-    "for",
-    "the",
-    "next",
-    "order",
-    "because",
-    "our",
-    "customers",
-    "have",
-    "begun",
-    "to",
-    "ask",
-    "and",
-    "the",
-    "support",
-    "desk",
-    "has",
-    "no",
-    "answer",
-    "yet",
-    "please",
-    "keep",
-    "it",
-    "short",
-]
+TEXT = """
+the shipment arrived two days late and one of the boxes was open but nothing was missing so we would
+like to know whether the carrier offers a discount for the next order because our customers have
+begun to ask and the support desk has no answer yet please keep it short
+"""
+WORDS = TEXT.split()
 MODELS = {
     "openai": "gpt-4o-mini",
     "anthropic": "claude-3-5-haiku-latest",

@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import Self
 
+from benchmarks.path_cases.measured import first_line
+
 
 class StandIn:
     """A provider that answers each call after *latency_s*. Use it as a block."""
@@ -24,8 +26,7 @@ class StandIn:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        self._urls = json.loads(self._process.stdout.readline())
+        self._urls = json.loads(first_line(self._process))
         return self
 
     def __exit__(

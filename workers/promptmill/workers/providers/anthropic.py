@@ -5,6 +5,7 @@ from typing import Any, Final
 import anthropic
 import httpx2
 import msgspec
+from anthropic._types import RequestOptions
 
 from promptmill.schema.bounds import ANTHROPIC_MAX_TOKENS
 from promptmill.schema.outcomes import ErrorKind, Usage
@@ -17,6 +18,8 @@ from promptmill.workers.providers.errors import Fault
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.reply import Reply, decode, limits_told, tool_call
 
+# Said with each request, or the SDK would copy its defaults deeply for each.
+_OPTIONS: Final[RequestOptions] = {"max_retries": 0, "timeout": TIMEOUT, "params": {}}
 _NOT_SAID: Final = frozenset({"seed", "frequency_penalty", "presence_penalty"})
 _HEADERS: Final = {
     "anthropic-ratelimit-requests-limit": "rpm",
@@ -102,9 +105,11 @@ class AnthropicProvider:
         self._secrets = (api_key.reveal(),)
         # Their names are Anthropic's own: whoever sends them means the same.
         self._limit_headers = {} if read_limit_headers is False else _HEADERS
+        base_url = base_url or "https://api.anthropic.com"
+        self._url = f"{base_url.rstrip('/')}/v1/messages"
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key.reveal(),
-            base_url=base_url or "https://api.anthropic.com",
+            base_url=base_url,
             max_retries=0,
             timeout=TIMEOUT,
             http_client=http,
@@ -133,9 +138,9 @@ class AnthropicProvider:
     async def _post(self, body: bytes, request_id: str) -> Reply:
         try:
             response = await self._client.post(
-                "/v1/messages",
+                self._url,
                 content=body,
-                options={"headers": {"X-Client-Request-Id": request_id}},
+                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
                 cast_to=httpx2.Response,
             )
         except anthropic.APIStatusError as error:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import aiohttp
 import httpx2
-from httpx_aiohttp.httpx2 import Httpx2AiohttpClient
 
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.reply import Reply
 
 CONNECT_TIMEOUT_S = 10.0
@@ -57,7 +57,11 @@ def open_http(*, concurrency: int) -> httpx2.AsyncClient:
         max_keepalive_connections=concurrency,
         keepalive_expiry=KEEPALIVE_S,
     )
-    return Httpx2AiohttpClient(limits=limits, timeout=TIMEOUT, follow_redirects=False)
+    return LeanClient(
+        limits=limits,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        follow_redirects=False,
+    )
 
 
 async def exchange(

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 import openai
+from openai._types import RequestOptions
 
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.secret import Secret
@@ -38,6 +39,13 @@ _MONEY: Final = frozenset(
 # Answered as a rate limit, without Retry-After: the request is larger than the limit itself.
 _NEVER_FITS: Final = "Request too large"
 _HEADERS: Final = {"x-ratelimit-limit-requests": "rpm", "x-ratelimit-limit-tokens": "tpm"}
+# Said with each request, or the SDK would copy its defaults deeply, and make up a key, for each.
+_OPTIONS: Final[RequestOptions] = {
+    "max_retries": 0,
+    "timeout": TIMEOUT,
+    "params": {},
+    "idempotency_key": "never sent",
+}
 _OURS: Final = frozenset({"model", "stream", "stream_options"})
 
 
@@ -130,9 +138,11 @@ class OpenAIProvider:
         self._name = name
         self._secrets = (api_key.reveal(),)
         self._endpoint = endpoint_of(base_url, read_limit_headers=read_limit_headers)
+        base_url = base_url or "https://api.openai.com/v1"
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._client = openai.AsyncOpenAI(
             api_key=api_key.reveal(),
-            base_url=base_url or "https://api.openai.com/v1",
+            base_url=base_url,
             max_retries=0,
             timeout=TIMEOUT,
             http_client=http,
@@ -175,9 +185,9 @@ class OpenAIProvider:
     async def _post(self, body: bytes, request_id: str) -> Reply:
         try:
             response = await self._client.post(
-                "/chat/completions",
+                self._url,
                 content=body,
-                options={"headers": {"X-Client-Request-Id": request_id}},
+                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
                 cast_to=httpx2.Response,
             )
         except openai.APIStatusError as error:

@@ -1,0 +1,126 @@
+"""One run of each: our mill, a bare loop, a peer. All are measured in the same way."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from benchmarks.path_cases.measured import Span, watch
+from benchmarks.path_cases.mill import Mill
+from benchmarks.path_cases.stand_in import StandIn
+
+_HERE = Path(__file__).parent
+_WITHIN_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked for."""
+
+    provider: str
+    in_flight: int
+    latency_s: float
+    jobs: int
+
+    @property
+    def begin(self) -> int:
+        """Jobs done when measuring begins: connections are there, and the first crowd is over."""
+        return max(self.jobs // 5, self.in_flight)
+
+    @property
+    def end(self) -> int:
+        """Jobs done when measuring ends: there is still enough to do for all."""
+        return self.jobs - max(self.jobs // 10, self.in_flight)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run came to."""
+
+    cpu_us: float
+    """of all its processes, for a job"""
+    jobs_a_second: float
+    simulator_busy: float
+    """share of a core; near 1, the simulator is what was measured"""
+    redis_us: float = 0.0
+
+
+def run_mill(load: Load, *, workers: int = 1, listened_to: bool = False) -> Run:
+    """Let our worker do it. Raises RuntimeError with the end of its log."""
+    with (
+        StandIn(latency_s=load.latency_s) as stand_in,
+        Mill(
+            load.provider,
+            stand_in.url(load.provider),
+            jobs=load.jobs,
+            in_flight=load.in_flight,
+            workers=workers,
+            listened_to=listened_to,
+        ) as mill,
+    ):
+        mill.queue(load.jobs)
+        before = mill.redis_cpu_s
+        pids = [*mill.start(), stand_in.pid]
+        try:
+            span = watch(
+                mill.done,
+                pids,
+                begin=load.begin,
+                end=load.end,
+                within_s=_WITHIN_S,
+                alive=mill.is_alive,
+            )
+        except TimeoutError as error:
+            raise RuntimeError(mill.log()) from error
+        return _run(span, redis_us=(mill.redis_cpu_s - before) / span.last.done * 1e6)
+
+
+def run_bare(load: Load) -> Run:
+    """Let the loop do it that people write."""
+    return _run_script([sys.executable, str(_HERE / "bare.py"), load.provider], load)
+
+
+def run_peer(load: Load, python: Path) -> Run:
+    """Let flexllm do it, in the environment of *python*."""
+    return _run_script([str(python), str(_HERE / "peer.py")], load)
+
+
+def _run_script(command: list[str], load: Load) -> Run:
+    with StandIn(latency_s=load.latency_s) as stand_in:
+        command = [*command, stand_in.url(load.provider), str(load.jobs), str(load.in_flight)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        told = [0]
+
+        def read() -> None:
+            for line in process.stdout or ():
+                told[0] = int(line)
+
+        reader = Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            span = watch(
+                lambda: told[0],
+                [process.pid, stand_in.pid],
+                begin=load.begin,
+                end=load.end,
+                within_s=_WITHIN_S,
+                alive=lambda: process.poll() is None,
+            )
+        except TimeoutError as error:
+            said = process.stderr.read().decode()[-2000:] if process.stderr else ""
+            raise RuntimeError(said) from error
+        finally:
+            process.kill()
+            process.communicate()
+        return _run(span)
+
+
+def _run(span: Span, *, redis_us: float = 0.0) -> Run:
+    *ours, simulator = range(len(span.first.cpu_s))
+    return Run(
+        cpu_us=sum(map(span.cpu_us, ours)),
+        jobs_a_second=span.jobs_a_second,
+        simulator_busy=span.busy(simulator),
+        redis_us=redis_us,
+    )

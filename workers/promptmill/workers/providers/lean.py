@@ -1,0 +1,92 @@
+"""An HTTP client for the SDKs that does for one request only what a request of ours needs.
+
+The SDKs hand their requests to an `httpx2.AsyncClient`. Half of what such a call costs is spent
+between there and the socket: the URL is taken apart four times, headers are copied from form to
+form, and redirects, cookies and authentication are looked after, of which we have none. Here a
+request goes to aiohttp as the SDK made it. What is of another kind (a stream, a proxy) goes the
+usual way.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+import httpx2
+from httpx_aiohttp.httpx2 import Httpx2AiohttpClient
+from httpx_aiohttp.httpx2.transport import AiohttpTransport, map_aiohttp_exceptions
+from yarl import URL
+
+
+class LeanRequest(httpx2.Request):
+    """A request with a body of bytes, and its headers as they were given."""
+
+    def __init__(
+        self, method: str, url: httpx2.URL, headers: Sequence[tuple[str, str]], content: bytes
+    ) -> None:
+        self.method, self.url, self.extensions = method, url, {}
+        self.given = headers
+        self.headers = httpx2.Headers(headers)
+        self.stream = httpx2.ByteStream(content)
+        self._content = content
+
+
+class LeanClient(Httpx2AiohttpClient):
+    """The shared client of all SDKs. *timeout* holds for each request, whatever an SDK says."""
+
+    def __init__(self, *, timeout: aiohttp.ClientTimeout, **options: Any) -> None:
+        super().__init__(timeout=timeout.total, **options)
+        self._each = timeout
+        self._encodings = ("Accept-Encoding", self.headers["accept-encoding"])
+
+    def build_request(self, method: str, url: Any, **parts: Any) -> httpx2.Request:
+        """Make a request. A POST of bytes is taken as it is."""
+        content, headers = parts.get("content"), parts.get("headers")
+        if not isinstance(content, bytes) or not headers or parts.get("params"):
+            return super().build_request(method, url, **parts)
+        pairs = headers.items() if hasattr(headers, "items") else headers
+        return LeanRequest(method.upper(), _parsed(url), [self._encodings, *pairs], content)
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send it once, and read the answer to its end."""
+        transport = self._transport_for_url(request.url)
+        if (
+            not isinstance(request, LeanRequest)
+            or options.get("stream")
+            or request.url.userinfo
+            or not isinstance(transport, AiohttpTransport)
+            or transport.proxy
+        ):
+            return await super().send(request, **options)
+        try:
+            async with self._session(transport).request(
+                request.method,
+                _for_aiohttp(request.url),
+                headers=request.given,
+                data=request.content,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=self._each,
+            ) as answer:
+                body = await answer.read()
+        except Exception:
+            with map_aiohttp_exceptions():
+                raise
+        return httpx2.Response(
+            answer.status, headers=answer.raw_headers, content=body, request=request
+        )
+
+    def _session(self, transport: AiohttpTransport) -> aiohttp.ClientSession:
+        if not isinstance(transport.client, aiohttp.ClientSession):
+            transport.client = transport.get_client()
+        return transport.client
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: httpx2.URL | str) -> httpx2.URL:
+    return httpx2.URL(url)
+
+
+@lru_cache(maxsize=256)
+def _for_aiohttp(url: httpx2.URL) -> URL:
+    return URL(str(url))
