@@ -185,5 +185,6 @@ def test_the_shared_options_make_a_request(settings: Settings, tmp_path: Path) -
     from promptmill.producer.cli.options import Pair, read_request
 
     source = write_batch(tmp_path / "in.jsonl", 1)
-    made = read_request(source=str(source), model="gpt-4o", option=[Pair("seed", "1")])
+    made = read_request(source=str(source), model=["gpt-4o", "o3"], option=[Pair("seed", "1")])
     assert made.reading == asking(source, model="gpt-4o", parameters={"seed": 1}).reading
+    assert made.also == ("o3",)

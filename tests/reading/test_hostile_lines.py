@@ -171,8 +171,8 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a JSON array in a line": (b'[{"text": "x"}]\n', "one JSON array"),
     "a pretty-printed object": (b'{\n  "text": "x"\n}\n', "this is not JSON"),
     "text": (b"Summarise this.\n", "this is not JSON"),
-    "Anthropic's lines": (b'{"custom_id": "a", "params": {}}', "Anthropic batch lines"),
-    "Gemini's lines": (b'{"key": "a", "request": {}}', "Gemini batch lines"),
+    "an empty request": (b'{"custom_id": "a", "params": {}}', "messages is missing"),
+    "another's empty request": (b'{"key": "a", "request": {}}', "contents is missing"),
     "gzip cut short": (gzip.compress(b'{"text": "x"}\n' * 99)[:-9], "gzip file is damaged"),
     "gzip and then something else": (gzip.compress(b'{"text": "x"}\n') + b"x", "is damaged"),
     "gzip with a flipped bit": (

@@ -58,3 +58,23 @@ def test_a_provider_without_a_model_is_refused() -> None:
 def test_a_model_of_a_kind_that_nobody_serves_is_refused() -> None:
     with pytest.raises(UsageError, match="write provider/model"):
         route("claude-haiku-4-5", LOCAL)
+
+
+def test_a_rule_goes_before_the_name_and_may_rename() -> None:
+    both = PROVIDERS | LOCAL
+    routes = {"gpt-4o": "local/llama", "meta-llama/*": "local", "gpt-*": "openai"}
+    assert route("gpt-4o", both, routes=routes) == Route("local", "llama")
+    assert route("meta-llama/L3", both, routes=routes) == Route("local", "meta-llama/L3")
+    assert route("gpt-5", both, routes=routes) == Route("openai", "gpt-5")
+    assert route("openai/gpt-4o", both, routes=routes) == Route("openai", "gpt-4o")
+    with pytest.raises(UsageError, match="routes names the provider 'nobody'"):
+        route("x", both, routes={"x": "nobody"})
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("gtp-4o", "gpt-4o"), ("cluade-haiku-4-5", "claude-haiku-4-5"), ("Gemini-2.5", "gemini-2.5")],
+)
+def test_a_misspelt_family_is_told(typed: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"is it {meant}\?"):
+        route(typed, PROVIDERS)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -291,3 +292,59 @@ def test_a_file_name_of_any_bytes_can_be_stored(
     strange = Path(str(tmp_path).encode().decode() + "/a\udcff\x1b.jsonl")
     submitting(asking(write_batch(strange, 1)))
     assert scene.sql("select name from batches")[0].name == "a??.jsonl"
+
+
+def test_each_prompt_is_asked_of_each_model_under_its_own_id(
+    submitting: Submit, source: Path, scene: Scene
+) -> None:
+    request = replace(asking(source, model="o3"), also=("claude-haiku-4-5", "openai/o3"))
+    told: list[tuple[int, int]] = []
+    submitted = submitting(request, report=lambda *now: told.append(now))
+    assert submitted.total == 20
+    assert told[-1] == (20, 20)
+    jobs = scene.sql("select custom_id, position, model, model_no from jobs order by id")
+    assert [(job.custom_id, job.position, job.model) for job in jobs[:3]] == [
+        ("a1", 1, "claude-haiku-4-5"),
+        ("a1", 1, "o3"),
+        ("a2", 2, "claude-haiku-4-5"),
+    ]
+    counts = scene.sql("select provider, jobs from batch_counts order by provider")
+    assert [(count.provider, count.jobs) for count in counts] == [("anthropic", 10), ("openai", 10)]
+    other_order = replace(asking(source, model="claude-haiku-4-5"), also=("o3",))
+    assert submitting(other_order).how is How.REUSED
+
+
+def test_a_killed_submit_of_several_models_is_gone_on_with(
+    submitting: Submit, source: Path, scene: Scene
+) -> None:
+    request = replace(asking(source, model="o3"), also=("claude-haiku-4-5",))
+    with pytest.raises(Killed):
+        submitting(request, report=kill_after(1))
+    assert submitting(request).how is How.RESUMED
+    assert len(stored_ids(scene)) == 20
+    assert len({(row.custom_id, row.model) for row in scene.sql("select * from jobs")}) == 20
+
+
+def test_a_custom_id_given_twice_is_told_with_several_models_too(
+    submitting: Submit, tmp_path: Path, scene: Scene
+) -> None:
+    source = write_lines(tmp_path / "in.jsonl", batch_line("a"), batch_line("b"), batch_line("a"))
+    with pytest.raises(InputError, match="that of line 1") as caught:
+        submitting(replace(asking(source, model="o3"), also=("gpt-4o",)))
+    assert caught.value.line == 3
+    assert scene.count("jobs") == 0
+
+
+def test_own_requests_of_one_provider_go_to_nobody_else(
+    submitting: Submit, tmp_path: Path, scene: Scene
+) -> None:
+    params = {"model": "my-tune", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    source = write_lines(tmp_path / "in.jsonl", {"custom_id": "a", "params": params})
+    with pytest.raises(UsageError, match="in Anthropic's own words"):
+        submitting(asking(source, model="gpt-4o"))
+    submitting(asking(source))
+    (job,) = scene.sql("select provider, model from jobs")
+    assert (job.provider, job.model) == ("anthropic", "my-tune")
+    (payload,) = scene.sql("select cast(body as text) as body from job_payloads")
+    del params["model"]
+    assert json.loads(payload.body) == {"native": params}

@@ -10,7 +10,7 @@ Workers are started by `promptmill worker` and `promptmill dispatch`, or by `pro
 the same input.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from promptmill.producer import control
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, read_progress
-from promptmill.producer.reading import ReadOptions
+from promptmill.producer.reading import ReadOptions, checked_schema
 from promptmill.producer.results import results_as_they_come, results_in_order
 from promptmill.producer.submission import SubmitRequest
 from promptmill.producer.submission import submit as submit_request
@@ -79,10 +79,11 @@ class Batch:
 def submit(
     source: str | Path,
     *,
-    model: str | None = None,
+    model: str | Sequence[str] | None = None,
     prompt: str | None = None,
     system: str | None = None,
     options: Mapping[str, Any] | None = None,
+    schema: Mapping[str, Any] | None = None,
     id_column: str | None = None,
     limit: int | None = None,
     name: str | None = None,
@@ -98,18 +99,21 @@ def submit(
     InputError for a bad line and UsageError for a bad argument; then nothing is stored.
     """
     settings = load_settings() if settings is None else settings
+    models = (model,) if isinstance(model, str) else tuple(model or ())
     reading = ReadOptions(
         template=prompt,
         template_name="prompt",
         system=system,
         id_column=id_column,
-        model=model,
+        model=models[0] if models else None,
+        schema=None if schema is None else checked_schema(dict(schema)),
         parameters=options or {},
         limit=limit,
     )
     request = SubmitRequest(
         source=source,
         reading=reading,
+        also=models[1:],
         name=name,
         priority=priority,
         on_unknown=on_unknown,

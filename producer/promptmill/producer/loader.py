@@ -4,7 +4,7 @@ Several may load the same batch at once. A chunk begins where its loader believe
 to end; one that comes second clashes on the custom_ids, looks again and goes on behind the other.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from promptmill.producer.reading import Input, Prompt, ReadOptions, read_prompts, refuse_duplicate
@@ -39,20 +39,21 @@ class Loader:
         identity: str,
         batch_id: int,
         loaded: int,
-        routes: Mapping[str | None, Route],
+        routes: Mapping[str | None, tuple[Route, ...]],
     ) -> None:
         self._database, self._identity, self._batch_id = database, identity, batch_id
         self._loaded, self._routes = loaded, routes
         self._passed = 0
 
     def load(self, source: Input, options: ReadOptions, report: Callable[[int], object]) -> None:
-        """Store what is missing of *source* and open the batch; *report* prompts that are stored.
+        """Store what is missing of *source* and open the batch; *report* jobs that are stored.
 
         Raises InputError where the input changed since it was checked, or has a custom_id twice;
         then nothing is left of the batch.
         """
         try:
-            for chunk in _chunks(self._missing(_whole(source, options))):
+            most = max(1, CHUNK_ROWS // max(map(len, self._routes.values()), default=1))
+            for chunk in _chunks(self._missing(_whole(source, options)), most=most):
                 self._store(chunk, source, options)
                 report(self._passed)
         except InputError:
@@ -66,7 +67,7 @@ class Loader:
 
     def _missing(self, prompts: Iterator[Prompt]) -> Iterator[Prompt]:
         for prompt in prompts:
-            self._passed += 1
+            self._passed += len(self._routes[prompt.model])
             if prompt.position > self._loaded:
                 yield prompt
 
@@ -76,7 +77,7 @@ class Loader:
                 with self._database.write() as connection:
                     held = hold_loading(connection, self._batch_id)
                     if held:
-                        insert_jobs(connection, self._batch_id, [self._job(p) for p in chunk])
+                        insert_jobs(connection, self._batch_id, self._jobs(chunk))
             except DatabaseError:
                 if not self._look_again():
                     twice = self._custom_id_twice(chunk)
@@ -111,25 +112,34 @@ class Loader:
                 seen.add(custom_id)
         return None
 
-    def _job(self, prompt: Prompt) -> NewJob:
-        route = self._routes[prompt.model]
-        full = f"{route.provider}/{route.model}"
-        if prompt.model != full:
-            prompt = prompt.for_model(full)  # so that equal requests have equal hashes
-        return NewJob(
-            position=prompt.position,
-            custom_id=prompt.custom_id,
-            provider=route.provider,
-            model=route.model,
-            body=prompt.body.decode(),
-            request_hash=prompt.request_hash.hex(),
-        )
+    def _jobs(self, prompts: Iterable[Prompt]) -> list[NewJob]:
+        """Make the jobs of *prompts*: one for each model that is asked."""
+        return [
+            _job(prompt, route, number)
+            for prompt in prompts
+            for number, route in enumerate(self._routes[prompt.model])
+        ]
 
     def _discard(self) -> None:
         done = False
         while not done:
             with self._database.write() as connection:
                 done = discard_loading(connection, self._batch_id, most=CHUNK_ROWS)
+
+
+def _job(prompt: Prompt, route: Route, model_no: int) -> NewJob:
+    full = route.full
+    if prompt.model != full:
+        prompt = prompt.for_model(full)  # so that equal requests have equal hashes
+    return NewJob(
+        position=prompt.position,
+        custom_id=prompt.custom_id,
+        provider=route.provider,
+        model=route.model,
+        body=prompt.body.decode(),
+        request_hash=prompt.request_hash.hex(),
+        model_no=model_no,
+    )
 
 
 def _whole(source: Input, options: ReadOptions) -> Iterator[Prompt]:
@@ -140,12 +150,12 @@ def _whole(source: Input, options: ReadOptions) -> Iterator[Prompt]:
             pass
 
 
-def _chunks(prompts: Iterator[Prompt]) -> Iterator[list[Prompt]]:
+def _chunks(prompts: Iterator[Prompt], *, most: int) -> Iterator[list[Prompt]]:
     for first in prompts:
         chunk, size = [], 0
         for prompt in chain([first], prompts):
             chunk.append(prompt)
             size += len(prompt.body)
-            if len(chunk) >= CHUNK_ROWS or size >= _CHUNK_BYTES:
+            if len(chunk) >= most or size >= _CHUNK_BYTES:
                 break
         yield chunk

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from promptmill.producer.routing import Route, route
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
-from promptmill.schema.settings import ProviderSettings, Settings
+from promptmill.schema.settings import Settings
 from promptmill.schema.states import BatchState
 
 _MOST_PRIORITY = 100
@@ -42,6 +43,8 @@ class SubmitRequest:
     source: str | Path
     """a path, or `-` for standard input"""
     reading: ReadOptions = field(default_factory=ReadOptions)
+    also: tuple[str, ...] = ()
+    """models that are asked the same, besides the one of *reading*"""
     name: str | None = None
     """for people; None: the name of the file"""
     priority: int = 0
@@ -95,11 +98,14 @@ def submit(
     """
     _check(request)
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
-    options = _with_route(request.reading, settings.providers)
+    asked = _asked(request, settings)
+    options = request.reading
+    if asked:  # spelled in full, so that however it was spelled it is the same request
+        options = replace(options, model=asked[0].full)
     with open_input(request.source, settings.state_dir / "spool") as source:
         checked = check_input(source, options)
-        routes = _routes(source, options, checked, settings.providers)
-        admit({found.provider for found in routes.values()})
+        routes = _routes(source, options, checked, settings, asked)
+        admit({found.provider for found in chain.from_iterable(routes.values())})
         batch = _new_batch(
             request,
             options=options,
@@ -141,34 +147,47 @@ def _check(request: SubmitRequest) -> None:
         raise UsageError(msg)
 
 
-def _with_route(options: ReadOptions, providers: Mapping[str, ProviderSettings]) -> ReadOptions:
-    """Spell `-m` in full, so that however it was spelled it is the same request."""
-    if options.model is None:
-        return options
-    found = route(options.model, providers)
-    return replace(options, model=f"{found.provider}/{found.model}")
+def _asked(request: SubmitRequest, settings: Settings) -> tuple[Route, ...]:
+    """Route the models of -m, each once and in the order of their names. Raises UsageError."""
+    if request.reading.model is None:
+        return ()
+    models = (request.reading.model, *request.also)
+    found = {route(model, settings.providers, routes=settings.routes) for model in models}
+    return tuple(sorted(found, key=lambda one: one.full))
 
 
 def _routes(
     source: Input,
     options: ReadOptions,
     checked: Checked,
-    providers: Mapping[str, ProviderSettings],
-) -> dict[str | None, Route]:
-    """Route each model that the lines name. Raises InputError at the first line that cannot be."""
-    routes: dict[str | None, Route] = {}
+    settings: Settings,
+    asked: tuple[Route, ...],
+) -> dict[str | None, tuple[Route, ...]]:
+    """Say who is asked, by the model of the line: those of -m, else the one that it names.
+
+    Raises InputError at the first line that cannot be routed.
+    """
+    routes: dict[str | None, tuple[Route, ...]] = {}
     for model, prompts in checked.models.items():
         try:
             if model is None:
                 msg = f"{prompts:,} of {checked.rows:,} prompts name no model"
                 raise UsageError(msg)
-            routes[model] = route(model, providers)
+            routes[model] = tuple(
+                route(
+                    one,
+                    settings.providers,
+                    routes=settings.routes,
+                    only_for=checked.only_for,
+                )
+                for one in ([found.full for found in asked] or [model])
+            )
         except UsageError as error:
             asking = (one.position for one in read_prompts(source, options) if one.model == model)
             raise InputError(
                 problem=str(error),
                 file=source.name,
-                line=next(asking, 0),
+                line=0 if asked else next(asking, 0),
                 value=model or "",
                 fix="give -m MODEL for all lines, or name a model in each that somebody answers",
             ) from None
@@ -181,36 +200,39 @@ def _new_batch(
     options: ReadOptions,
     source: Input,
     checked: Checked,
-    routes: Mapping[str | None, Route],
+    routes: Mapping[str | None, tuple[Route, ...]],
     on_unknown: str,
     failures: FailureLimit | None,
 ) -> NewBatch:
     asked = {
         "prompt": options.template,
         "system": options.system,
-        "model": options.model,
+        "models": [found.full for found in routes[options.model]] if options.model else [],
         "parameters": options.parameters,
+        "schema": options.schema,
+        "format": options.format,
         "id_column": options.id_column,
         "limit": options.limit,
     }
+    total = sum(len(routes[model]) * rows for model, rows in checked.models.items())
     return NewBatch(
         name=request.name or _storable(Path(source.name).name),
         identity=_identity(checked, asked, routes),
         input_name=_storable(source.name),
         options=_json(asked).decode(),
-        total=checked.rows,
+        total=total,
         priority=request.priority,
         on_unknown=request.on_unknown or on_unknown,
-        max_failures=None if failures is None else failures.of(checked.rows),
+        max_failures=None if failures is None else failures.of(total),
     )
 
 
 def _identity(
-    checked: Checked, asked: Mapping[str, Any], routes: Mapping[str | None, Route]
+    checked: Checked, asked: Mapping[str, Any], routes: Mapping[str | None, tuple[Route, ...]]
 ) -> str:
     """Hash all that decides which requests there are, and nothing else."""
     asked_whom = sorted(
-        (model or "", found.provider, found.model) for model, found in routes.items()
+        (model or "", one.provider, one.model) for model, found in routes.items() for one in found
     )
     return hashlib.sha256(_json([1, checked.sha256.hex(), asked, asked_whom])).hexdigest()
 

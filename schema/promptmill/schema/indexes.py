@@ -5,6 +5,8 @@ no revision, only its line in `tables`: it is made here, and on PostgreSQL witho
 from writing. Until it is there, queries are slow, not wrong.
 """
 
+from threading import Event
+
 from sqlalchemy import Connection, Index
 from sqlalchemy.schema import CreateIndex
 
@@ -18,27 +20,46 @@ _VALID = {
 select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid
 where i.indisvalid and c.relnamespace = current_schema()::regnamespace""",
 }
+_PAUSE_S = 0.1
+_REPLACED = frozenset({"jobs_custom_id"})
+"""dropped when all that there should be is there"""
 
 
 def add_missing_indexes(database: Database) -> list[str]:
-    """Make what is missing, one after the other; return the names."""
+    """Make what is missing, one after the other, then drop what is replaced; return the names."""
     with database.read() as connection:
-        if not _missing(connection):
+        if not _missing(connection) and not _replaced(connection):
             return []
     if database.dialect == "sqlite":
         with database.write() as connection:
-            return [_make(connection, index) for index in _missing(connection)]
+            made = [_make(connection, index) for index in _missing(connection)]
+            for name in _replaced(connection):
+                connection.exec_driver_sql(f"drop index {name}")
+            return made
     with database.autocommit() as connection:
         connection.exec_driver_sql("set lock_timeout = 0")  # it waits for all who write, once
-        connection.exec_driver_sql(f"select pg_advisory_lock({_LOCK})")
+        # Whoever waits in the server is waited for by the maker, who waits for every snapshot.
+        while not connection.exec_driver_sql(f"select pg_try_advisory_lock({_LOCK})").scalar():
+            Event().wait(_PAUSE_S)
         try:
-            return [_make_beside_writers(connection, index) for index in _missing(connection)]
+            made = [_make_beside_writers(connection, index) for index in _missing(connection)]
+            for name in _replaced(connection):
+                connection.exec_driver_sql(f"drop index concurrently {name}")
+            return made
         finally:
             connection.exec_driver_sql(f"select pg_advisory_unlock({_LOCK})")
 
 
+def _there(connection: Connection) -> set[str]:
+    return set(connection.exec_driver_sql(_VALID[connection.dialect.name]).scalars())
+
+
+def _replaced(connection: Connection) -> list[str]:
+    return sorted(_there(connection).intersection(_REPLACED))
+
+
 def _missing(connection: Connection) -> list[Index]:
-    there = set(connection.exec_driver_sql(_VALID[connection.dialect.name]).scalars())
+    there = _there(connection)
     tables = metadata.sorted_tables
     return [index for table in tables for index in table.indexes if index.name not in there]
 

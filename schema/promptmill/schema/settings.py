@@ -148,6 +148,8 @@ class Settings(BaseSettings):
     key_prefix: str = "promptmill:"
     """before every key in Redis"""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    routes: dict[str, str] = Field(default_factory=dict)
+    """model, or pattern such as `llama-*`, to provider or provider/model; the first that fits"""
     retry: RetrySettings = RetrySettings()
     worker: WorkerSettings = WorkerSettings()
     dispatch: DispatchSettings = DispatchSettings()

@@ -81,6 +81,11 @@ jobs = Table(
     Column("queued_at", Instant),
     Column("run_at", Instant),
     Column("finished_at", Instant),
+    # Which of the models that are asked the same prompt.
+    Column("model_no", SmallInteger, nullable=False, server_default="0"),
+    # The job with an equal request, which is asked in place of this one (`--dedupe`). This one is
+    # cancelled before its batch opens, is in no counter, and shows what came of that one.
+    Column("twin_of", BigInteger),
     CheckConstraint("state between 0 and 7", name="state"),
     CheckConstraint("(state = 1) = (queued_at is not null)", name="queued_at_iff_queued"),
     CheckConstraint("(state = 2) = (lease_owner is not null)", name="lease_iff_running"),
@@ -130,8 +135,16 @@ Index(
     postgresql_where=text("state in (5, 7)"),
     sqlite_where=text("state in (5, 7)"),
 )
-# submit: one job a custom_id; results by custom_id
-Index("jobs_custom_id", jobs.c.batch_id, jobs.c.custom_id, unique=True)
+# submit: one job a custom_id and model; results by custom_id
+Index("jobs_asked", jobs.c.batch_id, jobs.c.custom_id, jobs.c.model_no, unique=True)
+# views, export: the rows of a batch that show the answer of another
+Index(
+    "jobs_twins",
+    jobs.c.batch_id,
+    jobs.c.id,
+    postgresql_where=text("twin_of is not null"),
+    sqlite_where=text("twin_of is not null"),
+)
 
 job_payloads = Table(
     "job_payloads",

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from typer import Argument, Option
 
-from promptmill.producer.reading import ReadOptions, parse_parameter, read_template
+from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
 from promptmill.producer.submission import SubmitRequest
 from promptmill.schema.errors import UsageError
 
@@ -32,7 +32,8 @@ def read_request(
         str, Argument(metavar="INPUT", help="A file of prompts, or - for standard input.")
     ],
     model: Annotated[
-        str | None, Option("--model", "-m", help="Asked instead of what the lines name.")
+        list[str] | None,
+        Option("--model", "-m", help="Asked instead of what the lines name; each of several."),
     ] = None,
     prompt: Annotated[
         str | None, Option("--prompt", "-p", help="Template: 'Sentiment of: {text}', or Jinja.")
@@ -46,6 +47,9 @@ def read_request(
     option: Annotated[
         list[Pair] | None,
         Option("--option", "-o", metavar="KEY VALUE", help="Put into each request; repeatable."),
+    ] = None,
+    schema: Annotated[
+        str | None, Option(metavar="FILE", help="JSON schema that each answer has to follow.")
     ] = None,
     id_column: Annotated[
         str | None, Option(metavar="NAME", help="Column that holds the custom_id.")
@@ -80,7 +84,8 @@ def read_request(
         template_name="-p" if template is None else str(template),
         system=system,
         id_column=id_column,
-        model=model,
+        model=model[0] if model else None,
+        schema=None if schema is None else read_schema(schema),
         parameters=dict(parse_parameter(*pair) for pair in option or ()),
         format=format,
         limit=limit,
@@ -88,6 +93,7 @@ def read_request(
     return SubmitRequest(
         source=source,
         reading=reading,
+        also=tuple(model[1:] if model else ()),
         name=name,
         priority=priority,
         on_unknown=on_unknown,

@@ -1,10 +1,11 @@
 """An input made into checked prompts, as a stream, in bounded memory.
 
 Open in this order: `reader` (the two passes), `source` and `lines` (bytes to numbered lines),
-`formats` (which kind of file), `openai_batch` and `rows` (a line to a prompt), `chat` and
-`strict_json` (what is refused). docs/input.md tells users the same.
+`formats` and `kinds` (which kind of file), then one file a kind (a line or row to a prompt), `chat`
+and `strict_json` (what is refused). docs/input.md tells users the same.
 """
 
+from promptmill.producer.reading.json_schema import checked_schema, read_schema
 from promptmill.producer.reading.options import ReadOptions, parse_parameter
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.reader import (
@@ -22,9 +23,11 @@ __all__ = [
     "Prompt",
     "ReadOptions",
     "check_input",
+    "checked_schema",
     "open_input",
     "parse_parameter",
     "read_prompts",
+    "read_schema",
     "read_template",
     "refuse_duplicate",
 ]

@@ -21,6 +21,8 @@ _UNCLOSED: Final = "unexpected end of data"
 class CSVRows:
     """Rows of text cells, named by the first row."""
 
+    only_for = None
+
     def __init__(self, options: ReadOptions, dialect: Dialect | None) -> None:
         self._options = options
         self._rows = Rows(options, otherwise="; if each line is a prompt: --format text")

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from typing import Protocol, assert_never
 
 from promptmill.producer.reading import openai_batch
+from promptmill.producer.reading.anthropic_batch import AnthropicBatch
 from promptmill.producer.reading.csv_rows import CSVRows
 from promptmill.producer.reading.dialect import Dialect, find_dialect
+from promptmill.producer.reading.gemini_batch import GeminiBatch
 from promptmill.producer.reading.kinds import FileKind, kind_of, refuse_binary
+from promptmill.producer.reading.native_lines import NativeLines
 from promptmill.producer.reading.openai_batch import OpenAIBatch
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.parquet_rows import ParquetRows
@@ -19,6 +22,7 @@ from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import decode_object
 from promptmill.producer.reading.text_lines import TextLines
 from promptmill.schema.errors import InputError
+from promptmill.schema.provider_settings import ProviderKind
 
 
 class Format(Protocol):
@@ -27,6 +31,11 @@ class Format(Protocol):
     @property
     def described(self) -> str:
         """What people are told it was taken for."""
+        ...
+
+    @property
+    def only_for(self) -> ProviderKind | None:
+        """Whose own requests these are, which nobody else can answer; None: anybody's."""
         ...
 
     def prompts(self, source: Input) -> Iterator[Prompt | InputError]:
@@ -51,13 +60,13 @@ def recognise(source: Input, options: ReadOptions) -> Format:
             refuse_binary(source, head)
     match kind:
         case FileKind.PARQUET:
-            return ParquetRows(options)
+            return ParquetRows(options.for_chat())
         case FileKind.CSV:
-            return CSVRows(options, dialect)
+            return CSVRows(options.for_chat(), dialect)
         case FileKind.TSV:
-            return CSVRows(options, Dialect("\t"))
+            return CSVRows(options.for_chat(), Dialect("\t"))
         case FileKind.TEXT:
-            return TextLines(options)
+            return TextLines(options.for_chat())
         case FileKind.JSONL:
             return _json_lines(source, options)
         case _:
@@ -71,12 +80,10 @@ def _json_lines(source: Input, options: ReadOptions) -> Format:
             problem="there is nothing in it", fix="give a file with one prompt a line or row"
         )
     value = decode_object(first)
+    chat = options.for_chat()
     if openai_batch.is_request(value):
-        return OpenAIBatch(options)
-    for ours, fields in (("Anthropic", {"custom_id", "params"}), ("Gemini", {"key", "request"})):
-        if fields <= value.keys():
-            raise first.refused(
-                problem=f"these are {ours} batch lines, which are not read yet",
-                fix="write them as OpenAI Batch lines; they are answered by any provider",
-            )
-    return JSONRows(options)
+        return OpenAIBatch(chat)
+    for dialect in (AnthropicBatch(), GeminiBatch()):
+        if isinstance(value.get(dialect.body_field), dict) and value.keys() <= dialect.fields:
+            return NativeLines(options, dialect)
+    return JSONRows(chat)

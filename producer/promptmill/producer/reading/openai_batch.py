@@ -30,6 +30,7 @@ class OpenAIBatch:
     """JSONL with one request a line."""
 
     described = "OpenAI Batch lines"
+    only_for = None
 
     def __init__(self, options: ReadOptions) -> None:
         if options.template is not None:

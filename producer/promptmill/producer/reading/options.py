@@ -1,11 +1,12 @@
 """What was asked for on the command line about reading."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from promptmill.producer.reading.json_schema import requires_all
 from promptmill.schema.errors import UsageError
 
 _NOT_PARAMETERS = {
@@ -34,6 +35,8 @@ class ReadOptions:
     """`-o`: put into each body, over what the line has"""
     format: str | None = None
     """`jsonl`, `csv`, `tsv`, `text` or `parquet`; None: as the content tells"""
+    schema: Mapping[str, Any] | None = None
+    """`--schema`: JSON schema that each answer has to follow"""
     limit: int | None = None
     """only the first so many prompts"""
     max_line_bytes: int = 16 << 20
@@ -41,13 +44,32 @@ class ReadOptions:
     """bad lines after which `check_input` stops looking for more"""
 
     def __post_init__(self) -> None:
-        for flag, given in (("-p", self.template), ("-s", self.system), ("-m", self.model)):
+        for flag, given in (
+            ("-p", self.template),
+            ("-s", self.system),
+            ("-m", self.model),
+            ("--schema", self.schema),
+        ):
             _refuse_unwritable(flag, given)
         for key, value in self.parameters.items():
             _refuse_unwritable(f"-o {key!a}", [key, value])
             if key in _NOT_PARAMETERS:
                 msg = f"-o {key}: {_NOT_PARAMETERS[key]}"
                 raise UsageError(msg)
+
+    def for_chat(self) -> "ReadOptions":
+        """Say the schema as a parameter of a chat-completions body, which each provider reads."""
+        if self.schema is None:
+            return self
+        form = {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "answer",
+                "schema": self.schema,
+                "strict": requires_all(self.schema),
+            },
+        }
+        return replace(self, schema=None, parameters={**self.parameters, "response_format": form})
 
 
 def _refuse_unwritable(flag: str, given: Any) -> None:

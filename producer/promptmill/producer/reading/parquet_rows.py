@@ -23,6 +23,7 @@ class ParquetRows:
     """Rows of typed cells. What JSON has no word for is written as text: dates by ISO 8601."""
 
     described = "Parquet"
+    only_for = None
 
     def __init__(self, options: ReadOptions) -> None:
         self._options, self._rows = options, Rows(options)

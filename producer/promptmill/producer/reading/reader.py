@@ -12,6 +12,7 @@ from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.sample import Sample
 from promptmill.producer.reading.source import Input
 from promptmill.schema.errors import InputError
+from promptmill.schema.provider_settings import ProviderKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Checked:
 
     kind: str
     """what the file was taken for, in words: `CSV`"""
+    only_for: ProviderKind | None
+    """whose own requests these are, which nobody else can answer"""
     rows: int
     sha256: bytes
     """of the raw bytes, packed as they are"""
@@ -47,6 +50,7 @@ def check_input(source: Input, options: ReadOptions) -> Checked:
         sample.offer(prompt)
     return Checked(
         kind=found.described,
+        only_for=found.only_for,
         rows=models.total(),
         sha256=source.sha256,
         size_bytes=source.size_bytes,

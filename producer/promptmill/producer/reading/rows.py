@@ -80,6 +80,7 @@ class JSONRows:
     """JSONL with one row a line."""
 
     described = "JSON lines"
+    only_for = None
 
     def __init__(self, options: ReadOptions) -> None:
         self._options, self._rows = options, Rows(options)

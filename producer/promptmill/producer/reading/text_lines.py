@@ -13,6 +13,7 @@ class TextLines:
     """Lines, each a row of the one column `text`; blank ones are no prompts."""
 
     described = "text lines"
+    only_for = None
 
     def __init__(self, options: ReadOptions) -> None:
         self._options, self._rows = options, Rows(options)

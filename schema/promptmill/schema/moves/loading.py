@@ -43,6 +43,8 @@ class NewJob:
     """JSON of the request"""
     request_hash: str
     """hex SHA-256 over body and model"""
+    model_no: int = 0
+    """which of the models that are asked the same, from 0"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ _position_of = Statement(
     "select position from jobs where batch_id = :batch_id and custom_id = :custom_id"
 )
 
-_JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model")
+_JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model", "model_no")
 _PAYLOAD_COLUMNS = ("job_id", "body", "request_hash")
 
 
@@ -148,7 +150,7 @@ def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -
         return
     first = _reserve_ids(connection, len(jobs))
     job_rows = [
-        (first + n, batch_id, job.position, job.custom_id, job.provider, job.model)
+        (first + n, batch_id, job.position, job.custom_id, job.provider, job.model, job.model_no)
         for n, job in enumerate(jobs)
     ]
     payload_rows = [(first + n, job.body, job.request_hash) for n, job in enumerate(jobs)]
