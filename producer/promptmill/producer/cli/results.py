@@ -53,8 +53,8 @@ def _print(found: Iterator[Result], number: int, batch_id: int, *, failed: bool)
         rows = [(one.custom_id, one.state, one.error_kind, one.error_text) for one in shown]
         print_table(["custom_id", "state", "error", "message"], rows)
     elif len({one.model for one in shown}) > 1:
-        rows = [(one.custom_id, one.model, _text(one)) for one in shown]
-        print_table(["custom_id", "model", "text"], rows)
+        answers = [(one.custom_id, one.model, _text(one)) for one in shown]
+        print_table(["custom_id", "model", "text"], answers)
     else:
         print_table(["custom_id", "text"], [(one.custom_id, _text(one)) for one in shown])
     if next(found, None) is not None:
