@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.producer.opening import opened
+from promptmill.schema import answers
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.settings import Settings
 from tests.cli.promptmill import Here, typed
@@ -55,6 +56,8 @@ def test_status_tells_counts_usage_failures_and_what_to_do(batch_id: int, prompt
     assert "mend these lines" in by_kind["request"]["what_to_do"]
     assert f"promptmill retry {batch_id}" in by_kind["unknown"]["what_to_do"]
     assert told["without_worker"] == ["openai"]
+    took = {"answers": 2, **dict.fromkeys(("p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms"), 1200)}
+    assert told["latency"] == told["models"][0]["latency"] == took
 
 
 def test_status_for_people_fits_100_columns(batch_id: int, promptmill: Here) -> None:
@@ -62,8 +65,26 @@ def test_status_for_people_fits_100_columns(batch_id: int, promptmill: Here) -> 
     assert said.code == 0
     assert max(map(len, said.out.splitlines())) <= 100
     assert "2 failed: request, such as a2" in said.out
+    assert "latency: half within 1.2 s, 95% within 1.2 s, 99% within 1.2 s, slowest" in said.out
     assert "1 quarantined: unknown timeout, such as a5" in said.out
     assert "start `promptmill worker openai`" in said.out
+
+
+def test_status_tells_the_limits_of_what_is_left(batch_id: int, promptmill: Here) -> None:
+    promptmill("limits", "set", "openai", "rpm=500", "tpm=200k")
+    said = promptmill("status", batch_id)
+    line = "openai gpt-4o-mini: 500 requests a minute, 200k tokens a minute"
+    assert f"\nlimits\n  {line}\n" in said.out
+    (told,) = promptmill("status", "--json").objects
+    assert told["limits"][0]["limits"] == {"rpm": 500.0, "tpm": 200_000.0}
+
+
+def test_failures_beyond_the_first_50_000_are_said_not_to_be_counted(
+    batch_id: int, promptmill: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "_LOOK", 2)
+    assert "\nfailures (of the first 2)\n  2 failed: request" in promptmill("status").out
+    assert promptmill("status", "--json").objects[0]["failures_counted"] == 2
 
 
 def test_status_tells_of_pauses_and_how_to_end_them(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from promptmill.producer.embedded.valkey import find_redis
 from promptmill.producer.limit_reading import LimitMemory, LimitReader
 from promptmill.producer.limit_standing import ScopeStanding, read_known, stand
 from promptmill.schema.database import Database
@@ -25,6 +26,14 @@ def watching(settings: Settings, url: str | None) -> Iterator["LimitWatch"]:
         yield LimitWatch(settings, reader)
     finally:
         reader.close()
+
+
+def redis_in_use(settings: Settings) -> str | None:
+    """Name the Redis that is there; without one, limits are told by settings and SQL."""
+    try:
+        return find_redis(settings)
+    except ServiceError:
+        return None
 
 
 class LimitWatch:

@@ -20,6 +20,8 @@ from promptmill.schema.reading import (
 )
 from promptmill.schema.states import FINAL_STATES, BatchState, JobState
 
+ALL = "all"
+"""in place of a provider's name: all of them together"""
 _LATEST = 1000
 _REFUSALS = (ErrorKind.RATE, ErrorKind.OVERLOADED, ErrorKind.DAILY)
 
@@ -142,7 +144,7 @@ def read_progress(database: Database, batch_id: int) -> Progress:
         batch=batch,
         providers=tallies,
         models=tuple(sorted({Scope(count.provider, count.model) for count in counts})),
-        overall=tally_of("all", counts, usage),
+        overall=tally_of(ALL, counts, usage),
         pauses=tuple(pause for pause in pauses if pause.provider in names),
         workers=tuple(workers),
     )

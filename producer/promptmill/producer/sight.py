@@ -8,12 +8,10 @@ from fnmatch import fnmatchcase
 from promptmill.producer.limit_reading import Account
 from promptmill.producer.limit_standing import ScopeStanding
 from promptmill.producer.news import News, Newsroom
-from promptmill.producer.progress import Progress, Tally
+from promptmill.producer.progress import ALL, Progress, Tally
 from promptmill.producer.rates import Rates
 from promptmill.schema.live_limits import ACCOUNT, EVERY_MODEL
 
-ALL = "all"
-"""in place of a provider's name: all of them together"""
 _USED_S = 600.0
 """a key that was used so lately counts"""
 
@@ -77,7 +75,7 @@ class Watcher:
             for what, count in _counts(tally).items():
                 self._rates.saw(f"{tally.name} {what}", count, at=monotonic)
         left = progress.overall.total - progress.overall.ended
-        known = _relevant(standings, progress)
+        known = relevant(standings, progress)
         return Sight(
             at=now,
             monotonic=monotonic,
@@ -105,7 +103,7 @@ def _counts(tally: Tally) -> dict[str, int]:
     return {"ended": tally.ended, "calls": tally.calls, "tokens": tokens}
 
 
-def _relevant(standings: Sequence[ScopeStanding], progress: Progress) -> list[ScopeStanding]:
+def relevant(standings: Sequence[ScopeStanding], progress: Progress) -> list[ScopeStanding]:
     """Pick those that hold for the models of this batch: of accounts, models and families."""
     found: dict[tuple[Account, str], ScopeStanding] = {}
     for scope in progress.models:

@@ -60,6 +60,7 @@ class FailureGroup:
     example: Result
 
 
+_LOOK = 50_000
 _STATES = RowSet("wanted", (Column("state", "smallint"),))
 _IDS = RowSet("chosen", (Column("id", "bigint"),))
 
@@ -97,9 +98,10 @@ order by j.id""",
 )
 _failures = Statement(
     """
-select j.state, a.error_kind, a.error_code, count(*), min(j.id) from jobs j
+select j.state, a.error_kind, a.error_code, count(*), min(j.id)
+from (select id, state, fence from jobs where batch_id = :batch_id and state in (5, 7)
+  order by id limit :look) j
 left join attempts a on a.job_id = j.id and a.fence = j.fence
-where j.batch_id = :batch_id and j.state in (5, 7)
 group by j.state, a.error_kind, a.error_code order by count(*) desc, min(j.id) limit :most"""
 )
 
@@ -145,8 +147,11 @@ def results_of(connection: Connection, job_ids: Iterable[int]) -> list[Result]:
 
 
 def failures_of(connection: Connection, batch_id: int, *, most: int = 20) -> list[FailureGroup]:
-    """Group the failed and quarantined jobs of a batch by reason, the most frequent first."""
-    groups = _failures.fetch(connection, batch_id=batch_id, most=most)
+    """Group the failed and quarantined jobs of a batch by reason, the most frequent first.
+
+    Of more than 50,000 the first of the input are looked at, so that the answer comes at once.
+    """
+    groups = _failures.fetch(connection, batch_id=batch_id, most=most, look=_LOOK)
     examples = {one.job_id: one for one in results_of(connection, [row[4] for row in groups])}
     return [
         FailureGroup(JobState(state).word, kind, code, int(jobs), examples[example])

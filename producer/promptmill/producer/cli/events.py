@@ -5,8 +5,8 @@ from typing import Any
 
 from promptmill.producer.cli.live_table import pause_texts
 from promptmill.producer.news import News
-from promptmill.producer.progress import Tally
-from promptmill.producer.sight import ALL, Ceiling, Sight
+from promptmill.producer.progress import ALL, Tally
+from promptmill.producer.sight import Ceiling, Sight
 
 
 def progress_event(sight: Sight) -> dict[str, Any]:

@@ -39,17 +39,10 @@ def heading(standing: ScopeStanding) -> str:
 
 def remarks(standing: ScopeStanding, *, now: datetime) -> Iterator[str]:
     """Tell what holds a scope back, who waits for it, and what to do."""
-    yield from _pauses(standing, now)
-    level = standing.level
-    if level is not None and level.multiplier < 1:
-        yield (
-            f"goes at {level.multiplier:.0%} of its limits since a 429;"
-            f" at all of them in {duration(standing.whole_again_s)}"
-        )
-    if level is not None and any(each.probing for each in level.dimensions):
-        yield "no limit is known: requests a minute are tried out"
-    if standing.queued_s >= 1:
-        yield f"{duration(standing.queued_s)} of work waits for a start"
+    yield from _limiter_pause(standing, now)
+    for pause in standing.pauses:
+        yield _pause(pause)
+    yield from _pace(standing)
     if standing.waits:
         yield f"to be done: {_batches(standing.waits)}"
     for model, learned in standing.learned.items():
@@ -64,6 +57,25 @@ def remarks(standing: ScopeStanding, *, now: datetime) -> Iterator[str]:
         yield f"last used {duration(standing.idle_s)} ago"
 
 
+def limiter_remarks(standing: ScopeStanding, *, now: datetime) -> Iterator[str]:
+    """Tell what the shared limiter does to a scope: a pause, a cut, a search, a queue."""
+    yield from _limiter_pause(standing, now)
+    yield from _pace(standing)
+
+
+def _pace(standing: ScopeStanding) -> Iterator[str]:
+    level = standing.level
+    if level is not None and level.multiplier < 1:
+        yield (
+            f"goes at {level.multiplier:.0%} of its limits since a 429;"
+            f" at all of them in {duration(standing.whole_again_s)}"
+        )
+    if level is not None and any(each.probing for each in level.dimensions):
+        yield "no limit is known: requests a minute are tried out"
+    if standing.queued_s >= 1:
+        yield f"{duration(standing.queued_s)} of work waits for a start"
+
+
 def _calls(standing: ScopeStanding) -> str:
     now, most = standing.in_flight, standing.concurrency
     if now is None:
@@ -71,7 +83,7 @@ def _calls(standing: ScopeStanding) -> str:
     return f"{now:,} in flight" + ("" if most is None else f" of at most {most:,} calls")
 
 
-def _pauses(standing: ScopeStanding, now: datetime) -> Iterator[str]:
+def _limiter_pause(standing: ScopeStanding, now: datetime) -> Iterator[str]:
     level = standing.level
     # The pause of a refused key is in both, and SQL's says how it ends.
     in_both = any(each.until_at is None and each.fingerprint != NO_KEY for each in standing.pauses)
@@ -82,8 +94,6 @@ def _pauses(standing: ScopeStanding, now: datetime) -> Iterator[str]:
             end = (now + timedelta(seconds=left_s)).astimezone()
             until = f"until {end:%H:%M:%S}, for {duration(ceil(left_s))}"
         yield f"paused {until}: {_short(level.paused_why)}"
-    for pause in standing.pauses:
-        yield _pause(pause)
 
 
 def _pause(pause: Pause) -> str:

@@ -125,7 +125,7 @@ def _foot(sight: Sight) -> Text:
     if all_.refusals or all_.retries:
         note.append(f"\n{again_text(all_)}", style="dim")
     if names := sight.progress.unattended:
-        note.append(f"\nno worker is up for {', '.join(names)}", style="yellow")
+        note.append(f"\nno worker is up yet for {', '.join(names)}", style="yellow")
     return note
 
 

@@ -110,7 +110,7 @@ class Counter:
         self._bar.stop()
 
 
-_NUMBER = re.compile(r"[-$]?\d[\d,.]*( \+ \?)?%?")
+_NUMBER = re.compile(r"[-$]?\d[\d,.]*([kMG%]| m?s| \+ \?)?|-")
 
 
 def _cell(value: Any) -> str:

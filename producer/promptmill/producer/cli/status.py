@@ -1,20 +1,38 @@
 """`promptmill status`: how far a batch is, what went wrong, and what to do about it."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from promptmill.producer.advice import how_to_resume, what_to_do
-from promptmill.producer.cli.output import moment, money, plain, print_json, print_table
+from promptmill.producer.cli.limits_text import amount, limiter_remarks, scope_name
+from promptmill.producer.cli.live_table import cost_text
+from promptmill.producer.cli.output import moment, plain, print_json, print_table
+from promptmill.producer.figures import human, milliseconds
+from promptmill.producer.latency import Percentiles
+from promptmill.producer.limit_standing import ScopeStanding
+from promptmill.producer.limit_watch import redis_in_use, watching
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.producer.overview import Overview, read_overview
-from promptmill.producer.progress import Tally
-from promptmill.schema.settings import load_settings
+from promptmill.producer.progress import ALL, Tally
+from promptmill.producer.sight import relevant
+from promptmill.schema.database import Database
+from promptmill.schema.settings import Settings, load_settings
 from promptmill.schema.states import BatchState
 
 _LONGEST_MESSAGE = 300
-_HEADERS = ("model", "total", "done", "fail", "retries", "refused", "in", "out", "cost")
+_HEADERS = ("model", "total", "done", "fail", "again", "in", "out", "p50", "p95", "cost")
+_DIMENSIONS = {
+    "rpm": "requests a minute",
+    "tpm": "tokens a minute",
+    "itpm": "input tokens a minute",
+    "otpm": "output tokens a minute",
+    "rpd": "requests a day",
+    "tpd": "tokens a day",
+}
 
 
 def status(
@@ -24,16 +42,29 @@ def status(
     as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show counts, usage and cost of a batch, why jobs failed, what is paused, and what to do."""
-    with opened(load_settings()) as database:
+    settings = load_settings()
+    with opened(settings) as database:
         overview = read_overview(database, batch_or_latest(database, batch))
+        standings = _standings(database, settings, overview)
     if as_json:
-        print_json(_as_object(overview))
+        print_json(_as_object(overview, standings))
         return
     for line in _head(overview):
         print(plain(line))
     _print_scopes(overview)
-    for line in (*_failures(overview), *_hold_ups(overview)):
+    for line in (*_limits(standings), *_failures(overview), *_hold_ups(overview)):
         print(plain(line))
+
+
+def _standings(
+    database: Database, settings: Settings, overview: Overview
+) -> Sequence[ScopeStanding]:
+    """Tell how the limits of what is left stand; of an ended batch there is nothing to tell."""
+    if overview.progress.finished:
+        return ()
+    with watching(settings, redis_in_use(settings)) as limits:
+        known = limits.read(database, monotonic=time.monotonic())
+    return relevant(known, overview.progress)
 
 
 def _head(overview: Overview) -> Iterator[str]:
@@ -48,6 +79,12 @@ def _head(overview: Overview) -> Iterator[str]:
         f"{overall.cancelled:,} cancelled   {overall.running:,} running   "
         f"{overall.waiting:,} waiting   {overall.pending:,} pending"
     )
+    if took := overview.latency.get(ALL):
+        yield (
+            f"latency: half within {milliseconds(took.p50_ms)}, 95% within"
+            f" {milliseconds(took.p95_ms)}, 99% within {milliseconds(took.p99_ms)},"
+            f" slowest {milliseconds(took.max_ms)}"
+        )
     if batch.pauses_at_failures is not None and not overview.progress.finished:
         yield f"pauses when {batch.pauses_at_failures:,} have failed"
 
@@ -59,26 +96,58 @@ def _print_scopes(overview: Overview) -> None:
     if len(tallies) > 1:
         tallies.append(overview.progress.overall)
     print()
-    print_table(_HEADERS, [_scope_row(tally) for tally in tallies])
-
-
-def _scope_row(tally: Tally) -> list[str]:
-    numbers = (
-        tally.total,
-        tally.ended,
-        tally.failed,
-        tally.retries,
-        tally.refusals,
-        tally.input_tokens,
-        tally.output_tokens,
+    print_table(
+        _HEADERS, [_scope_row(tally, overview.latency.get(tally.name)) for tally in tallies]
     )
-    cost = money(tally.cost_micros, tally.unpriced_calls)
-    return [tally.name, *(f"{number:,}" for number in numbers), cost]
+
+
+def _scope_row(tally: Tally, took: Percentiles | None) -> list[str]:
+    counts = (tally.total, tally.ended, tally.failed, tally.retries + tally.refusals)
+    tokens = (tally.input_tokens, tally.output_tokens)
+    latencies = (took.p50_ms, took.p95_ms) if took else ()
+    return [
+        tally.name,
+        *(f"{number:,}" for number in counts),
+        *(human(number) for number in tokens),
+        *([milliseconds(one) for one in latencies] or ["-", "-"]),
+        cost_text(tally),
+    ]
+
+
+def _limits(standings: Sequence[ScopeStanding]) -> Iterator[str]:
+    """Tell in words what limits what is left."""
+    told = [one for one in standings if _is_known(one)]
+    if told:
+        yield "\nlimits"
+    now = datetime.now(UTC)
+    for standing in told:
+        limits = _in_force(standing)
+        words = [f"{amount(limit)} {_DIMENSIONS[name]}" for name, limit in limits.items()]
+        name = f"{standing.account.provider} {scope_name(standing)}"
+        yield f"  {name}: {', '.join(words) or 'none is known'}"
+        for remark in limiter_remarks(standing, now=now):
+            yield f"    {remark}"
+
+
+def _is_known(standing: ScopeStanding) -> bool:
+    return bool(_in_force(standing)) or standing.level is not None
+
+
+def _in_force(standing: ScopeStanding) -> dict[str, float]:
+    """Tell what is enforced, or else configured, by the dimension."""
+    found = {}
+    for each in standing.dimensions:
+        level = each.level
+        limit = level.limit if level is not None and not level.probing else each.configured
+        if limit is not None:
+            found[each.dimension] = limit
+    return found
 
 
 def _failures(overview: Overview) -> Iterator[str]:
     if overview.failures:
-        yield "\nfailures"
+        counted = overview.failures_counted
+        yield "\nfailures" + (f" (of the first {counted:,})" if counted else "")
     for group in overview.failures:
         kind = " ".join(filter(None, (group.error_kind or "no attempt", group.error_code)))
         example = group.example
@@ -105,7 +174,7 @@ def _hold_ups(overview: Overview) -> Iterator[str]:
         yield "    or type `promptmill run` with the same input"
 
 
-def _as_object(overview: Overview) -> dict[str, Any]:
+def _as_object(overview: Overview, standings: Sequence[ScopeStanding]) -> dict[str, Any]:
     progress = overview.progress
     batch = progress.batch
     return {
@@ -119,7 +188,25 @@ def _as_object(overview: Overview) -> dict[str, Any]:
         "created_at": batch.created_at,
         **_tally_object(progress.overall),
         "total": batch.total,
-        "models": [{"name": tally.name} | _tally_object(tally) for tally in overview.scopes],
+        "latency": overview.latency.get(ALL),
+        "models": [
+            {"name": tally.name}
+            | _tally_object(tally)
+            | {"latency": overview.latency.get(tally.name)}
+            for tally in overview.scopes
+        ],
+        "limits": [
+            {
+                "provider": one.account.provider,
+                "key": one.account.key,
+                "name": one.name,
+                "limits": _in_force(one),
+                "remarks": list(limiter_remarks(one, now=datetime.now(UTC))),
+            }
+            for one in standings
+            if _is_known(one)
+        ],
+        "failures_counted": overview.failures_counted or progress.overall.failed,
         "failures": [
             {
                 "state": group.state,

@@ -22,7 +22,8 @@ from promptmill.producer.cli.output import as_json_line
 from promptmill.producer.figures import duration
 from promptmill.producer.inert import for_terminal
 from promptmill.producer.news import News
-from promptmill.producer.sight import ALL, Sight
+from promptmill.producer.progress import ALL
+from promptmill.producer.sight import Sight
 
 _PLAIN_EVERY_S = 10.0
 _EVENT_EVERY_S = 1.0

@@ -10,14 +10,12 @@ from typing import Annotated
 import typer
 
 from promptmill.producer.cli.views import View, choose_view
-from promptmill.producer.embedded.valkey import find_redis
-from promptmill.producer.limit_watch import LimitWatch, watching
+from promptmill.producer.limit_watch import LimitWatch, redis_in_use, watching
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.producer.progress import Progress, read_progress
 from promptmill.producer.sight import Watcher
 from promptmill.schema.database import Database
-from promptmill.schema.errors import ServiceError
-from promptmill.schema.settings import Settings, load_settings
+from promptmill.schema.settings import load_settings
 
 EXIT_SOME_FAILED = 3
 EXIT_PAUSED = 5
@@ -37,7 +35,10 @@ def watch(
     settings = load_settings()
     with opened(settings) as database:
         batch_id = batch_or_latest(database, batch)
-        with choose_view(as_json=as_json) as view, watching(settings, _redis(settings)) as limits:
+        with (
+            choose_view(as_json=as_json) as view,
+            watching(settings, redis_in_use(settings)) as limits,
+        ):
             progress = follow(database, batch_id, view, stop, limits=limits)
     raise typer.Exit(EXIT_INTERRUPTED if stop.is_set() else exit_code(progress))
 
@@ -72,11 +73,3 @@ def exit_code(progress: Progress) -> int:
         return EXIT_PAUSED
     overall = progress.overall
     return 0 if overall.succeeded == overall.total else EXIT_SOME_FAILED
-
-
-def _redis(settings: Settings) -> str | None:
-    """Name the Redis that is there; without one, limits are told by settings and SQL."""
-    try:
-        return find_redis(settings)
-    except ServiceError:
-        return None

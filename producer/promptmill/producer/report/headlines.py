@@ -172,6 +172,13 @@ def groups_left(facts: Facts) -> str:
     return plural(left, "model") if left else ""
 
 
+def failures_told(facts: Facts) -> str:
+    """Say what the list of failures is of."""
+    counted = facts.overview.failures_counted
+    of = f" Counted over the first {counted:,} that failed." if counted else ""
+    return f"By reason, the most frequent first, each with one prompt that it happened to.{of}"
+
+
 def failures(facts: Facts) -> list[Failure]:
     """Tell why prompts failed, and what to do about each reason."""
     batch_id = facts.overview.progress.batch.id

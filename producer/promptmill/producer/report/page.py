@@ -67,6 +67,7 @@ def _body(facts: Facts, course: Course) -> dict[str, Any]:
         "models": facts.models,
         "total_cost": sum(one.cost_micros for one in facts.models),
         "total_calls": sum(one.calls for one in facts.models),
+        "failures_told": headlines.failures_told(facts),
         "failures": headlines.failures(facts),
         "refusals": refusals,
         "refused": [Key(name, f"{n:,}", REFUSED[name][0]) for name, n in counts.items()],
