@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.limits_cases.store import Store
@@ -68,12 +67,7 @@ class Mill:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
     def _write_settings(self) -> None:

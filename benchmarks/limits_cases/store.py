@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from types import TracebackType
 from typing import Self
 
 from redis import Redis, RedisError
@@ -61,12 +60,7 @@ class Store:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.client.close()
         self.kill()
         self._folder.cleanup()

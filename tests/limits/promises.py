@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from promptmill.workers.limits.limit import Booked, Dimension
-from tests.limits.model import Bucket, State
+from tests.limits.model_state import Bucket, State
 
 Meter = tuple[str, Dimension]
 """A limit: the key of the state that has it, and what it counts."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from promptmill.schema.limit_state import places
 from promptmill.workers.limits.scripts import NAMES, script_text
-from tests.limits.machine import (
+from tests.limits.places import (
     BURST,
     FEW,
     NEVER_TOLD,

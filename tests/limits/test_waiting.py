@@ -50,6 +50,18 @@ def test_nothing_lies_idle_longer_than_a_poll(valkey: Valkey, seed: int) -> None
     assert share_used(waits) * loop.used >= 0.9
 
 
+def test_waiters_that_die_hold_nobody_back(valkey: Valkey) -> None:
+    """Their turns stay in the queue until somebody behind them is booked."""
+    loop = run(valkey, 5)
+    loop.at(10_000_000, lambda: loop.die(50))
+    waits = sorted(loop.run(80, seconds=25), key=lambda each: each.start_us)
+    assert loop.dying == 0
+    for first, second in pairwise(waits):
+        work_us = first.cost / (TPM * 0.95) * 60e6
+        assert second.start_us - first.start_us <= work_us + POLL_US
+    assert share_used(waits) >= 0.97
+
+
 @pytest.mark.parametrize("back_s", [2, 60, 4 * 3600])
 def test_a_clock_that_goes_back_stops_nobody(valkey: Valkey, back_s: int) -> None:
     loop = run(valkey, back_s)

@@ -45,6 +45,8 @@ class Loop:
     used: float = 1.0
     """What it uses, of what is estimated."""
     waits: list[Wait] = field(default_factory=list)
+    dying: int = 0
+    """So many of the next who are told to wait never ask again."""
 
     def __post_init__(self) -> None:
         prefix = f"loop{next(_prefixes)}:"
@@ -75,6 +77,10 @@ class Loop:
     def set_clock(self, by_us: int) -> None:
         """Let the server's clock jump."""
         self.ahead_us += by_us
+
+    def die(self, count: int) -> None:
+        """Let the worker of so many waiters die."""
+        self.dying = count
 
     def refuse(self, pause_us: int) -> None:
         """Let the provider refuse a call."""
@@ -109,6 +115,9 @@ class Loop:
         else:
             assert isinstance(answer, Refused), answer
             assert answer.wait_us > 0 or answer.why == "cap"
+            if self.dying and answer.turn:
+                self.dying -= 1
+                return
             again = request.with_turn(answer.turn)
             self.at(min(answer.wait_us or POLL_US, POLL_US), lambda: self._ask(ledger, again, wait))
 
