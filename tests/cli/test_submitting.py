@@ -100,7 +100,8 @@ def test_the_id_goes_to_stdout_and_the_rest_to_stderr(scene: Scene, tmp_path: Pa
     assert (again.code, again.out) == (0, "1\n")
     assert again.err.startswith("3 prompts were submitted before, as batch 1")
     assert typed("submit", source, "--new", "--json").objects == [
-        {"batch_id": 2, "name": "in.jsonl", "total": 3, "how": "new", "kind": "OpenAI Batch lines"}
+        {"batch_id": 2, "name": "in.jsonl", "total": 3, "how": "new"}
+        | {"kind": "OpenAI Batch lines", "goes_on": False}
     ]
     assert scene.count("jobs") == 6
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptmill.producer.figures import dollars, duration, human, milliseconds, round_amount, share
+from promptmill.producer.figures import duration, human, milliseconds, round_amount, share
 from promptmill.producer.latency import Percentiles, merged, percentiles
 from promptmill.producer.report.plot import round_ticks
 from promptmill.producer.report.timeline import (
@@ -16,6 +16,7 @@ from promptmill.producer.report.timeline import (
     elapsed,
     time_ticks,
 )
+from promptmill.schema.money import dollars
 
 BEGAN = datetime(2026, 11, 22, 11, 3, 17, 250_000, tzinfo=UTC)
 

@@ -142,7 +142,9 @@ def test_a_batch_pauses_when_the_next_call_does_not_fit_and_nothing_runs(till: T
     assert till.pause() == []  # what is open may cost less
     for job in (first, second, third):
         till.finish(job, replace(PAID, cost_micros=100))
-    assert till.pause() == ["budget: $0.0003 of $0.0003 spent, and the next call may cost $0.0001"]
+    assert till.pause() == [
+        "budget: $0.00030 of $0.00035 spent, and the next call may cost $0.00010"
+    ]
     assert till.state == "paused"
 
 

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from promptmill.producer import control
+from promptmill.producer.estimate.budgets import parse_budget
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, read_progress
 from promptmill.producer.reading import ReadOptions, checked_schema
@@ -90,6 +91,7 @@ def submit(
     priority: int = 0,
     on_unknown: Literal["retry", "hold"] | None = None,
     max_failures: str | int | None = None,
+    budget: float | None = None,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
@@ -119,6 +121,7 @@ def submit(
         on_unknown=on_unknown,
         max_failures=None if max_failures is None else str(max_failures),
         new=new,
+        budget=None if budget is None else parse_budget(f"{budget:f}"),
     )
     with opened(settings, create=True) as database:
         return Batch(submit_request(database, request, settings).batch_id, settings)

@@ -39,15 +39,6 @@ def milliseconds(latency_ms: float) -> str:
     return duration(seconds)
 
 
-def dollars(micros: float) -> str:
-    """Write a cost with at least two digits that tell: $1,204.50, $0.031, $0.00042."""
-    usd = micros / 1e6
-    if usd >= 1 or not usd:
-        return f"${usd:,.2f}"
-    digits = next((n for n in range(3, 8) if usd >= 10 ** (1 - n)), 8)
-    return f"${usd:.{digits}f}"
-
-
 def share(part: float, whole: float) -> str:
     """Write a share, never as all or nothing where it is not: 99.9%, <0.1%."""
     if not whole:

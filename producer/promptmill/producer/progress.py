@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
+from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.pauses import Pause, pauses_now
 from promptmill.schema.presence import WorkerSeen, live_workers
@@ -104,6 +105,12 @@ class Progress:
         if self.finished or self.overall.running:
             return False
         return self.batch.state == BatchState.PAUSED or bool(self.stuck)
+
+    @property
+    def budget_reached(self) -> bool:
+        """Whether it is paused since its next call does not fit its budget."""
+        reason = self.batch.paused_reason or ""
+        return self.batch.state == BatchState.PAUSED and reason.startswith(f"{BUDGET}:")
 
     def _holds(self, pause: Pause) -> bool:
         """Say whether no live worker can call its provider under *pause*."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from promptmill.producer.estimate.budgets import Budget, change_budget, require_keepable
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
 from promptmill.producer.loader import Loader
 from promptmill.producer.reading import (
@@ -56,6 +57,8 @@ class SubmitRequest:
     is there as it is"""
     new: bool = False
     """make another batch where there is one of this input already"""
+    budget: Budget | None = None
+    """what it may cost; None: as before, and a new one anything"""
 
 
 class How(StrEnum):
@@ -78,6 +81,8 @@ class Submitted:
     how: How
     kind: str
     """what the input was taken for, in words: `CSV`"""
+    goes_on: bool = False
+    """its budget had paused it, and does no more"""
 
 
 def submit(
@@ -106,6 +111,8 @@ def submit(
         checked = check_input(source, options)
         routes = _routes(source, options, checked, settings, asked)
         admit({found.provider for found in chain.from_iterable(routes.values())})
+        if request.budget is not None:
+            require_keepable(request.budget, checked, routes, settings.providers)
         batch = _new_batch(
             request,
             options=options,
@@ -117,6 +124,9 @@ def submit(
         )
         try:
             found, how = _find_or_create(database, batch, new=request.new)
+            goes_on = False
+            if request.budget is not None and how is not How.NEW:
+                goes_on = change_budget(database, found.id, request.budget)
             if how is not How.REUSED:
                 loader = Loader(
                     database,
@@ -131,7 +141,7 @@ def submit(
         except DatabaseError as error:
             msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
             raise ServiceError(msg) from None
-    return Submitted(found.id, batch.name, batch.total, how, checked.kind)
+    return Submitted(found.id, batch.name, batch.total, how, checked.kind, goes_on)
 
 
 def _check(request: SubmitRequest) -> None:
@@ -224,6 +234,7 @@ def _new_batch(
         priority=request.priority,
         on_unknown=request.on_unknown or on_unknown,
         max_failures=None if failures is None else failures.of(total),
+        budget_micros=request.budget.micros if request.budget else None,
     )
 
 

@@ -8,7 +8,6 @@ allows, or else the longest answer that the model gives.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from promptmill.schema.prices import PriceList
@@ -64,11 +63,9 @@ class Unbounded:
     """what is not known, and what to do"""
 
 
-def most_micros(
-    terms: Terms, body: Mapping[str, Any], encoded: str | bytes, *, at: datetime | None = None
-) -> int | Unbounded:
+def most_micros(terms: Terms, body: Mapping[str, Any], encoded: str | bytes) -> int | Unbounded:
     """Bound the cost of one call by *body*, in micro-dollars; *encoded* is the same as JSON."""
-    tariff = terms.prices.tariff(terms.model, at=at or datetime.now(UTC))
+    tariff = terms.prices.tariff_now(terms.model)
     if tariff is None:
         return Unbounded(unpriced(terms))
     apart = _priced_apart(native_of(body) or body)

@@ -83,6 +83,10 @@ class PriceList:
             return _own_tariff(own)
         return _listed_tariff(self._listed, model, int(at.timestamp()) // _QUARTER_S)
 
+    def tariff_now(self, model: str) -> Tariff | None:
+        """Find the prices that hold now."""
+        return self.tariff(model, at=datetime.now(UTC))
+
     def cost_micros(self, model: str, usage: Usage, *, at: datetime) -> int | None:
         """Return the cost of *usage*, or None where the price is unknown, never 0."""
         tariff = self.tariff(model, at=at)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from promptmill.producer.cli.live_table import pause_texts
+from promptmill.producer.estimate.budgets import budget_fields
 from promptmill.producer.news import News
 from promptmill.producer.progress import ALL, Tally
 from promptmill.producer.sight import Ceiling, Sight
@@ -19,6 +20,7 @@ def progress_event(sight: Sight) -> dict[str, Any]:
         "batch": progress.batch.id,
         "state": progress.batch.state,
         **_counts(overall),
+        **budget_fields(progress.batch.spending),
         **_speed(sight, ALL),
         "left_s": None if sight.left_s is None else round(sight.left_s, 1),
         "providers": [

@@ -8,11 +8,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from promptmill.producer.figures import dollars, duration, human, round_amount, share
+from promptmill.producer.estimate.budgets import budget_text
+from promptmill.producer.figures import duration, human, round_amount, share
 from promptmill.producer.inert import for_terminal
 from promptmill.producer.news import News, NewsKind, pause_text
 from promptmill.producer.progress import Progress, Tally
 from promptmill.producer.sight import Ceiling, Pace, Sight
+from promptmill.schema.money import dollars
 from promptmill.schema.states import BatchState
 
 WIDEST = 100
@@ -124,6 +126,9 @@ def _foot(sight: Sight) -> Text:
         note.append(f"   left {duration(sight.left_s)}", style="bold")
     if all_.refusals or all_.retries:
         note.append(f"\n{again_text(all_)}", style="dim")
+    spending = sight.progress.batch.spending
+    if spending is not None and spending.budget is not None:
+        note.append(f"\nbudget: {budget_text(spending)}", style="dim")
     if names := sight.progress.unattended:
         note.append(f"\nno worker is up yet for {', '.join(names)}", style="yellow")
     return note

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from typer import Argument, Option
 
+from promptmill.producer.estimate.budgets import parse_budget
 from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
 from promptmill.producer.submission import SubmitRequest
 from promptmill.schema.errors import UsageError
@@ -71,6 +72,9 @@ def read_request(
         str | None,
         Option(metavar="N|N%", help="Pause when so many prompts have failed: 200, 5%, none."),
     ] = None,
+    budget: Annotated[
+        str | None, Option(metavar="USD", help="What the batch may cost in all: 5, 0.50 or none.")
+    ] = None,
     new: Annotated[
         bool, Option("--new", help="Make another batch though this input has one already.")
     ] = False,
@@ -99,6 +103,7 @@ def read_request(
         on_unknown=on_unknown,
         max_failures=max_failures,
         new=new,
+        budget=None if budget is None else parse_budget(budget),
     )
 
 

@@ -65,7 +65,7 @@ def run(
         )
         progress = read_progress(database, stored.batch_id)
         names = [tally.name for tally in progress.providers if tally.ended < tally.total]
-        if names:
+        if names and progress.batch.state != BatchState.PAUSED:
             _require_keys(settings, names)
             _lift_pauses(database, names)
             _tell_of_others(database, stored.batch_id, names)
@@ -203,7 +203,10 @@ def _summarise(progress: Progress, *, took_s: float) -> None:
 def _tell_how_to_go_on(progress: Progress) -> None:
     again = "type the same command again"
     batch = progress.batch
-    if batch.state == BatchState.PAUSED:
+    if progress.budget_reached:
+        note(f"batch {batch.id} paused: {batch.paused_reason}")
+        note("  the same command with a higher --budget goes on with it")
+    elif batch.state == BatchState.PAUSED:
         note(f"batch {batch.id} paused: {batch.paused_reason}")
         note(f"  `promptmill resume {batch.id}`, then {again}")
     for pause in progress.stuck:

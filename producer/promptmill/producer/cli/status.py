@@ -11,6 +11,7 @@ from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.cli.limits_text import amount, limiter_remarks, scope_name
 from promptmill.producer.cli.live_table import cost_text
 from promptmill.producer.cli.output import moment, plain, print_json, print_table
+from promptmill.producer.estimate.budgets import budget_fields, budget_text
 from promptmill.producer.figures import human, milliseconds
 from promptmill.producer.latency import Percentiles
 from promptmill.producer.limit_standing import ScopeStanding
@@ -159,9 +160,15 @@ def _failures(overview: Overview) -> Iterator[str]:
 
 def _hold_ups(overview: Overview) -> Iterator[str]:
     progress = overview.progress
+    spending = progress.batch.spending
+    if spending is not None and spending.budget is not None:
+        yield f"\nbudget  {budget_text(spending)}"
     if progress.batch.state == BatchState.PAUSED:
         yield f"\npaused: {progress.batch.paused_reason}"
-        yield f"    `promptmill resume {progress.batch.id}`"
+        if progress.budget_reached:
+            yield "    the command that submitted it, with a higher --budget, lets it go on"
+        else:
+            yield f"    `promptmill resume {progress.batch.id}`"
     for pause in progress.pauses:
         until = f" until {moment(pause.until_at)} UTC" if pause.until_at else ""
         whose = f" (key {pause.fingerprint})" if pause.fingerprint not in ("", "-") else ""
@@ -187,6 +194,7 @@ def _as_object(overview: Overview, standings: Sequence[ScopeStanding]) -> dict[s
         "input_name": batch.input_name,
         "created_at": batch.created_at,
         **_tally_object(progress.overall),
+        **budget_fields(batch.spending),
         "total": batch.total,
         "latency": overview.latency.get(ALL),
         "models": [

@@ -50,5 +50,7 @@ def submit_with_counter(
     with Counter("prompts stored") as counter:
         submitted = submit_prompts(database, request, settings, admit=admit, report=counter.show)
     told = _TOLD[submitted.how].format(id=submitted.batch_id)
+    if submitted.goes_on:
+        note(f"batch {submitted.batch_id} was paused by its budget, and goes on")
     note(f"{submitted.total:,} prompts {told}: {submitted.name} ({submitted.kind})")
     return submitted

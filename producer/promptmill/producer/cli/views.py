@@ -19,6 +19,7 @@ from promptmill.producer.cli.live_table import (
     rate_text,
 )
 from promptmill.producer.cli.output import as_json_line
+from promptmill.producer.estimate.budgets import of_budget
 from promptmill.producer.figures import duration
 from promptmill.producer.inert import for_terminal
 from promptmill.producer.news import News
@@ -149,7 +150,7 @@ def plain_line(sight: Sight) -> str:
         f"{all_.failed:,} failed",
         *([again_text(all_)] if all_.retries or all_.refusals else []),
         *([] if progress.finished and not pace.per_second else [rate_text(pace)]),
-        cost_text(all_),
+        cost_text(all_) + of_budget(progress.batch.spending),
     ]
     if sight.left_s is not None:
         parts.append(f"left {duration(sight.left_s)}")

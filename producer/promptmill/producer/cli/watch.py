@@ -18,6 +18,7 @@ from promptmill.schema.database import Database
 from promptmill.schema.settings import load_settings
 
 EXIT_SOME_FAILED = 3
+EXIT_BUDGET = 4
 EXIT_PAUSED = 5
 EXIT_INTERRUPTED = 130
 _EVERY_S = 0.25
@@ -68,8 +69,8 @@ def follow(
 
 
 def exit_code(progress: Progress) -> int:
-    """Choose the exit code: 0 all answered, 3 some failed, 5 paused."""
+    """Choose the exit code: 0 all answered, 3 some failed, 4 its budget is reached, 5 paused."""
     if progress.held:
-        return EXIT_PAUSED
+        return EXIT_BUDGET if progress.budget_reached else EXIT_PAUSED
     overall = progress.overall
     return 0 if overall.succeeded == overall.total else EXIT_SOME_FAILED

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from promptmill.producer.advice import how_to_resume, what_to_do
-from promptmill.producer.figures import dollars, duration, human, milliseconds, plural, share
+from promptmill.producer.figures import duration, human, milliseconds, plural, share
 from promptmill.producer.latency import merged, percentiles
 from promptmill.producer.progress import Tally
 from promptmill.producer.report.facts import Course, Facts, Model
 from promptmill.producer.report.plots import ENDS
 from promptmill.producer.report.timeline import busiest_minute
 from promptmill.schema.answers import FailureGroup
+from promptmill.schema.money import dollars
 from promptmill.schema.states import BatchState, JobState
 
 _LONGEST_ERROR = 400

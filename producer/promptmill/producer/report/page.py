@@ -9,12 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from promptmill.producer.figures import dollars, milliseconds, plural
+from promptmill.producer.figures import milliseconds, plural
 from promptmill.producer.report import headlines
 from promptmill.producer.report.facts import Course, Facts
 from promptmill.producer.report.headlines import Key
 from promptmill.producer.report.plots import REFUSED, progress_plot, refusals_plot, throughputs
 from promptmill.producer.report.spreads import spreads
+from promptmill.schema.money import dollars
 
 _HERE = Path(__file__).parent
 GENERATOR = "promptmill"

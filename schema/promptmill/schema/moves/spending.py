@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from promptmill.schema.money import dollars
 from promptmill.schema.statement import Column, RowSet, Statement
 
 BUDGET: Final = "budget"
@@ -176,13 +177,6 @@ def pause_used_up(connection: Connection) -> list[tuple[int, str]]:
         ):
             paused.append((batch_id, reason))
     return paused
-
-
-def dollars(micros: int) -> str:
-    """Write an amount to the cent, and below a dollar as far as it says something."""
-    if abs(micros) >= 1_000_000:
-        return f"${micros / 1e6:,.2f}"
-    return f"${micros / 1e6:,.4f}" if abs(micros) >= 100 else f"${micros / 1e6:,.6f}"
 
 
 def _reason(spending: Spending) -> str:

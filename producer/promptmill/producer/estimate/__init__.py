@@ -1,0 +1,4 @@
+"""What a batch will cost, and what it may cost.
+
+`budgets` reads what a person allows and refuses what could not be kept.
+"""

@@ -1,0 +1,124 @@
+"""A budget as a person gives it, and whether it can be kept for an input."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import msgspec
+
+from promptmill.producer.reading import Checked
+from promptmill.producer.routing import Route
+from promptmill.schema.bounds import Terms, Unbounded, most_micros, unpriced
+from promptmill.schema.database import Database
+from promptmill.schema.errors import UsageError
+from promptmill.schema.money import dollars
+from promptmill.schema.moves.spending import Spending, set_budget
+from promptmill.schema.prices import price_list_of
+from promptmill.schema.settings import ProviderSettings
+
+Routes = Mapping[str | None, Sequence[Route]]
+"""who is asked, by the model that a line names"""
+_AMOUNT = re.compile(r"\$?(\d[\d,]*(?:\.\d+)?|\.\d+)")
+_MOST_DOLLARS = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a batch may cost in all."""
+
+    micros: int | None
+    """None: anything"""
+
+
+def parse_budget(text: str) -> Budget:
+    """Read dollars, or `none`. Raises UsageError."""
+    if text.strip().lower() == "none":
+        return Budget(None)
+    found = _AMOUNT.fullmatch(text.strip())
+    amount = float(found[1].replace(",", "")) if found else 0.0
+    if not 1e-6 <= amount <= _MOST_DOLLARS:
+        msg = f"--budget {text!r} is no amount of US dollars; write 5, 0.50 or none"
+        raise UsageError(msg)
+    return Budget(round(amount * 1e6))
+
+
+def budget_text(spending: Spending) -> str:
+    """Tell how a budget stands: `$1.20 of $5.00 spent, $0.30 reserved`."""
+    if spending.budget is None:
+        return f"{dollars(spending.spent)} spent, no budget"
+    parts = [f"{dollars(spending.spent)} of {dollars(spending.budget)} spent"]
+    if spending.reserved:
+        parts.append(f"{dollars(spending.reserved)} reserved")
+    if spending.unknown:
+        parts.append(f"{dollars(spending.unknown)} perhaps")
+    return ", ".join(parts)
+
+
+def of_budget(spending: Spending | None) -> str:
+    """Tell what a cost is to be held against, behind it."""
+    if spending is None or spending.budget is None:
+        return ""
+    return f" of {dollars(spending.budget)}"
+
+
+def budget_fields(spending: Spending | None) -> dict[str, float | None]:
+    """Tell how a budget stands, for machines: in US dollars, null where there is none."""
+    if spending is None or spending.budget is None:
+        return {"budget_usd": None, "reserved_usd": None, "unknown_usd": None}
+    return {
+        "budget_usd": spending.budget / 1e6,
+        "reserved_usd": spending.reserved / 1e6,
+        "unknown_usd": spending.unknown / 1e6,
+    }
+
+
+def require_keepable(
+    budget: Budget,
+    checked: Checked,
+    routes: Routes,
+    providers: Mapping[str, ProviderSettings],
+) -> None:
+    """Raise UsageError where no call could be made within *budget*, or nobody could keep it."""
+    if budget.micros is None:
+        return
+    for route in chain.from_iterable(routes.values()):
+        terms = terms_of(route, providers)
+        if terms.prices.tariff_now(route.model) is None:
+            msg = f"a budget cannot be kept: {unpriced(terms)}"
+            raise UsageError(msg)
+    least = min(_bounds(checked, routes, providers), default=(0, ""))
+    if least[0] > budget.micros:
+        msg = (
+            f"one call of {least[1]} may cost {dollars(least[0])}, more than the budget of"
+            f" {dollars(budget.micros)}: raise it, or let answers be shorter (-o max_tokens 500)"
+        )
+        raise UsageError(msg)
+
+
+def terms_of(route: Route, providers: Mapping[str, ProviderSettings]) -> Terms:
+    """Tell by what the most that a call can cost is found."""
+    provider = providers[route.provider]
+    return Terms(price_list_of(route.provider, provider), provider.kind, route.model)
+
+
+def _bounds(
+    checked: Checked,
+    routes: Routes,
+    providers: Mapping[str, ProviderSettings],
+) -> Iterator[tuple[int, str]]:
+    """Tell what each prompt of the sample can cost, and whose it is."""
+    for prompt in checked.sample:
+        body = msgspec.json.decode(prompt.body)
+        for route in routes[prompt.model]:
+            most = most_micros(terms_of(route, providers), body, prompt.body)
+            if isinstance(most, Unbounded):
+                msg = f"a budget cannot be kept: {most.problem}"
+                raise UsageError(msg)
+            yield most, route.model
+
+
+def change_budget(database: Database, batch_id: int, budget: Budget) -> bool:
+    """Set what a batch that is there may cost. True: it was paused by its budget, and goes on."""
+    with database.write() as connection:
+        return set_budget(connection, batch_id, budget.micros)
