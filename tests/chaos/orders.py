@@ -4,6 +4,8 @@ from threading import Thread
 from time import monotonic
 
 from promptmill.producer.control import cancel, retry
+from promptmill.producer.pruning import PruneOrder, prune_steps, to_prune
+from promptmill.schema.moves.pruning import Pruned
 from tests.chaos.catalogue import Fault
 from tests.chaos.stage import Stage, requests_exactly
 from tests.services.running_mill import OPENAI
@@ -55,7 +57,37 @@ def replayed(stage: Stage) -> None:
     assert tries[0]["n"] >= jobs + failed, "history is gone"
 
 
+def pruned(stage: Stage) -> None:
+    """What has ended goes, while another batch runs; of that one nothing does, nor of the sums."""
+    mill = stage.mill(latency_s=0.05, WORKER__CONCURRENCY="20")
+    mill.start_worker(OPENAI)
+    old = mill.load(jobs := stage.size(300, 20_000))
+    mill.wait_done(old, 120)
+    batch = mill.load(jobs)
+    stage.wait_part(mill, batch)
+    spent = "select batch_id, sum(calls) as n from usage_hourly where batch_id = {} group by 1"
+    before = mill.sql(spent.format(old))
+    rounds = 0
+    while mill.states(batch).keys() & {"pending", "queued", "running", "waiting"}:
+        for step in prune_steps(mill.database, PruneOrder(Pruned.ALL, 0.0, {old})):
+            assert step.batch is None or step.batch.id == old
+        assert not to_prune(mill.database, PruneOrder(Pruned.ALL, 0.0, {batch})) or not (
+            mill.states(batch).keys() - {"succeeded"}
+        )
+        rounds += 1
+    assert rounds > 1, "the batch was over at once"
+    assert mill.states(batch) == {"succeeded": jobs}
+    requests_exactly(mill, batch, jobs)
+    assert len(mill.sql(f"select 1 from results where batch_id = {batch}")) == jobs
+    assert not mill.states(old), "rows are left"
+    assert mill.sql(spent.format(old)) == before, "its sums changed"
+    for table in ("job_payloads", "attempts", "results"):
+        where = "not exists (select 1 from jobs j where j.id = job_id)"
+        assert not mill.sql(f"select 1 from {table} where {where}"), f"orphans in {table}"
+
+
 FAULTS = (
     Fault("R39", "cancelled", "cancel with 50 calls open, twice, and when done", cancelled),
+    Fault("R52", "pruned", "prune again and again while a batch runs", pruned),
     Fault("R40", "replayed", "two people retry the same dead letters", replayed),
 )

@@ -59,5 +59,4 @@ FAULTS = (
     ),
     Fault("R50", "plans", "query plans", suites=("tests/schema/test_plans.py",)),
     Fault("R51", "illegal_moves", "illegal moves by hand", suites=("tests/schema/test_guards.py",)),
-    Fault("R52", "prune", "prune during a run", open="there is no prune yet"),
 )

@@ -358,6 +358,8 @@ def shown_default(name: str) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, bool):
+        return str(value).lower()  # as TOML writes it
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -56,7 +56,11 @@ def cancel(database: Database, batch_id: int) -> int:
 
 def retry(database: Database, batch_id: int, *, states: Collection[JobState] = _DEAD) -> int:
     """Put the jobs of a batch that ended in *states* back to be done; return how many."""
-    if _known(database, batch_id).state == BatchState.CANCELLED:
+    batch = _known(database, batch_id)
+    if batch.pruned is not None:
+        msg = f"batch {batch_id} was pruned: its prompts are gone; submit its input again"
+        raise UsageError(msg)
+    if batch.state == BatchState.CANCELLED:
         _cancel_rest(database, batch_id)  # or reopening it would set these going again
     replayed, last = 0, 0
     while True:

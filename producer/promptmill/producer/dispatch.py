@@ -14,6 +14,7 @@ from promptmill.producer.feed import Fed, Feeder
 from promptmill.producer.leader import Lead
 from promptmill.producer.metrics_server import served_metrics
 from promptmill.producer.outage import Outage
+from promptmill.producer.pruning import Retention
 from promptmill.producer.sweep import Sweeper, Swept
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
@@ -62,6 +63,7 @@ class Dispatcher:
         self._lead = Lead(database, role=ROLE, owner=owner, patience_s=patience_s, clock=clock)
         self._feeder = Feeder(settings, database, sender, clock=clock)
         self._sweeper = Sweeper(settings, database, sender, clock=clock)
+        self._retention = Retention(settings.retention, database, clock=clock)
         self._sql = Outage("sql", clock=clock)
         self._sweep_at = clock()
         self._hinted = 0
@@ -118,6 +120,8 @@ class Dispatcher:
                 self._sweep_at = self._clock() + self._settings.dispatch.sweep_s
                 self._require_recent()
                 self.sweep()
+                if self._lead.leads:
+                    self._retention.turn()
                 self._tell_progress()
         except (DatabaseError, ServiceError) as error:
             self._lead.missed()

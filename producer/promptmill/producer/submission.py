@@ -263,7 +263,7 @@ def _find_or_create(database: Database, batch: NewBatch, *, new: bool) -> tuple[
     try:
         with database.write() as connection:
             found = find_batch(connection, batch.identity)
-            if found is None or (new and found.state != BatchState.LOADING):
+            if found is None or found.is_gone or (new and found.state != BatchState.LOADING):
                 number = 0 if found is None else found.identity_no + 1
                 batch_id = create_batch(connection, batch, identity_no=number)
                 return BatchFound(batch_id, number, BatchState.LOADING, batch.total, 0), How.NEW

@@ -161,6 +161,9 @@ class Database:
 
         @event.listens_for(engine, "connect")
         def set_pragmas(dbapi_connection: Any, _record: object) -> None:
+            if dbapi_connection.execute("pragma page_count").fetchone()[0] == 0:
+                # Said later it would wait for a writer, and do nothing.
+                dbapi_connection.execute("pragma auto_vacuum = incremental")
             for pragma in _PRAGMAS:
                 dbapi_connection.execute(pragma)
             if begin == "begin":

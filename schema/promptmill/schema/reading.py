@@ -52,6 +52,8 @@ class BatchRow:
     opened_at: Any
     pauses_at_failures: int | None = None
     """it pauses when so many jobs have failed; None: never"""
+    pruned: str | None = None
+    """what of it was deleted because it is old: `prompts` or `all`"""
     spending: Spending | None = None
     """None: it never had a budget"""
 
@@ -110,7 +112,7 @@ join job_payloads p on p.job_id = j.id""",
 _due = {dialect: _due_statement(dialect) for dialect in _AGE}
 _BATCH = (
     "id, name, state, paused_reason, input_name, total, created_at, opened_at,"
-    " failures_before + max_failures"
+    " failures_before + max_failures, pruned"
 )
 _batch = Statement(f"select {_BATCH} from batches where id = :batch_id")
 _latest = Statement(f"select {_BATCH} from batches order by id desc limit :most")

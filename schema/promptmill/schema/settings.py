@@ -40,6 +40,7 @@ __all__ = [
     "PriceSettings",
     "ProviderKind",
     "ProviderSettings",
+    "RetentionSettings",
     "RetrySettings",
     "Settings",
     "WorkerSettings",
@@ -111,6 +112,15 @@ class DispatchSettings(Strict):
     """a dispatcher whose beat stands still for this long has lost the lead"""
 
 
+class RetentionSettings(Strict):
+    """When the leading dispatcher prunes batches that have ended."""
+
+    days: float | None = Field(default=None, gt=0)
+    """so long after its last prompt ended, a batch is pruned; None: never"""
+    keep_answers: bool = False
+    """only prompts and earlier attempts go"""
+
+
 _DEFAULT_PROVIDERS = {kind.value: {"kind": kind.value} for kind in ProviderKind}
 
 
@@ -121,6 +131,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
     RetrySettings,
     WorkerSettings,
     DispatchSettings,
+    RetentionSettings,
 )
 
 
@@ -153,6 +164,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     worker: WorkerSettings = WorkerSettings()
     dispatch: DispatchSettings = DispatchSettings()
+    retention: RetentionSettings = RetentionSettings()
     flower_basic_auth: Secret | None = None
     """`user:password`; Flower does not start without it unless it listens on loopback"""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)

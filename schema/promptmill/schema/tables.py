@@ -55,6 +55,9 @@ batches = Table(
     # Written at opening, for readers: to look for them takes a second of a million jobs.
     Column("first_job_id", BigInteger),
     Column("last_job_id", BigInteger),
+    # What of it was deleted because it is old, and when the last of that went; see moves/pruning.
+    Column("pruned", Text),
+    Column("pruned_at", Instant),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),

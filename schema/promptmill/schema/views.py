@@ -56,11 +56,11 @@ select b.id as batch_id, b.name, b.state, b.paused_reason, b.total,
   {_jobs_in(JobState.WAITING)} as waiting, {_jobs_in(JobState.SUCCEEDED)} as succeeded,
   {_jobs_in(JobState.FAILED)} as failed, {_jobs_in(JobState.CANCELLED)} as cancelled,
   {_jobs_in(JobState.QUARANTINED)} as quarantined, b.priority, b.input_name, b.created_at,
-  b.max_failures
+  b.max_failures, b.pruned, b.pruned_at
 from batches b
 left join batch_counts c on c.batch_id = b.id
 group by b.id, b.name, b.state, b.paused_reason, b.total, b.priority, b.input_name, b.created_at,
-  b.max_failures""",
+  b.max_failures, b.pruned, b.pruned_at""",
     "promptmill_usage_by_model": f"""
 select u.batch_id, u.provider, u.model,
   {_total("case when u.outcome <> 4 then u.calls else 0 end")} as calls,

@@ -47,6 +47,7 @@ VERBS = (
     Verb("resume", STEER, "Let a batch or a provider go on.", f"{_CLI}.control:resume"),
     Verb("cancel", STEER, "Stop a batch; keep what is done.", f"{_CLI}.control:cancel"),
     Verb("retry", STEER, "Try again what failed.", f"{_CLI}.control:retry"),
+    Verb("prune", STEER, "Delete old prompts and answers.", f"{_CLI}.prune:prune"),
     Verb("worker", SERVE, "Answer the prompts of some providers.", f"{_CLI}.worker:worker"),
     Verb("dispatch", SERVE, "Feed the queues and sweep.", f"{_CLI}.dispatch:dispatch"),
     Verb("flower", SERVE, "Serve Flower, the monitor of tasks.", f"{_CLI}.flower:flower"),

@@ -21,10 +21,15 @@ from promptmill.producer.overview import Overview, read_overview
 from promptmill.producer.progress import ALL, Tally
 from promptmill.producer.sight import relevant
 from promptmill.schema.database import Database
+from promptmill.schema.moves.pruning import Pruned
 from promptmill.schema.settings import Settings, load_settings
 from promptmill.schema.states import BatchState
 
 _LONGEST_MESSAGE = 300
+_PRUNED = {
+    Pruned.PROMPTS: "its prompts and earlier attempts are gone",
+    Pruned.ALL: "its prompts and answers are gone",
+}
 _HEADERS = ("model", "total", "done", "fail", "again", "in", "out", "p50", "p95", "cost")
 _DIMENSIONS = {
     "rpm": "requests a minute",
@@ -86,6 +91,8 @@ def _head(overview: Overview) -> Iterator[str]:
             f" {milliseconds(took.p95_ms)}, 99% within {milliseconds(took.p99_ms)},"
             f" slowest {milliseconds(took.max_ms)}"
         )
+    if batch.pruned is not None:
+        yield f"pruned: {_PRUNED[Pruned(batch.pruned)]}; the sums are kept"
     if batch.pauses_at_failures is not None and not overview.progress.finished:
         yield f"pauses when {batch.pauses_at_failures:,} have failed"
 
@@ -190,6 +197,7 @@ def _as_object(overview: Overview, standings: Sequence[ScopeStanding]) -> dict[s
         "state": batch.state,
         "paused_reason": batch.paused_reason,
         "pauses_at_failures": batch.pauses_at_failures,
+        "pruned": batch.pruned,
         "finished": progress.finished,
         "input_name": batch.input_name,
         "created_at": batch.created_at,

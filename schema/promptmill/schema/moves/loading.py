@@ -57,12 +57,15 @@ class BatchFound:
     total: int
     loaded: int
     """the highest position that is stored, 0 for none"""
+    is_gone: bool = False
+    """all of it was pruned"""
 
 
 _find = Statement(
     """
 select b.id, b.identity_no, b.state, b.total,
-  coalesce((select max(j.position) from jobs j where j.batch_id = b.id), 0)
+  coalesce((select max(j.position) from jobs j where j.batch_id = b.id), 0),
+  coalesce(b.pruned, '') = 'all'
 from batches b where b.identity = :identity order by b.identity_no desc limit 1"""
 )
 _create = Statement(
@@ -102,6 +105,10 @@ _position_of = Statement(
     "select position from jobs where batch_id = :batch_id and custom_id = :custom_id"
 )
 
+# Never one that was pruned: who still knows the old job would take the new one for it.
+_LAST_ID = """
+select max(coalesce((select max(id) from jobs), 0),
+  coalesce((select max(last_job_id) from batches), 0))"""
 _JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model", "model_no")
 _PAYLOAD_COLUMNS = ("job_id", "body", "request_hash")
 
@@ -196,7 +203,7 @@ def position_of(connection: Connection, batch_id: int, custom_id: str) -> int | 
 def _reserve_ids(connection: Connection, count: int) -> int:
     """Take *count* consecutive ids; the transaction holds the only writer's lock on SQLite."""
     if connection.dialect.name == "sqlite":
-        last = connection.exec_driver_sql("select coalesce(max(id), 0) from jobs").scalar_one()
+        last = connection.exec_driver_sql(_LAST_ID).scalar_one()
         return int(last) + 1
     # One at a time, or two submits would share a block.
     connection.exec_driver_sql("select pg_advisory_xact_lock(7305114412)")

@@ -50,6 +50,7 @@ _count_replayed = Statement(
 update batches set failures_before = {_FAILED}
 where id = :batch_id and failures_before > {_FAILED}"""
 )
+_hold_whole = Statement("update batches set total = total where id = :batch_id and pruned is null")
 _STATES = RowSet("wanted", (Column("state", "smallint"),))
 _replay_jobs = Statement(
     """
@@ -111,9 +112,11 @@ def replay_jobs(
 ) -> list[int]:
     """Move a chunk of ended jobs with ids above *after* back to pending, as a new generation.
 
-    Returns their ids in order, none when none is left. The first chunk reopens a cancelled batch;
-    a later one would undo a cancel that came between.
+    Returns their ids in order, none when none is left, or where the batch was pruned. The first
+    chunk reopens a cancelled batch; a later one would undo a cancel that came between.
     """
+    if not _hold_whole.run(connection, batch_id=batch_id):  # or a prune that begins now would
+        return []  # delete what is to be done again
     rows = [(int(state),) for state in states]
     if after == 0:
         _reopen_batch.run(connection, batch_id=batch_id)
