@@ -40,7 +40,8 @@ def rows(scene: Scene, batch: int) -> list[int]:
 
 
 def prune(scene: Scene, order: PruneOrder = ALL) -> list[Step]:
-    return list(prune_steps(scene.database, order))
+    steps = prune_steps(scene.database, order)
+    return [step for step in steps if step.batch is not None]
 
 
 def sums(scene: Scene) -> dict[str, Any]:
