@@ -1,7 +1,12 @@
-"""Gemini through google-genai, the SDK that Google maintains."""
+"""Gemini through google-genai, the SDK that Google maintains.
+
+Its public call makes models of the request, of the configuration and of the answer, for more CPU
+than the request itself takes. So the body is ours (as for google-generativeai), and the client's
+own next layer sends it: that one knows key, address, headers and errors.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 from google import genai
@@ -12,23 +17,18 @@ from promptmill.schema.requests import native_of
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors, gemini_wire
 from promptmill.workers.providers.base import Answer, Call, Refusal
-from promptmill.workers.providers.chat import Chat, Turn, UnsendableError, encode, read_chat
+from promptmill.workers.providers.chat import UnsendableError, encode, read_chat
 from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.reply import Reply
 
-# Three ways in which this SDK sends more than one request for a call: retries (and, with its own
-# transport and no HttpRetryOptions, one silent repetition), function calling, continuation.
-_ONCE = types.HttpRetryOptions(attempts=1)
-_CONFIG = types.GenerateContentConfig(
-    automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-    automatic_continuation=False,
-    should_return_http_response=True,
-)
-_NAMES = {"stop": "stop_sequences"}
+# This SDK may send a request more than once: retries, and, with its own transport and no
+# HttpRetryOptions, one silent repetition.
+_ONCE: Final = types.HttpRetryOptions(attempts=1)
+_PREFIXES: Final = ("models/", "tunedModels/")
 
 
 class GeminiProvider:
-    """generateContent by the SDK's public call, with the response as it came over HTTP."""
+    """generateContent by the SDK's client, with the response as it came over HTTP."""
 
     def __init__(
         self, name: str, *, api_key: Secret, base_url: str | None, http: httpx2.AsyncClient
@@ -49,11 +49,11 @@ class GeminiProvider:
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
         try:
-            contents, config = _asked(call)
+            path, body = _path(call.model), _body(call)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
-            self._generate(call.model, contents, config),
+            self._post(path, body, call.request_id),
             timeout_s=call.timeout_s,
             # ValueError: the SDK decodes an error's body by itself, and bytes that are no text
             # stop it there.
@@ -66,55 +66,32 @@ class GeminiProvider:
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
 
-    async def _generate(
-        self, model: str, contents: Any, config: types.GenerateContentConfig
-    ) -> Reply:
+    async def _post(self, path: str, body: Mapping[str, Any], request_id: str) -> Reply:
+        headers = {"X-Client-Request-Id": request_id}
+        options = types.HttpOptions.model_construct(headers=headers)
+        sender = self._client._api_client  # noqa: SLF001  tests hold it to what the public call sends
         try:
-            generated = await self._client.aio.models.generate_content(
-                model=model, contents=contents, config=config
-            )
+            # A copy: the SDK takes fields out of what it is given.
+            answered = await sender.async_request("post", path, dict(body), options)
         except sdk.APIError as error:
             response = error.response
             if not isinstance(response, httpx2.Response):
                 raise
             return Reply(response.status_code, response.headers, response.content)
-        raw = generated.sdk_http_response or types.HttpResponse()
-        headers = {name.lower(): value for name, value in (raw.headers or {}).items()}
-        return Reply(200, headers, (raw.body or "").encode())
+        headers = {name.lower(): value for name, value in (answered.headers or {}).items()}
+        return Reply(200, headers, (answered.body or "").encode())
 
 
-def _asked(call: Call) -> tuple[Any, types.GenerateContentConfig]:
-    """Say *call* in the SDK's words. Raises UnsendableError."""
+def _path(model: str) -> str:
+    """Name the address of *model*. Raises UnsendableError where it would be another one."""
+    if ".." in model or set(model) & set("?&#% "):
+        raise UnsendableError(field="model", problem="is no name of a model")
+    return f"{model if model.startswith(_PREFIXES) else f'models/{model}'}:generateContent"
+
+
+def _body(call: Call) -> Mapping[str, Any]:
+    """Say *call* in Gemini's words. Raises UnsendableError."""
     native = native_of(call.body)
-    if native is not None:
-        encode(native)
-        # Laid by the SDK over the request that it makes itself, of which then nothing is left.
-        return "native", _config(call.request_id, http={"extra_body": native})
-    chat = read_chat(call.body)
-    encode(gemini_wire.request_of(chat))
-    return [_content(turn) for turn in chat.turns], _chat_config(chat, call.request_id)
-
-
-def _content(turn: Turn) -> types.Content:
-    role = "model" if turn.role == "assistant" else "user"
-    return types.Content(role=role, parts=[types.Part(text=turn.text)])
-
-
-def _chat_config(chat: Chat, request_id: str) -> types.GenerateContentConfig:
-    update = {_NAMES.get(name, name): value for name, value in chat.sampling.items()}
-    if chat.system is not None:
-        update["system_instruction"] = chat.system
-    if chat.max_tokens is not None:
-        update["max_output_tokens"] = chat.max_tokens
-    if chat.schema is not None:
-        update["response_mime_type"] = "application/json"
-        update["response_json_schema"] = chat.schema
-    return _config(request_id, **update)
-
-
-def _config(
-    request_id: str, *, http: Mapping[str, Any] | None = None, **update: Any
-) -> types.GenerateContentConfig:
-    headers = {"X-Client-Request-Id": request_id}
-    options = types.HttpOptions(headers=headers, **(http or {}))
-    return _CONFIG.model_copy(update={"http_options": options, **update})
+    body = gemini_wire.request_of(read_chat(call.body)) if native is None else native
+    encode(body)  # the SDK encodes it by itself, and would stumble over what is no text
+    return body
