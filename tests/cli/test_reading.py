@@ -122,6 +122,21 @@ def test_failures_are_shown_in_place_of_answers(batch_id: int, promptmill: Here)
     ]
 
 
+def test_answers_are_followed_to_the_end_of_the_batch(
+    batch_id: int, promptmill: Here, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [one["custom_id"] for one in promptmill("results", "-f", "-n", 2).objects] == [
+        "a1",
+        "a4",
+    ]
+    promptmill("cancel", batch_id)
+    assert [one["custom_id"] for one in promptmill("results", "--follow").objects] == ["a1", "a4"]
+    found = promptmill("results", "--follow", "--failed").objects
+    assert [one["custom_id"] for one in found] == ["a2", "a3", "a5"]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert promptmill("results", "--follow").out.splitlines()[1] == "a4  four"
+
+
 def test_a_terminal_gets_a_table_and_no_control_characters(
     batch_id: int, promptmill: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:

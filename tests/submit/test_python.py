@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import pytest
 
-from promptmill.producer import Batch, api, results, submit
+from promptmill.producer import Batch, api, following, results, submit
 from promptmill.schema.errors import InputError, UsageError
 from tests.schema.scene import Scene
 from tests.submit.inputs import answer, claim_all, hold_back, refuse, write_batch, write_lines
@@ -16,7 +16,8 @@ from tests.submit.inputs import answer, claim_all, hold_back, refuse, write_batc
 def batch(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Batch:
     """A batch of five, in a database whose pages are of two."""
     monkeypatch.setattr(results, "_PAGE", 2)
-    monkeypatch.setattr(results, "_SCAN", 2)
+    monkeypatch.setattr(following, "_PAGE", 2)
+    monkeypatch.setattr(following, "_SCAN", 2)
     monkeypatch.setattr(api, "_POLL_S", 0.01)
     return submit(write_batch(tmp_path / "in.jsonl", 5))
 

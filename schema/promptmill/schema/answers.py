@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -47,6 +47,15 @@ class Result:
     finished_at: datetime
 
 
+class JobSeen(NamedTuple):
+    """Where a job is."""
+
+    job_id: int
+    state: int
+    finished_at: Any
+    """as the engine writes it, which sorts; None where it has not ended"""
+
+
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
     """Jobs of a batch that failed for the same reason."""
@@ -79,10 +88,15 @@ where j.id between :first and :last and +j.batch_id = :batch_id
 order by j.id limit :most""",
     _STATES,
 )
-_states = Statement(
+_states_above = Statement(
     """
-select j.id, j.state from jobs j
+select j.id, j.state, j.finished_at from jobs j
 where j.id between :first and :last and +j.batch_id = :batch_id order by j.id limit :most"""
+)
+_states_of = Statement(
+    "select j.id, j.state, j.finished_at from {chosen} join jobs j on j.id = chosen.id"
+    " order by j.id",
+    _IDS,
 )
 _results = Statement(
     """
@@ -134,10 +148,18 @@ def ended_jobs(
 
 def job_states(
     connection: Connection, batch_id: int, *, span: tuple[int, int], most: int
-) -> list[tuple[int, bool]]:
-    """List the first jobs of a batch, from those in *span*: (job id, whether it has ended)."""
-    rows = _states.fetch(connection, batch_id=batch_id, first=span[0], last=span[1], most=most)
-    return [(row[0], row[1] in FINAL_STATES) for row in rows]
+) -> list[JobSeen]:
+    """Look at the first jobs of a batch, from those in *span*, by id."""
+    rows = _states_above.fetch(
+        connection, batch_id=batch_id, first=span[0], last=span[1], most=most
+    )
+    return [JobSeen(*row) for row in rows]
+
+
+def states_of(connection: Connection, job_ids: Iterable[int]) -> list[JobSeen]:
+    """Look at these jobs, by id."""
+    rows = _states_of.fetch(connection, {"chosen": [(job_id,) for job_id in job_ids]})
+    return [JobSeen(*row) for row in rows]
 
 
 def results_of(connection: Connection, job_ids: Iterable[int]) -> list[Result]:

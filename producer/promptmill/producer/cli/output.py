@@ -47,6 +47,11 @@ def as_json_line(value: Any) -> str:
     return plain(line) if sys.stdout.isatty() else line
 
 
+def print_line(*values: Any) -> None:
+    """Print *values* as cells of a table have them, without waiting for further lines."""
+    print(*map(_cell, values), sep="  ", flush=True)
+
+
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
 ) -> None:

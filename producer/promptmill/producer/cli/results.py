@@ -1,18 +1,21 @@
 """`promptmill results`: answers, or failures."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from itertools import islice
+from threading import Event
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from promptmill.producer.cli.output import note, print_json, print_table
+from promptmill.producer.cli.output import note, print_json, print_line, print_table
+from promptmill.producer.following import pages_as_they_come
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.producer.progress import read_progress
 from promptmill.producer.results import results_in_order
 from promptmill.schema.answers import Result
+from promptmill.schema.database import Database
 from promptmill.schema.settings import load_settings
 from promptmill.schema.states import JobState
 
@@ -20,6 +23,7 @@ _ANSWERED = (JobState.SUCCEEDED,)
 _FAILED = (JobState.FAILED, JobState.QUARANTINED)
 _SHOWN = 20
 """of a table, where -n does not say"""
+_POLL_S = 0.5
 
 
 def results(
@@ -27,21 +31,50 @@ def results(
         int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
     ] = None,
     number: Annotated[int | None, Option("-n", min=1, help="Only the first so many.")] = None,
+    *,
     failed: Annotated[bool, Option("--failed", help="What failed, in place of answers.")] = False,
+    follow: Annotated[
+        bool, Option("-f", "--follow", help="Each as it ends, until all have.")
+    ] = False,
     as_json: Annotated[
         bool, Option("--json", help="One JSON object a line; what a pipe gets in any case.")
     ] = False,
 ) -> None:
     """Show the answers of a batch in the order of its input."""
+    states = _FAILED if failed else _ANSWERED
     with opened(load_settings()) as database:
         batch_id = batch_or_latest(database, batch)
         read_progress(database, batch_id)
-        found = results_in_order(database, batch_id, states=_FAILED if failed else _ANSWERED)
+        if follow:
+            _follow(islice(_as_they_come(database, batch_id, states), number), as_json=as_json)
+            return
+        found = results_in_order(database, batch_id, states=states)
         if as_json or not sys.stdout.isatty():
             for result in islice(found, number):
                 print_json(_as_object(result))
         else:
             _print(found, number or _SHOWN, batch_id, failed=failed)
+
+
+def _as_they_come(
+    database: Database, batch_id: int, states: Collection[JobState]
+) -> Iterator[Result]:
+    words = {state.word for state in states}
+    for page in pages_as_they_come(database, batch_id):
+        yield from (result for result in page if result.state in words)
+        if not page:
+            Event().wait(_POLL_S)
+
+
+def _follow(found: Iterator[Result], *, as_json: bool) -> None:
+    """Print a line for each, at once."""
+    in_words = sys.stdout.isatty() and not as_json
+    for result in found:
+        if in_words:
+            print_line(result.custom_id, _text(result) or result.error_text or "")
+        else:
+            print_json(_as_object(result))
+        sys.stdout.flush()
 
 
 def _print(found: Iterator[Result], number: int, batch_id: int, *, failed: bool) -> None:

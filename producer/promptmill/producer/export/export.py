@@ -44,7 +44,7 @@ class What(StrEnum):
     """every prompt, with the state it is in"""
 
 
-_STATES = {
+STATES = {
     What.ANSWERED: frozenset({JobState.SUCCEEDED}),
     What.FAILED: frozenset({JobState.FAILED, JobState.QUARANTINED}),
     What.ALL: frozenset(JobState),
@@ -72,11 +72,7 @@ class ExportRequest:
     """whether CSV cells may begin as formulas do"""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.columns if name not in COLUMNS]
-        if unknown or not self.columns:
-            problem = f"there is no column {unknown[0]!r}" if unknown else "no column is chosen"
-            msg = f"{problem}: there are {', '.join(COLUMNS)}"
-            raise UsageError(msg)
+        check_columns(self.columns)
         if self.format is Format.OPENAI_BATCH and not isinstance(self.target, Path):
             msg = "openai-batch is two files, answers and errors: name one with -o FILE"
             raise UsageError(msg)
@@ -111,9 +107,9 @@ def export(
     Raises UsageError for a batch that is not there, and for a place that cannot be written.
     """
     total = read_progress(database, request.batch_id).batch.total
-    states, columns = _STATES[request.what], request.columns
+    states, columns = STATES[request.what], request.columns
     if request.format is Format.OPENAI_BATCH:
-        states, columns = _STATES[What.ALL], BATCH_COLUMNS
+        states, columns = STATES[What.ALL], BATCH_COLUMNS
     done = 0
     with placed(request.targets) as files, one_moment(database) as connection:
         counts = batch_counts(connection, request.batch_id)
@@ -126,6 +122,16 @@ def export(
         sheet.close()
     errors = sheet.errors if isinstance(sheet, OpenAIBatch) else 0
     return Exported(rows=done, errors=errors, left_out=total - done)
+
+
+def check_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *columns*. Raises UsageError where one is not there, or none is chosen."""
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown or not columns:
+        problem = f"there is no column {unknown[0]!r}" if unknown else "no column is chosen"
+        msg = f"{problem}: there are {', '.join(COLUMNS)}"
+        raise UsageError(msg)
+    return columns
 
 
 def format_of(name: str) -> Format:
