@@ -64,10 +64,12 @@ _started = Statement(
 select provider, model, sum(jobs) from batch_counts where state in (2, 4, 5, 7)
 group by provider, model"""
 )
+# `cross join`, or SQLite would look at all that is due for each open batch.
 _due_waiting = Statement(
     """
-select count(*) from (select 1 from jobs w join batches b on b.id = w.batch_id and b.state = 'open'
-  where w.state = 3 and w.run_at <= {now} and w.provider = :provider and w.model = :model
+select count(*) from (select 1 from jobs w cross join batches b
+  where b.id = w.batch_id and b.state = 'open' and w.state = 3 and w.run_at <= {now}
+    and w.provider = :provider and w.model = :model
   order by w.run_at limit :most) as due"""
 )
 _aged_hints = Statement(

@@ -29,9 +29,11 @@ class Queued:
 
 _HINTS = RowSet("hints", (Column("job_id", "bigint"), Column("dispatch_no", "integer")))
 
+# The plus keeps the partial index of that state out of it: where statistics know none of its rows,
+# PostgreSQL would read all of them for each id.
 _QUEUED = """
 update jobs set state = 1, dispatch_no = dispatch_no + 1, queued_at = {now}, run_at = null
-where state = %s and id in (%s)
+where +state = %s and id in (%s)
 returning id, dispatch_no, batch_id, position, provider, model, attempts
 """
 _queue_pending = Statement(
@@ -43,11 +45,13 @@ _queue_pending = Statement(
   order by id limit :most""",
     )
 )
+# `cross join`, or SQLite would look at all that is due for each open batch.
 _queue_waiting = Statement(
     _QUEUED.replace("%s", "3", 1).replace(
         "%s",
-        """select w.id from jobs w join batches b on b.id = w.batch_id and b.state = 'open'
-  where w.state = 3 and w.run_at <= {now} and w.provider = :provider and w.model = :model
+        """select w.id from jobs w cross join batches b
+  where b.id = w.batch_id and b.state = 'open' and w.state = 3 and w.run_at <= {now}
+    and w.provider = :provider and w.model = :model
   order by w.run_at limit :most""",
     )
 )
@@ -61,7 +65,7 @@ returning jobs.id""",
 _requeue = Statement(
     """
 update jobs set state = 1, queued_at = {now}, run_at = null from {hints}
-where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and jobs.state = 3
+where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and +jobs.state = 3
   and jobs.run_at <= {now}
 returning jobs.id""",
     _HINTS,
@@ -86,11 +90,11 @@ returning jobs.id""",
 def queue_pending(
     connection: Connection, *, batch_id: int, provider: str, model: str, most: int
 ) -> list[Queued]:
-    """Move the oldest pending jobs of one scope of an open batch to queued."""
+    """Move the oldest pending jobs of one scope of an open batch to queued; list them by age."""
     rows = _queue_pending.fetch(
         connection, batch_id=batch_id, provider=provider, model=model, most=most
     )
-    return [Queued(*row) for row in rows]
+    return sorted((Queued(*row) for row in rows), key=lambda job: job.job_id)
 
 
 def queue_waiting(connection: Connection, *, provider: str, model: str, most: int) -> list[Queued]:

@@ -1,0 +1,89 @@
+"""What each frequent move touches in SQL, and its CPU time, by what is in the tables.
+
+    ./run bench growth [ENGINE ...] [--jobs N ...]
+
+One JSON object a line for each engine and move: touched by jobs in the tables (rows on PostgreSQL,
+steps of its virtual machine on SQLite, those of triggers too), milliseconds beside it, and how much
+more is touched of the largest tables than of the smallest.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from sqlalchemy import Connection
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.engines import ENGINES, empty_database, server_of
+from benchmarks.figures import at_most, judged
+from benchmarks.growth_cases.history import set_the_scene
+from benchmarks.growth_cases.moves import MOVES
+from benchmarks.growth_cases.touched import touched
+from promptmill.schema.database import Database
+from tests.services.postgres import Postgres
+
+_SIZES = (10_000, 100_000, 1_000_000)
+_MOST_GROWTH = 1.2
+_ROUNDS = 5
+
+
+def main() -> None:
+    """Measure the engines that are asked for, both by default."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=" or ".join(ENGINES))
+    parser.add_argument("--jobs", type=int, nargs="+", default=_SIZES, help="sizes of the tables")
+    chosen = parser.parse_args()
+    unknown = [name for name in chosen.engines if name not in ENGINES]
+    if unknown:
+        parser.error(f"there is no engine {unknown[0]!r}; there are: {', '.join(ENGINES)}")
+    for engine in chosen.engines or ENGINES:
+        for measured in grow(engine, sorted(chosen.jobs)):
+            sys.stdout.write(json.dumps(measured) + "\n")
+            sys.stdout.flush()
+
+
+def grow(engine: str, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Fill a database for each of *sizes*, and measure every move in it."""
+    with server_of(engine) as server:
+        seen = [_measure(server, jobs) for jobs in sizes]
+    for name in MOVES:
+        counts = [of_size[name][0] for of_size in seen]
+        figures = {
+            "engine": engine,
+            "jobs": list(sizes),
+            "touched": counts,
+            "milliseconds": [round(of_size[name][1], 2) for of_size in seen],
+            "growth": counts[-1] / counts[0],
+        }
+        yield judged(name, figures, {"growth": at_most(_MOST_GROWTH)})
+
+
+def _measure(server: Postgres | None, jobs: int) -> dict[str, tuple[int, float]]:
+    with empty_database(server) as database:
+        scene = set_the_scene(database, jobs=jobs)
+        return {
+            name: (
+                touched(database, partial(move, scene)),
+                min(_milliseconds(database, partial(move, scene)) for _ in range(_ROUNDS)),
+            )
+            for name, move in MOVES.items()
+        }
+
+
+def _milliseconds(database: Database, act: Callable[[Connection], object]) -> float:
+    with database.write() as connection:
+        began = monotonic()
+        act(connection)
+        took = monotonic() - began
+        connection.rollback()
+    return took * 1000
+
+
+if __name__ == "__main__":
+    main()
