@@ -101,7 +101,7 @@ def test_the_id_goes_to_stdout_and_the_rest_to_stderr(scene: Scene, tmp_path: Pa
     assert again.err.startswith("3 prompts were submitted before, as batch 1")
     assert typed("submit", source, "--new", "--json").objects == [
         {"batch_id": 2, "name": "in.jsonl", "total": 3, "how": "new"}
-        | {"kind": "OpenAI Batch lines", "goes_on": False}
+        | {"kind": "OpenAI Batch lines", "goes_on": False, "twins": 0}
     ]
     assert scene.count("jobs") == 6
 

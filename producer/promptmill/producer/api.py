@@ -165,6 +165,7 @@ def submit(
     on_unknown: Literal["retry", "hold"] | None = None,
     max_failures: str | int | None = None,
     budget: float | None = None,
+    dedupe: bool = False,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
@@ -189,6 +190,7 @@ def submit(
         source=source,
         reading=reading,
         also=models[1:],
+        dedupe=dedupe,
         name=name,
         priority=priority,
         on_unknown=on_unknown,

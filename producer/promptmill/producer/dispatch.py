@@ -16,6 +16,7 @@ from promptmill.producer.metrics_server import served_metrics
 from promptmill.producer.outage import Outage
 from promptmill.producer.pruning import Retention
 from promptmill.producer.sweep import Sweeper, Swept
+from promptmill.producer.twins import TwinEnder
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
@@ -64,6 +65,7 @@ class Dispatcher:
         self._feeder = Feeder(settings, database, sender, clock=clock)
         self._sweeper = Sweeper(settings, database, sender, clock=clock)
         self._retention = Retention(settings.retention, database, clock=clock)
+        self._twins = TwinEnder(database, clock=clock)
         self._sql = Outage("sql", clock=clock)
         self._sweep_at = clock()
         self._hinted = 0
@@ -94,6 +96,7 @@ class Dispatcher:
         self._hinted += fed.hints
         if any(batch.is_held for batch in self._feeder.left):
             self._pause_used_up()
+        self._twins.turn()
         return fed
 
     def _pause_used_up(self) -> None:

@@ -21,6 +21,7 @@ from promptmill.schema.moves.loading import (
     open_batch,
     position_of,
 )
+from promptmill.schema.moves.twins import mark_twins
 from promptmill.schema.states import BatchState
 
 CHUNK_ROWS = 5000
@@ -45,8 +46,17 @@ class Loader:
         self._loaded, self._routes = loaded, routes
         self._passed = 0
 
-    def load(self, source: Input, options: ReadOptions, report: Callable[[int], object]) -> None:
+    def load(
+        self,
+        source: Input,
+        options: ReadOptions,
+        report: Callable[[int], object],
+        *,
+        dedupe: bool = False,
+    ) -> int:
         """Store what is missing of *source* and open the batch; *report* jobs that are stored.
+
+        Returns how many are twins, which is none without *dedupe*.
 
         Raises InputError where the input changed since it was checked, or has a custom_id twice;
         then nothing is left of the batch.
@@ -60,10 +70,14 @@ class Loader:
             self._discard()
             raise
         with self._database.write() as connection:
+            twins = 0
+            if dedupe and hold_loading(connection, self._batch_id):
+                twins = mark_twins(connection, self._batch_id)
             open_batch(connection, self._batch_id)
         if self._passed >= _ANALYZE_FROM:
             with self._database.write() as connection:
                 analyze(connection)
+        return twins
 
     def _missing(self, prompts: Iterator[Prompt]) -> Iterator[Prompt]:
         for prompt in prompts:

@@ -46,6 +46,8 @@ class SubmitRequest:
     reading: ReadOptions = field(default_factory=ReadOptions)
     also: tuple[str, ...] = ()
     """models that are asked the same, besides the one of *reading*"""
+    dedupe: bool = False
+    """ask equal prompts once"""
     name: str | None = None
     """for people; None: the name of the file"""
     priority: int = 0
@@ -83,6 +85,8 @@ class Submitted:
     """what the input was taken for, in words: `CSV`"""
     goes_on: bool = False
     """its budget had paused it, and does no more"""
+    twins: int = 0
+    """jobs that are not asked, since another asks the same; counted when they are stored"""
 
 
 def submit(
@@ -123,8 +127,8 @@ def submit(
             failures=failures,
         )
         try:
+            twins, goes_on = 0, False
             found, how = _find_or_create(database, batch, new=request.new)
-            goes_on = False
             if request.budget is not None and how is not How.NEW:
                 goes_on = change_budget(database, found.id, request.budget)
             if how is not How.REUSED:
@@ -135,13 +139,20 @@ def submit(
                     loaded=found.loaded,
                     routes=routes,
                 )
-                loader.load(source, options, lambda done: report(done, batch.total))
+                twins = loader.load(
+                    source,
+                    options,
+                    lambda done: report(done, batch.total),
+                    dedupe=request.dedupe,
+                )
             if how is not How.NEW and failures is not None:
                 limit_failures(database, found.id, failures)
         except DatabaseError as error:
             msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
             raise ServiceError(msg) from None
-    return Submitted(found.id, batch.name, batch.total, how, checked.kind, goes_on)
+    return Submitted(
+        found.id, batch.name, batch.total, how, checked.kind, goes_on=goes_on, twins=twins
+    )
 
 
 def _check(request: SubmitRequest) -> None:
@@ -221,6 +232,7 @@ def _new_batch(
         "parameters": options.parameters,
         "schema": options.schema,
         "format": options.format,
+        "dedupe": request.dedupe,
         "id_column": options.id_column,
         "limit": options.limit,
     }

@@ -37,6 +37,7 @@ FINAL_STATES = frozenset(
 LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset(
         {JobState.QUEUED, JobState.RUNNING, JobState.CANCELLED, JobState.QUARANTINED}
+        | {JobState.WAITING}  # a twin, for the job that is asked in its place
     ),
     JobState.QUEUED: frozenset(
         {JobState.PENDING, JobState.RUNNING, JobState.WAITING, JobState.FAILED}
@@ -49,11 +50,13 @@ LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.WAITING: frozenset(
         {JobState.PENDING, JobState.QUEUED, JobState.RUNNING, JobState.FAILED}
         | {JobState.CANCELLED, JobState.QUARANTINED}
+        | {JobState.SUCCEEDED}  # a twin, by the other's answer
     ),
     JobState.SUCCEEDED: frozenset(),
-    JobState.FAILED: frozenset({JobState.PENDING}),
-    JobState.CANCELLED: frozenset({JobState.PENDING}),
-    JobState.QUARANTINED: frozenset({JobState.PENDING}),
+    # Replayed: to be asked again, or as a twin to wait again.
+    JobState.FAILED: frozenset({JobState.PENDING, JobState.WAITING}),
+    JobState.CANCELLED: frozenset({JobState.PENDING, JobState.WAITING}),
+    JobState.QUARANTINED: frozenset({JobState.PENDING, JobState.WAITING}),
 }
 
 

@@ -86,8 +86,8 @@ jobs = Table(
     Column("finished_at", Instant),
     # Which of the models that are asked the same prompt.
     Column("model_no", SmallInteger, nullable=False, server_default="0"),
-    # The job with an equal request, which is asked in place of this one (`--dedupe`). This one is
-    # cancelled before its batch opens, is in no counter, and shows what came of that one.
+    # The job with an equal request, which is asked in place of this one (`--dedupe`), and as which
+    # this one ends. See `moves.twins`.
     Column("twin_of", BigInteger),
     CheckConstraint("state between 0 and 7", name="state"),
     CheckConstraint("(state = 1) = (queued_at is not null)", name="queued_at_iff_queued"),
@@ -140,13 +140,12 @@ Index(
 )
 # submit: one job a custom_id and model; results by custom_id
 Index("jobs_asked", jobs.c.batch_id, jobs.c.custom_id, jobs.c.model_no, unique=True)
-# views, export: the rows of a batch that show the answer of another
+# dispatch: twins that wait for the job that is asked in their place
 Index(
-    "jobs_twins",
-    jobs.c.batch_id,
+    "jobs_twins_waiting",
     jobs.c.id,
-    postgresql_where=text("twin_of is not null"),
-    sqlite_where=text("twin_of is not null"),
+    postgresql_where=text("twin_of is not null and state = 3"),
+    sqlite_where=text("twin_of is not null and state = 3"),
 )
 
 job_payloads = Table(

@@ -75,6 +75,9 @@ def read_request(
     budget: Annotated[
         str | None, Option(metavar="USD", help="What the batch may cost in all: 5, 0.50 or none.")
     ] = None,
+    dedupe: Annotated[
+        bool, Option("--dedupe", help="Ask equal prompts once; each row shows the answer.")
+    ] = False,
     new: Annotated[
         bool, Option("--new", help="Make another batch though this input has one already.")
     ] = False,
@@ -98,6 +101,7 @@ def read_request(
         source=source,
         reading=reading,
         also=tuple(model[1:] if model else ()),
+        dedupe=dedupe,
         name=name,
         priority=priority,
         on_unknown=on_unknown,

@@ -53,4 +53,6 @@ def submit_with_counter(
     if submitted.goes_on:
         note(f"batch {submitted.batch_id} was paused by its budget, and goes on")
     note(f"{submitted.total:,} prompts {told}: {submitted.name} ({submitted.kind})")
+    if submitted.twins:
+        note(f"  {submitted.twins:,} of them are equal to one before, and are not asked again")
     return submitted

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from promptmill.schema.moves.twins import NEVER_S
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
 
@@ -54,7 +55,9 @@ _hold_whole = Statement("update batches set total = total where id = :batch_id a
 _STATES = RowSet("wanted", (Column("state", "smallint"),))
 _replay_jobs = Statement(
     """
-update jobs set state = 0, generation = generation + 1, fence = fence + 1, attempts = 0,
+update jobs set state = case when twin_of is null then 0 else 3 end,
+  run_at = case when twin_of is not null then {after:cast(:never_s as float)} end,
+  generation = generation + 1, fence = fence + 1, attempts = 0,
   refusals = 0, crashes = 0, finished_at = null
 where state in (select wanted.state from {wanted}) and state in (5, 6, 7)
   and id in (select id from jobs where batch_id = :batch_id and id > :after
@@ -112,6 +115,7 @@ def replay_jobs(
 ) -> list[int]:
     """Move a chunk of ended jobs with ids above *after* back to pending, as a new generation.
 
+    A twin waits again, for the job that is asked in its place.
     Returns their ids in order, none when none is left, or where the batch was pruned. The first
     chunk reopens a cancelled batch; a later one would undo a cancel that came between.
     """
@@ -121,7 +125,12 @@ def replay_jobs(
     if after == 0:
         _reopen_batch.run(connection, batch_id=batch_id)
     moved = _replay_jobs.fetch(
-        connection, {"wanted": rows}, batch_id=batch_id, after=after, most=most
+        connection,
+        {"wanted": rows},
+        batch_id=batch_id,
+        after=after,
+        most=most,
+        never_s=NEVER_S,
     )
     _count_replayed.run(connection, batch_id=batch_id)
     return sorted(row[0] for row in moved)
