@@ -6,12 +6,13 @@ from tests.chaos import (
     kills,
     orders,
     redis_away,
+    releases,
     sql_away,
     suites,
     zombies,
 )
 
-_FAMILIES = (kills, redis_away, sql_away, zombies, bad_answers, orders, endurance, suites)
+_FAMILIES = (kills, redis_away, sql_away, zombies, bad_answers, orders, endurance, releases, suites)
 FAULTS = tuple(
     sorted(
         (fault for family in _FAMILIES for fault in family.FAULTS), key=lambda fault: fault.number

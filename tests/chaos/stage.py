@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,7 @@ class Stage:
         *,
         latency_s: float = 0.1,
         dispatched: bool = True,
+        upgraded: bool = True,
         database_url: str = "",
         vendors: Sequence[str] = (),
         **env: str,
@@ -69,16 +70,18 @@ class Stage:
         config = SimulatorConfig(latency_s=latency_s, seed=self.rng.randrange(2**31))
         simulator = self._open.enter_context(Simulator(config))
         valkey = self._open.enter_context(Valkey(self.new_folder()))
-        mill = RunningMill(self.new_folder(), valkey, simulator, database_url, env, vendors)
+        mill = RunningMill(
+            self.new_folder(), valkey, simulator, database_url, env, vendors, upgraded
+        )
         self._open.enter_context(mill)
         self._began = monotonic()
         if dispatched:
             self.dispatch(mill)
         return mill
 
-    def dispatch(self, mill: RunningMill) -> Any:
+    def dispatch(self, mill: RunningMill, *, env: Mapping[str, str] | None = None) -> Any:
         """Start a dispatcher process; it ends with the stage."""
-        process = mill.start_process(*DISPATCH, log="dispatch.log")
+        process = mill.start_process(*DISPATCH, log="dispatch.log", env=env)
 
         def end() -> None:
             process.kill()

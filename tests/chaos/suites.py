@@ -3,16 +3,8 @@
 from tests.chaos.catalogue import Fault
 
 _NO_BUDGET = "there is no budget yet"
-_ONE_RELEASE = "there is one release so far"
 
 FAULTS = (
-    Fault(
-        "R28",
-        "version_skew",
-        "two releases share queue and schema",
-        open=_ONE_RELEASE,
-    ),
-    Fault("R29", "migration", "a migration while workers run", open=_ONE_RELEASE),
     Fault("R37", "budget", "a budget for a part of the jobs, with kills", open=_NO_BUDGET),
     Fault(
         "R41",

@@ -89,6 +89,8 @@ class RunningMill:
     env: Mapping[str, str] = field(default_factory=dict)
     vendors: Sequence[str] = ()
     """further providers, which speak as OpenAI does"""
+    upgraded: bool = True
+    """False: another release makes the tables"""
 
     def __post_init__(self) -> None:
         self.canary = f"canary{uuid.uuid4().hex}"
@@ -100,7 +102,8 @@ class RunningMill:
             self.settings: Settings = load_settings()
         self.database = Database.from_settings(self.settings)
         self._open.callback(self.database.close)
-        upgrade(self.database)
+        if self.upgraded:
+            upgrade(self.database)
 
     def key(self, provider: str) -> str:
         """Return the API key that workers have for *provider*."""
@@ -160,12 +163,29 @@ class RunningMill:
         self._open.callback(end)
         return end
 
-    def start_process(self, *argv: str, log: str) -> "subprocess.Popen[bytes]":
+    def run_process(
+        self, *argv: str, env: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run another process with the mill's settings to its end."""
+        return subprocess.run(
+            argv,
+            env={**self._environment, **(env or {})},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def start_process(
+        self, *argv: str, log: str, env: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
         """Start another process with the mill's settings; the caller ends it."""
         with (self.folder / log).open("ab") as output:
             return subprocess.Popen(
                 argv,
-                env=self._environment,
+                env={**self._environment, **(env or {})},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

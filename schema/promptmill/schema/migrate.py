@@ -33,8 +33,9 @@ PATIENCE_S = 300.0
 """how long an upgrade tries to get what others hold"""
 _FOLDER = Path(__file__).with_name("migrations")
 _LOCK = 7305114411  # any fixed number: one upgrade at a time on PostgreSQL
-_WAIT_MS = 1000
-"""for a lock; whoever comes after us waits behind us for so long"""
+_WAIT_MS = 500
+"""for a lock; whoever comes after us waits behind us for so long. Less than the second after which
+PostgreSQL ends a deadlock, so that it is we who give way"""
 _PAUSE_S = 0.5
 _FIRST = "0001"
 
@@ -117,13 +118,16 @@ def _upgrade(connection: Connection) -> None:
     found = _revision(connection)
     if found is not None and found > newest_revision():
         raise ContractError(_newer(found))
+    statements = (*trigger_statements(connection.dialect.name), *view_statements())
+    definitions = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    if found == newest_revision() and _has_made(connection, definitions):
+        return
+    if found is not None and connection.dialect.name == "postgresql":
+        # In the order of those who write, who would else wait for us while we wait for them.
+        connection.exec_driver_sql("lock table jobs, attempts in share row exclusive mode")
     if found != newest_revision():
         _drop_views(connection)
         command.upgrade(_config(connection), "head")
-    statements = (*trigger_statements(connection.dialect.name), *view_statements())
-    definitions = hashlib.sha256("\n".join(statements).encode()).hexdigest()
-    if _has_made(connection, definitions):
-        return
     verbatim = connection.execution_options(no_parameters=True)  # or `%` is a placeholder
     for statement in statements:
         verbatim.exec_driver_sql(statement)
