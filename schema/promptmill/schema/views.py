@@ -27,6 +27,10 @@ def _usd(micros: str) -> str:
     return f"{micros} / cast(1000000 as double precision)"
 
 
+def _quantile(share: float) -> str:
+    return f"min(case when s.up_to >= {share} * s.calls then s.latency_ms end)"
+
+
 VIEWS: dict[str, str] = {
     "promptmill_results": f"""
 select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
@@ -45,7 +49,7 @@ from jobs j
 left join attempts a on a.job_id = j.id and a.fence = j.fence
 where j.state in (5, 7)""",
     "promptmill_attempts": f"""
-select a.batch_id, j.custom_id, a.job_id, a.fence, {_words("a.outcome", AttemptOutcome)} as outcome,
+select j.batch_id, j.custom_id, a.job_id, a.fence, {_words("a.outcome", AttemptOutcome)} as outcome,
   a.provider, a.model, a.http_status, a.error_kind, a.error_code, a.error_text, a.request_id,
   a.started_at, a.ended_at, a.latency_ms, a.input_tokens, a.output_tokens, a.cache_read_tokens,
   a.cache_write_tokens, a.reasoning_tokens, {_usd("a.cost_micros")} as cost_usd, a.worker_id
@@ -57,11 +61,13 @@ select b.id as batch_id, b.name, b.state, b.paused_reason, b.total,
   {_jobs_in(JobState.WAITING)} as waiting, {_jobs_in(JobState.SUCCEEDED)} as succeeded,
   {_jobs_in(JobState.FAILED)} as failed, {_jobs_in(JobState.CANCELLED)} as cancelled,
   {_jobs_in(JobState.QUARANTINED)} as quarantined, b.priority, b.input_name, b.created_at,
-  b.max_failures, b.pruned, b.pruned_at
+  b.max_failures, b.pruned, b.pruned_at, {_usd("u.cost_micros")} as cost_usd
 from batches b
 left join batch_counts c on c.batch_id = b.id
+left join (select batch_id, sum(cost_micros) as cost_micros from usage_hourly group by batch_id) u
+  on u.batch_id = b.id
 group by b.id, b.name, b.state, b.paused_reason, b.total, b.priority, b.input_name, b.created_at,
-  b.max_failures, b.pruned, b.pruned_at""",
+  b.max_failures, b.pruned, b.pruned_at, u.cost_micros""",
     "promptmill_usage_by_model": f"""
 select u.batch_id, u.provider, u.model,
   {_total("case when u.outcome <> 4 then u.calls else 0 end")} as calls,
@@ -71,6 +77,24 @@ select u.batch_id, u.provider, u.model,
   {_total("case when u.outcome in (1, 5) then u.unpriced_calls else 0 end")} as unpriced_calls
 from usage_hourly u
 group by u.batch_id, u.provider, u.model""",
+    "promptmill_usage_by_hour": f"""
+select u.hour_at, u.batch_id, u.provider, u.model, {_words("u.outcome", AttemptOutcome)} as outcome,
+  nullif(u.error_kind, '') as error_kind, u.calls, u.input_tokens, u.output_tokens,
+  {_usd("u.cost_micros")} as cost_usd
+from usage_hourly u
+where u.calls > 0""",
+    "promptmill_latency_by_model": f"""
+select s.batch_id, s.provider, s.model, cast(max(s.up_to) as bigint) as answers,
+  {_quantile(0.5)} as p50_ms, {_quantile(0.95)} as p95_ms, {_quantile(0.99)} as p99_ms,
+  max(s.latency_ms) as slowest_ms
+from (
+  select h.batch_id, h.provider, h.model, h.latency_ms,
+    sum(h.calls) over (partition by h.batch_id, h.provider, h.model) as calls,
+    sum(h.calls) over (partition by h.batch_id, h.provider, h.model order by h.latency_ms) as up_to
+  from (
+    select batch_id, provider, model, latency_ms, sum(calls) as calls from latency_daily
+    group by batch_id, provider, model, latency_ms) h) s
+group by s.batch_id, s.provider, s.model""",
 }
 
 

@@ -21,7 +21,10 @@ _MOST_ROWS = 500
 """of a table on a terminal"""
 _LONGEST_S = 3600.0
 """for what a person asks, who can press Ctrl-C"""
-_VIEWS = "promptmill_results, _failures, _attempts, _batches and _usage_by_model"
+_VIEWS = (
+    "promptmill_results, _failures, _attempts, _batches, _usage_by_model, _usage_by_hour and"
+    " _latency_by_model"
+)
 
 
 def sql(
