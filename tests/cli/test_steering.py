@@ -71,6 +71,51 @@ def test_retry_takes_what_failed_or_is_held_and_nothing_else(
     assert "nothing of it failed" in promptmill("retry", batch_id).err
 
 
+@pytest.mark.parametrize(
+    ("conditions", "retried"),
+    [
+        (("--kind", "request"), [1, 2]),
+        (("--kind", "unknown"), [3]),
+        (("--code", "timeout"), [3]),
+        (("--kind", "request", "--code", "timeout"), []),
+        (("--held",), [3]),
+        (("-m", "gpt-4o-mini", "--kind", "request"), [1, 2]),
+        (("-m", "o3"), []),
+        ((), [1, 2, 3]),
+    ],
+)
+def test_retry_takes_only_what_meets_the_conditions(
+    conditions: tuple[str, ...], retried: list[int], promptmill: Here, scene: Scene, tmp_path: Path
+) -> None:
+    batch_id = int(promptmill("submit", write_batch(tmp_path / "in.jsonl", 4)).out)
+    one, two, three = claim_all(scene, batch_id, most=3).items()
+    refuse(scene, *one)
+    refuse(scene, *two)
+    hold_back(scene, *three)
+    assert promptmill("retry", batch_id, *conditions, "--json").objects == [
+        {"batch": batch_id, "retried": len(retried)}
+    ]
+    again = scene.sql("select position from jobs where generation > 0 order by id")
+    assert [row.position for row in again] == retried
+
+
+def test_retry_says_that_nothing_meets_the_conditions(batch_id: int, promptmill: Here) -> None:
+    told = promptmill("retry", "--kind", "money", "-m", "o3").err
+    assert told == f"batch {batch_id}: nothing of kind money to model o3 failed or is held\n"
+    assert promptmill("retry", "--kind", "weather").code == 2
+
+
+def test_the_priority_of_a_batch_changes_while_it_runs(
+    batch_id: int, promptmill: Here, scene: Scene
+) -> None:
+    assert promptmill("priority", batch_id, 50).err == f"batch {batch_id} has priority 50\n"
+    assert promptmill("priority", batch_id, 50, "--json").objects[0]["changed"] is False
+    assert promptmill("priority", batch_id, "--", -7).code == 0
+    assert scene.sql("select priority from batches")[0].priority == -7
+    assert promptmill("priority", batch_id, 101).code == 2
+    assert "no batch 99" in promptmill("priority", 99, 1).err
+
+
 def test_the_database_may_be_upgraded_again(promptmill: Here, scene: Scene) -> None:
     first, again = (promptmill("db", "upgrade", "--json") for _ in range(2))
     assert (first.code, again.code) == (0, 0)

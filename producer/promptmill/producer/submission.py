@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from promptmill.producer.control import MOST_PRIORITY
 from promptmill.producer.estimate.budgets import Budget, change_budget, require_keepable
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
 from promptmill.producer.loader import Loader
@@ -33,7 +34,6 @@ from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, 
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import BatchState
 
-_MOST_PRIORITY = 100
 _LONGEST_NAME = 200
 
 
@@ -156,8 +156,8 @@ def submit(
 
 
 def _check(request: SubmitRequest) -> None:
-    if abs(request.priority) > _MOST_PRIORITY:
-        msg = f"the priority {request.priority} is not from -{_MOST_PRIORITY} to {_MOST_PRIORITY}"
+    if abs(request.priority) > MOST_PRIORITY:
+        msg = f"the priority {request.priority} is not from -{MOST_PRIORITY} to {MOST_PRIORITY}"
         raise UsageError(msg)
     name = request.name
     if name is not None and not (name.isprintable() and 0 < len(name) <= _LONGEST_NAME):

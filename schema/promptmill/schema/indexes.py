@@ -35,6 +35,8 @@ def add_missing_indexes(database: Database) -> list[str]:
             made = [_make(connection, index) for index in _missing(connection)]
             for name in _replaced(connection):
                 connection.exec_driver_sql(f"drop index {name}")
+            # Of an index without statistics SQLite thinks better than of those that it knows.
+            connection.exec_driver_sql("analyze jobs")
             return made
     with database.autocommit() as connection:
         connection.exec_driver_sql("set lock_timeout = 0")  # it waits for all who write, once

@@ -1,15 +1,17 @@
-"""`promptmill pause`, `resume`, `cancel` and `retry`: what people order."""
+"""`promptmill pause`, `resume`, `cancel`, `retry` and `priority`: what people order."""
 
 from typing import Annotated
 
 from typer import Argument, Option
 
 from promptmill.producer import control
-from promptmill.producer.cli.output import note, print_json
+from promptmill.producer.cli.output import Counter, note, print_json
 from promptmill.producer.failure_limit import limit_failures, parse_failure_limit
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
+from promptmill.schema.moves.steering import Only
+from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.reading import batch_row
 from promptmill.schema.settings import load_settings
 from promptmill.schema.states import BatchState, JobState
@@ -64,9 +66,12 @@ def cancel(
     batch: Annotated[int, Argument(metavar="BATCH", help="Batch id.")],
     as_json: Json = False,
 ) -> None:
-    """Stop a batch. What is answered stays; calls that are open end and are stored."""
-    with opened(load_settings()) as database:
-        jobs = control.cancel(database, batch)
+    """Stop a batch. What is answered stays; calls that are open end and are stored.
+
+    It holds at once; a million prompts are then marked in some seconds.
+    """
+    with opened(load_settings()) as database, Counter("prompts cancelled") as counter:
+        jobs = control.cancel(database, batch, report=counter.show)
     _tell(as_json, f"batch {batch}: {jobs:,} jobs cancelled", batch=batch, cancelled=jobs)
 
 
@@ -74,20 +79,74 @@ def retry(
     batch: Annotated[
         int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
     ] = None,
+    *,
+    kind: Annotated[
+        ErrorKind | None, Option(help="Only what failed in this way, as `status` names it.")
+    ] = None,
+    code: Annotated[
+        str | None, Option(metavar="CODE", help="Only with this error code of the provider.")
+    ] = None,
+    model: Annotated[
+        str | None, Option("--model", "-m", metavar="MODEL", help="Only prompts to this model.")
+    ] = None,
+    held: Annotated[
+        bool, Option("--held", help="Only what is held for you, since it may have been billed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Try again what failed or is held; of a cancelled batch, what was cancelled too."""
+    """Try again what failed or is held; of a cancelled batch, what was cancelled too.
+
+    With conditions, only what meets them all. `promptmill results --failed` lists what there is.
+    """
+    only = Only(model=model or "", kind=kind or "", code=code or "")
     with opened(load_settings()) as database:
         batch_id = batch_or_latest(database, batch)
-        states = (*_FAILED, JobState.CANCELLED) if _is_cancelled(database, batch_id) else _FAILED
-        jobs = control.retry(database, batch_id, states=states)
+        states = _states_to_retry(database, batch_id, only, held=held)
+        with Counter("prompts put back") as counter:
+            jobs = control.retry(database, batch_id, states=states, only=only, report=counter.show)
     told = (
         f"batch {batch_id}: {jobs:,} to be done again, by workers that run, or by `promptmill run`"
         " with the same input"
         if jobs
-        else f"batch {batch_id}: nothing of it failed or is held"
+        else f"batch {batch_id}: {_nothing(only, held=held)}"
     )
     _tell(as_json, told, batch=batch_id, retried=jobs)
+
+
+def priority(
+    batch: Annotated[int, Argument(metavar="BATCH", help="Batch id.")],
+    number: Annotated[
+        int, Argument(metavar="N", help="-100 to 100; above 0 goes before all others.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Let a batch go before others, or after them, from now on.
+
+    What is queued already, some seconds of work, goes first. After `--`, N may be below 0:
+    promptmill priority 3 -- -50.
+    """
+    with opened(load_settings()) as database:
+        changed = control.set_priority(database, batch, number)
+    told = f"has priority {number}" if changed else f"had priority {number} already"
+    _tell(as_json, f"batch {batch} {told}", batch=batch, priority=number, changed=changed)
+
+
+def _states_to_retry(
+    database: Database, batch_id: int, only: Only, *, held: bool
+) -> tuple[JobState, ...]:
+    if held:
+        return (JobState.QUARANTINED,)
+    failed_only = bool(only.kind or only.code)  # what was cancelled has no error
+    if not failed_only and _is_cancelled(database, batch_id):
+        return (*_FAILED, JobState.CANCELLED)
+    return _FAILED
+
+
+def _nothing(only: Only, *, held: bool) -> str:
+    what = "is held" if held else "failed or is held"
+    asked = {"of kind": only.kind, "with code": only.code, "to model": only.model}
+    which = "".join(f" {word} {value}" for word, value in asked.items() if value)
+    return f"nothing{which} of it {what}" if not which else f"nothing{which} {what}"
 
 
 def _is_cancelled(database: Database, batch_id: int) -> bool:

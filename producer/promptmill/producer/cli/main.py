@@ -46,6 +46,7 @@ VERBS = (
     Verb("pause", STEER, "Hold a batch or a provider until told.", f"{_CLI}.control:pause"),
     Verb("resume", STEER, "Let a batch or a provider go on.", f"{_CLI}.control:resume"),
     Verb("cancel", STEER, "Stop a batch; keep what is done.", f"{_CLI}.control:cancel"),
+    Verb("priority", STEER, "Let a batch go before others.", f"{_CLI}.control:priority"),
     Verb("retry", STEER, "Try again what failed.", f"{_CLI}.control:retry"),
     Verb("prune", STEER, "Delete old prompts and answers.", f"{_CLI}.prune:prune"),
     Verb("worker", SERVE, "Answer the prompts of some providers.", f"{_CLI}.worker:worker"),

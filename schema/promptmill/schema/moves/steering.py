@@ -1,6 +1,7 @@
 """What a person orders: cancel, pause, resume, replay. Rows are moved in chunks after the flag."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -11,6 +12,23 @@ from promptmill.schema.states import JobState
 REACHED = "max-failures reached: "
 """Begin of the reason of a batch that paused for its failures."""
 
+_NO_END = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which of the jobs that ended, by their model and by why their last attempt failed.
+
+    Empty: any. A twin has no attempts: those of the job that was asked in its place count.
+    """
+
+    model: str = ""
+    kind: str = ""
+    code: str = ""
+
+
+EVERYTHING = Only()
+
 _cancel_batch = Statement(
     "update batches set state = 'cancelled', paused_reason = null"
     " where id = :batch_id and state in ('open', 'paused')"
@@ -19,7 +37,8 @@ _cancel_batch = Statement(
 _cancel_jobs = Statement(
     """
 update jobs set state = 6, finished_at = {now}, queued_at = null, run_at = null
-where state in (0, 1, 3) and id in (
+where state in (0, 1, 3)
+  and exists (select 1 from batches where id = :batch_id and state = 'cancelled') and id in (
   select id from (select id from jobs where batch_id = :batch_id and state = 0 limit :most) as p
   union all
   select id from (select id from jobs where +batch_id = :batch_id and state = 1 limit :most) as q
@@ -60,10 +79,18 @@ update jobs set state = case when twin_of is null then 0 else 3 end,
   generation = generation + 1, fence = fence + 1, attempts = 0,
   refusals = 0, crashes = 0, finished_at = null
 where state in (select wanted.state from {wanted}) and state in (5, 6, 7)
-  and id in (select id from jobs where batch_id = :batch_id and id > :after
-    and state in (select wanted.state from {wanted}) order by id limit :most)
+  and id in (select j.id from jobs j where +j.batch_id = :batch_id
+    and j.id > :after and j.id <= :last
+    and j.state in (select wanted.state from {wanted}) and (:model = '' or j.model = :model)
+    and (:kind = '' and :code = '' or exists (select 1 from attempts a
+      where (a.job_id = j.id and a.fence = j.fence or a.job_id = j.twin_of)
+        and (:kind = '' or a.error_kind = :kind) and (:code = '' or a.error_code = :code)))
+    order by j.id limit :most)
 returning id""",
     _STATES,
+)
+_set_priority = Statement(
+    "update batches set priority = :priority where id = :batch_id and priority <> :priority"
 )
 _reopen_batch = Statement(
     "update batches set state = 'open' where id = :batch_id and state = 'cancelled'"
@@ -79,7 +106,7 @@ def cancel_batch(connection: Connection, batch_id: int) -> bool:
 
 
 def cancel_jobs(connection: Connection, batch_id: int, *, most: int = 10_000) -> int:
-    """Move a chunk of a cancelled batch's open jobs to cancelled; 0 when none is left.
+    """Move a chunk of a cancelled batch's open jobs to cancelled; 0 when there is none.
 
     What is running goes on, and is stored.
     """
@@ -105,19 +132,27 @@ def allow_failures(connection: Connection, batch_id: int, most: int | None) -> b
     return bool(_resume_reached.run(connection, batch_id=batch_id, reached=f"{REACHED}%"))
 
 
+def set_priority(connection: Connection, batch_id: int, priority: int) -> bool:
+    """Change the priority of a batch, for what is queued from now on. False: it was that."""
+    return bool(_set_priority.run(connection, batch_id=batch_id, priority=priority))
+
+
 def replay_jobs(
     connection: Connection,
     batch_id: int,
     states: Sequence[JobState],
     *,
+    only: Only = EVERYTHING,
     after: int = 0,
+    last: int = _NO_END,
     most: int = 10_000,
 ) -> list[int]:
     """Move a chunk of ended jobs with ids above *after* back to pending, as a new generation.
 
-    A twin waits again, for the job that is asked in its place.
-    Returns their ids in order, none when none is left, or where the batch was pruned. The first
-    chunk reopens a cancelled batch; a later one would undo a cancel that came between.
+    A twin waits again, for the job that is asked in its place. *last*: the greatest id of the
+    batch, so that nothing beyond is looked at. Returns their ids in order, none when none is left,
+    or where the batch was pruned. The first chunk reopens a cancelled batch; a later one would undo
+    a cancel that came between.
     """
     if not _hold_whole.run(connection, batch_id=batch_id):  # or a prune that begins now would
         return []  # delete what is to be done again
@@ -128,7 +163,11 @@ def replay_jobs(
         connection,
         {"wanted": rows},
         batch_id=batch_id,
+        model=only.model,
+        kind=only.kind,
+        code=only.code,
         after=after,
+        last=last,
         most=most,
         never_s=NEVER_S,
     )
