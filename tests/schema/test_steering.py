@@ -260,7 +260,7 @@ def test_a_replay_is_a_new_generation_with_a_clean_slate(scene: Scene) -> None:
 
 def test_a_replay_moves_only_the_states_that_were_asked_for(scene: Scene) -> None:
     batch = scene.load(4)
-    one, two, three, _four = scene.claim(*scene.queue(batch)).items()
+    one, two, three, _four = sorted(scene.claim(*scene.queue(batch)).items())
     scene.close(fail(*one, REFUSED), hold(*two, CUT), finish(*three, ANSWERED, ANSWER))
     with scene.database.write() as connection:
         wanted = [JobState.QUARANTINED, JobState.SUCCEEDED]
