@@ -162,10 +162,11 @@ def test_equal_requests_have_equal_hashes(read: Read) -> None:
         b'{"messages": [{"role": "user", "content": "b"}], "seed": 1, "model": "m"}\n'
         b'{"messages": [{"role": "user", "content": "a"}], "seed": 1, "model": "n"}\n'
     )
-    assert one.request_hash == same.request_hash
-    assert len({one.request_hash, other_text.request_hash, other_model.request_hash}) == 3
-    assert one.for_model("n").request_hash == other_model.request_hash
-    assert len(one.request_hash) == 32
+    hashes = [prompt.request_hash(prompt.model) for prompt in (one, other_text, other_model)]
+    assert same.request_hash("m") == hashes[0]
+    assert len(set(hashes)) == 3
+    assert one.request_hash("n") == hashes[2]
+    assert len(hashes[0]) == 64
 
 
 @pytest.mark.parametrize(

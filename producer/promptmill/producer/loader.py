@@ -142,16 +142,13 @@ class Loader:
 
 
 def _job(prompt: Prompt, route: Route, model_no: int) -> NewJob:
-    full = route.full
-    if prompt.model != full:
-        prompt = prompt.for_model(full)  # so that equal requests have equal hashes
     return NewJob(
         position=prompt.position,
         custom_id=prompt.custom_id,
         provider=route.provider,
         model=route.model,
         body=prompt.body.decode(),
-        request_hash=prompt.request_hash.hex(),
+        request_hash=prompt.request_hash(route.full),
         model_no=model_no,
     )
 

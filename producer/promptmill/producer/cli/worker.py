@@ -1,14 +1,21 @@
-"""`promptmill worker`: a worker process for one or more providers."""
+"""`promptmill worker`: worker processes for one or more providers."""
 
 import os
-from typing import Annotated
+import signal
+from collections.abc import Mapping, Sequence
+from threading import Event
+from typing import Annotated, NoReturn
 
 import typer
 
-from promptmill.producer.embedded.crew import worker_command
+from promptmill.producer.embedded.children import Children
+from promptmill.producer.embedded.crew import STOP_SPARE_S, worker_command
+from promptmill.producer.embedded.several import Several
 from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.schema.errors import SettingsError
-from promptmill.schema.settings import PREFIX, load_settings
+from promptmill.schema.logs import configure_logging
+from promptmill.schema.parent import watch_parent
+from promptmill.schema.settings import PREFIX, Settings, load_settings
 
 
 def worker(
@@ -16,10 +23,16 @@ def worker(
         list[str] | None, typer.Argument(help="Providers to answer for; all if left out.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option("-c", "--concurrency", help="Calls open at once.")
+        int | None, typer.Option("-c", "--concurrency", help="Calls open at once, of each process.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Worker processes; one a core at most.")
+    ] = 1,
 ) -> None:
-    """Answer prompts until stopped; the first Ctrl-C lets open calls end."""
+    """Answer prompts until stopped; the first Ctrl-C lets open calls end.
+
+    With --processes, each is a worker of its own; one that dies is started again.
+    """
     settings = load_settings()
     names = providers or list(settings.providers)
     for name in names:
@@ -28,12 +41,48 @@ def worker(
             msg = f"there is no provider {name!r}: the settings name {known}"
             raise SettingsError(msg)
     redis = ensure_redis(settings)
-    for descriptor in redis.keep_fds:
-        os.set_inheritable(descriptor, True)  # so that the worker counts as a user of the server
-    command = worker_command(names, name=f"{'-'.join(names)}-{os.getpid()}")
-    if concurrency is not None:
-        command += ["-c", str(concurrency)]
-    env = {**os.environ, f"{PREFIX}REDIS_URL": redis.url}  # noqa: TID251  handed on as it is
+    env = {f"{PREFIX}REDIS_URL": redis.url}
     if concurrency is not None:
         env[f"{PREFIX}WORKER__CONCURRENCY"] = str(concurrency)
-    os.execve(command[0], command, env)  # noqa: S606  no shell
+
+    def command(number: int) -> list[str]:
+        part = f"-{number}" if processes > 1 else ""
+        found = worker_command(names, name=f"{'-'.join(names)}-{os.getpid()}{part}")
+        return found if concurrency is None else [*found, "-c", str(concurrency)]
+
+    if processes == 1:
+        _become(command(1), env, redis.keep_fds)
+    with Children(None, keep_fds=redis.keep_fds) as children:
+        several = Several(children, processes, command, env)
+        code = several.run(_told_to_stop(settings), grace_s=settings.worker.grace_s + STOP_SPARE_S)
+    redis.close()
+    raise typer.Exit(code)
+
+
+def _become(command: list[str], env: Mapping[str, str], keep_fds: Sequence[int]) -> NoReturn:
+    """Go on as the worker, with no parent between it and who started us."""
+    for descriptor in keep_fds:
+        os.set_inheritable(descriptor, True)  # so that the worker counts as a user of the server
+    whole = {**os.environ, **env}  # noqa: TID251  handed on as it is
+    os.execve(command[0], command, whole)  # noqa: S606  no shell
+
+
+def _told_to_stop(settings: Settings) -> Event:
+    """Say by an event that we are asked to stop, or that our own parent is gone.
+
+    Asked a second time, end at once.
+    """
+    configure_logging(settings)
+    stop = Event()
+
+    def take(number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise SystemExit(128 + number)  # the children end with their block
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, take)
+    if settings.parent_fd is not None:
+        grace_s = settings.worker.grace_s + 2 * STOP_SPARE_S
+        watch_parent(settings.parent_fd, stop.set, then_exit_after_s=grace_s)
+    return stop

@@ -33,17 +33,23 @@ class Ended:
     returncode: int
     """negative for the number of the signal that ended it"""
     last_words: str
-    """the end of its log, without keys"""
+    """the end of its log, without keys; empty where it has none"""
 
 
 class Children:
     """Child processes that write to `NAME.log` in *log_folder* and end with the block.
 
+    Without a *log_folder* they write where this process does.
+
     *secrets* never show in what is quoted from a log. *keep_fds* are inherited by every child.
     """
 
     def __init__(
-        self, log_folder: Path, *, secrets: Iterable[Secret] = (), keep_fds: Iterable[int] = ()
+        self,
+        log_folder: Path | None,
+        *,
+        secrets: Iterable[Secret] = (),
+        keep_fds: Iterable[int] = (),
     ) -> None:
         self._folder = log_folder
         self._secrets = tuple(secrets)
@@ -56,9 +62,7 @@ class Children:
 
         It leads a session of its own: Ctrl-C reaches this process only, which then decides.
         """
-        private_folder(self._folder)
-        logs.trim(self._log(name))
-        output = logs.append_to(self._log(name))
+        output = self._output(name)
         inherited = os.environ  # noqa: TID251  handed on as it is, not read
         try:
             self._running[name] = subprocess.Popen(
@@ -71,7 +75,8 @@ class Children:
                 start_new_session=True,
             )
         finally:
-            os.close(output)
+            if output is not None:
+                os.close(output)
 
     def pid(self, name: str) -> int:
         """Return the process id of a running child."""
@@ -81,7 +86,7 @@ class Children:
         """Return the children that ended since the last call, each once; keep all logs small."""
         found = []
         for name, process in list(self._running.items()):
-            logs.trim(self._log(name))
+            self._trim(name)
             returncode = process.poll()
             if returncode is not None:
                 del self._running[name]
@@ -123,11 +128,21 @@ class Children:
         os.close(self._child_end)
         os.close(self._our_end)
 
+    def _output(self, name: str) -> int | None:
+        if self._folder is None:
+            return None
+        private_folder(self._folder)
+        self._trim(name)
+        return logs.append_to(self._folder / f"{name}.log")
+
+    def _trim(self, name: str) -> None:
+        if self._folder is not None:
+            logs.trim(self._folder / f"{name}.log")
+
     def _last_words(self, name: str) -> str:
-        text = logs.tail(self._log(name))
+        if self._folder is None:
+            return ""
+        text = logs.tail(self._folder / f"{name}.log")
         for secret in self._secrets:
             text = text.replace(secret.reveal(), repr(secret))
         return text
-
-    def _log(self, name: str) -> Path:
-        return self._folder / f"{name}.log"

@@ -18,7 +18,7 @@ _USAGE = 2
 _LIVES = 3
 """times that a child is started again"""
 _REDIS = "redis"
-_SPARE_S = 10.0
+STOP_SPARE_S = 10.0
 """what a worker may take beyond its grace time, to store what came"""
 
 
@@ -94,7 +94,7 @@ class Crew:
 
     def stop(self) -> list[str]:
         """Stop all warmly: open calls end and are stored. Names those that had to be killed."""
-        return self._children.stop(self._settings.worker.grace_s + _SPARE_S)
+        return self._children.stop(self._settings.worker.grace_s + STOP_SPARE_S)
 
     def kill(self) -> None:
         """End all at once."""

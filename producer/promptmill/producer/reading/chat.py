@@ -6,7 +6,7 @@ import msgspec
 
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
-from promptmill.producer.reading.prompt import Prompt, make_prompt
+from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.strict_json import canonical
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -45,7 +45,7 @@ def chat_prompt(
         body, written = _completed(line, body, system, options), None
     if written is None:
         written = canonical(body)
-    return make_prompt(line.number, request.custom_id, written, options.model or model)
+    return Prompt(line.number, request.custom_id, written, options.model or model)
 
 
 def _completed(

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from promptmill.producer.reading.chat import check_model
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
-from promptmill.producer.reading.prompt import Prompt, check_custom_id, make_prompt
+from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import canonical, decode_object
 from promptmill.producer.reading.template import Template
@@ -85,7 +85,7 @@ class NativeLines:
         dialect.add(line, body, system, self._options)
         dialect.check(line, body)
         written = canonical({NATIVE: body})
-        return make_prompt(line.number, custom_id, written, self._options.model or model)
+        return Prompt(line.number, custom_id, written, self._options.model or model)
 
     def _check_fields(self, line: Line, value: dict[str, Any]) -> None:
         dialect = self._dialect

@@ -24,25 +24,18 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
     """canonical JSON of an OpenAI chat-completions body without `model`"""
     model: str | None
     """as written (`provider/model` or `model`); None where neither the line nor -m names one"""
-    request_hash: bytes
-    """SHA-256 over model and body: equal for equal requests, whoever asks"""
 
-    def for_model(self, model: str) -> "Prompt":
-        """Ask *model* the same."""
-        return make_prompt(self.position, self.custom_id, self.body, model)
+    def request_hash(self, model: str | None) -> str:
+        """Hash *model* and body, to hex: equal for equal requests, whoever asks."""
+        digest = _hash_of_model(model).copy()
+        digest.update(self.body)
+        return digest.hexdigest()
 
     @property
     def request(self) -> dict[str, Any]:
         """The body, decoded."""
         decoded: dict[str, Any] = msgspec.json.decode(self.body)
         return decoded
-
-
-def make_prompt(position: int, custom_id: str, body: bytes, model: str | None) -> Prompt:
-    """Add the hash to a checked, canonical *body*."""
-    digest = _hash_of_model(model).copy()
-    digest.update(body)
-    return Prompt(position, custom_id, body, model, digest.digest())
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from promptmill.producer.reading.chat import Role, check_model
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.numbers import INTEGER_MAX, read_float, write_float
-from promptmill.producer.reading.prompt import Prompt, check_custom_id, make_prompt
+from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.strict_json import DECODE_ERRORS, has_colons, is_plain
 
 METHOD = "POST"
@@ -75,4 +75,4 @@ def read_usual(line: Line, model: str | None) -> Prompt | None:
     ):
         return None
     custom_id = check_custom_id(line, found.custom_id)
-    return make_prompt(line.number, custom_id, written, model or asked)
+    return Prompt(line.number, custom_id, written, model or asked)

@@ -1,0 +1,1 @@
+"""`promptmill submit` beside a loader that checks nothing."""
