@@ -2,6 +2,7 @@
 
 from tests.chaos import (
     bad_answers,
+    budgets,
     endurance,
     kills,
     orders,
@@ -12,7 +13,18 @@ from tests.chaos import (
     zombies,
 )
 
-_FAMILIES = (kills, redis_away, sql_away, zombies, bad_answers, orders, endurance, releases, suites)
+_FAMILIES = (
+    kills,
+    redis_away,
+    sql_away,
+    zombies,
+    bad_answers,
+    budgets,
+    orders,
+    endurance,
+    releases,
+    suites,
+)
 FAULTS = tuple(
     sorted(
         (fault for family in _FAMILIES for fault in family.FAULTS), key=lambda fault: fault.number

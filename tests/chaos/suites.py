@@ -2,10 +2,7 @@
 
 from tests.chaos.catalogue import Fault
 
-_NO_BUDGET = "there is no budget yet"
-
 FAULTS = (
-    Fault("R37", "budget", "a budget for a part of the jobs, with kills", open=_NO_BUDGET),
     Fault(
         "R41",
         "submit_killed",

@@ -6,7 +6,7 @@ needed.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from promptmill.producer.control import MOST_PRIORITY
-from promptmill.producer.estimate.budgets import Budget, change_budget, require_keepable
+from promptmill.producer.estimate.budgets import Budget, Routes, change_budget, require_keepable
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
 from promptmill.producer.loader import Loader
 from promptmill.producer.reading import (
@@ -74,6 +74,23 @@ class How(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What an input is, before anything of it is stored."""
+
+    name: str
+    """of the input"""
+    checked: Checked
+    routes: Routes
+    known: bool = False
+    """there is a batch of it already"""
+
+    @property
+    def providers(self) -> frozenset[str]:
+        """Those that are asked."""
+        return frozenset(found.provider for found in chain.from_iterable(self.routes.values()))
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """The batch that holds the input."""
 
@@ -94,13 +111,13 @@ def submit(
     request: SubmitRequest,
     settings: Settings,
     *,
-    admit: Callable[[Collection[str]], object] = lambda _providers: None,
+    admit: Callable[[Plan], object] = lambda _plan: None,
     report: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Submitted:
     """Store the prompts of *request* as a batch and open it, or find the batch that has them.
 
-    *admit* is told the providers before anything is stored, and may raise a UsageError. *report*
-    is told after each chunk how many prompts are stored, of how many.
+    *admit* sees the plan before anything is stored, and may raise a UsageError. *report* is told
+    after each chunk how many prompts are stored, of how many.
 
     Raises UsageError, and InputError for a bad line; then nothing is stored. Raises ServiceError
     where SQL fails; what is stored is kept, and the same call goes on with it.
@@ -108,15 +125,10 @@ def submit(
     _check(request)
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
     asked = _asked(request, settings)
-    options = request.reading
-    if asked:  # spelled in full, so that however it was spelled it is the same request
-        options = replace(options, model=asked[0].full)
+    options = _spelled(request.reading, asked)
     with open_input(request.source, settings.state_dir / "spool") as source:
         checked = check_input(source, options)
         routes = _routes(source, options, checked, settings, asked)
-        admit({found.provider for found in chain.from_iterable(routes.values())})
-        if request.budget is not None:
-            require_keepable(request.budget, checked, routes, settings.providers)
         batch = _new_batch(
             request,
             options=options,
@@ -126,6 +138,10 @@ def submit(
             on_unknown=settings.retry.on_unknown,
             failures=failures,
         )
+        known = not request.new and _is_known(database, batch.identity)
+        admit(Plan(source.name, checked, routes, known))
+        if request.budget is not None:
+            require_keepable(request.budget, checked, routes, settings.providers)
         try:
             twins, goes_on = 0, False
             found, how = _find_or_create(database, batch, new=request.new)
@@ -153,6 +169,26 @@ def submit(
     return Submitted(
         found.id, batch.name, batch.total, how, checked.kind, goes_on=goes_on, twins=twins
     )
+
+
+def examine(request: SubmitRequest, settings: Settings) -> Plan:
+    """Read and check the input of *request*, and say who is asked. Nothing is stored."""
+    _check(request)
+    asked = _asked(request, settings)
+    options = _spelled(request.reading, asked)
+    with open_input(request.source, settings.state_dir / "spool") as source:
+        checked = check_input(source, options)
+        return Plan(source.name, checked, _routes(source, options, checked, settings, asked))
+
+
+def _spelled(options: ReadOptions, asked: Sequence[Route]) -> ReadOptions:
+    """Spell the model in full, so that however it was spelled it is the same request."""
+    return replace(options, model=asked[0].full) if asked else options
+
+
+def _is_known(database: Database, identity: str) -> bool:
+    with database.read() as connection:
+        return find_batch(connection, identity) is not None
 
 
 def _check(request: SubmitRequest) -> None:

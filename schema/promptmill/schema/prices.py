@@ -55,6 +55,14 @@ class Tariff:
         )
         return (pico + _PICO_PER_MICRO // 2) // _PICO_PER_MICRO
 
+    def sum_micros(
+        self, given: float, answered: float, *, calls: int, cached: bool = False
+    ) -> float:
+        """Price the tokens in and out of many like *calls* together; *cached*: read for less."""
+        rates = self.rates[bisect_left(self.starts, given / calls)]
+        rate = min(rates.cache_read, rates.plain_input) if cached else rates.plain_input
+        return (given * rate + answered * rates.output) / _PICO_PER_MICRO
+
     def most_micros(self, input_tokens: int, output_tokens: int) -> int:
         """Price a call of at most so many tokens at the dearest that it can be, rounded up."""
         reached = self.rates[: bisect_left(self.starts, input_tokens) + 1]

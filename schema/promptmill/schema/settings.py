@@ -165,6 +165,8 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     dispatch: DispatchSettings = DispatchSettings()
     retention: RetentionSettings = RetentionSettings()
+    confirm_above_usd: float = Field(default=5.0, ge=0)
+    """an estimate that may be higher is to be confirmed before it is spent"""
     flower_basic_auth: Secret | None = None
     """`user:password`; Flower does not start without it unless it listens on loopback"""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)

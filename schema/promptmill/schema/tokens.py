@@ -11,15 +11,17 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
-import tiktoken
 
 from promptmill.schema.provider_settings import ProviderKind
 from promptmill.schema.requests import native_most_output, native_of, native_texts, turns_of
 from promptmill.schema.texts import strings_in
+
+if TYPE_CHECKING:
+    import tiktoken
 
 _TABLE: Final = Path(__file__).parent / "data" / "o200k_base.tiktoken.gz"
 _SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
@@ -92,7 +94,9 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 @cache
-def _encoding() -> tiktoken.Encoding | None:
+def _encoding() -> "tiktoken.Encoding | None":
+    import tiktoken  # noqa: PLC0415  for those who count: it takes as long as a command may
+
     try:
         table = gzip.decompress(_TABLE.read_bytes())
     except (OSError, EOFError) as error:

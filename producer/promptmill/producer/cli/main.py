@@ -34,6 +34,7 @@ _CLI = "promptmill.producer.cli"
 VERBS = (
     Verb("run", ANSWER, "Submit prompts and watch them being answered.", f"{_CLI}.run:run"),
     Verb("submit", ANSWER, "Store prompts as a batch, to be answered.", f"{_CLI}.submit:submit"),
+    Verb("estimate", ANSWER, "Tell what prompts will cost.", f"{_CLI}.estimate:estimate"),
     Verb("demo", ANSWER, "Answer 1,000 prompts without a key or network.", f"{_CLI}.demo:demo"),
     Verb("ls", LOOK, "List batches.", f"{_CLI}.listing:ls"),
     Verb("status", LOOK, "Show how far a batch is, and what went wrong.", f"{_CLI}.status:status"),

@@ -1,13 +1,14 @@
 """`promptmill run`: submit, bring what is missing, watch to the end."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated
 
 import typer
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli.answering import Interrupted, answer_here
+from promptmill.producer.cli.confirmation import Yes, confirming
 from promptmill.producer.cli.live_table import cost_text
 from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import note
@@ -18,7 +19,7 @@ from promptmill.producer.figures import duration
 from promptmill.producer.news import pause_reason
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, open_besides, read_progress
-from promptmill.producer.submission import SubmitRequest
+from promptmill.producer.submission import Plan, SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.outcomes import ErrorKind
@@ -48,6 +49,10 @@ def run(
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="Worker processes for each provider.")
     ] = 1,
+    yes: Yes = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate, as `promptmill estimate` does.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
@@ -58,10 +63,15 @@ def run(
     """
     began = time.monotonic()
     settings = load_settings()
+    if dry_run:
+        from promptmill.producer.cli.estimate import show_estimate
+
+        show_estimate(settings, request, as_json=as_json)
+        raise typer.Exit
     ceilings = {"rpm": _amount("--rpm", rpm), "tpm": _amount("--tpm", tpm)}
     with opened(settings, create=True) as database:
         stored = submit_with_counter(
-            database, request, settings, admit=lambda names: _require_keys(settings, names)
+            database, request, settings, admit=_admitting(settings, database, request, yes=yes)
         )
         progress = read_progress(database, stored.batch_id)
         names = [tally.name for tally in progress.providers if tally.ended < tally.total]
@@ -107,6 +117,19 @@ def _answer(
     except Interrupted:
         note(f"stopped; batch {batch_id} is kept. The same command goes on with it.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _admitting(
+    settings: Settings, database: Database, request: SubmitRequest, *, yes: bool
+) -> Callable[[Plan], None]:
+    """Before anything is stored: look for the keys, then ask whether to spend so much."""
+    ask = confirming(settings, database, request, yes=yes)
+
+    def admit(plan: Plan) -> None:
+        _require_keys(settings, plan.providers)
+        ask(plan)
+
+    return admit
 
 
 def _require_keys(settings: Settings, names: Collection[str]) -> None:

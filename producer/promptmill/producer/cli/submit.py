@@ -1,14 +1,15 @@
 """`promptmill submit`: store prompts as a batch."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Annotated
 
 from typer import Option
 
+from promptmill.producer.cli.confirmation import Yes, confirming
 from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import Counter, note, print_json
 from promptmill.producer.opening import opened
-from promptmill.producer.submission import How, SubmitRequest, Submitted
+from promptmill.producer.submission import How, Plan, SubmitRequest, Submitted
 from promptmill.producer.submission import submit as submit_prompts
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings, load_settings
@@ -23,6 +24,7 @@ _TOLD = {
 @takes_prompts
 def submit(
     request: SubmitRequest,
+    yes: Yes = False,
     as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Store the prompts of INPUT as a batch, and print its id. The same input is the same batch.
@@ -32,7 +34,8 @@ def submit(
     """
     settings = load_settings()
     with opened(settings, create=True) as database:
-        submitted = submit_with_counter(database, request, settings)
+        ask = confirming(settings, database, request, yes=yes)
+        submitted = submit_with_counter(database, request, settings, admit=ask)
     if as_json:
         print_json(submitted)
     else:
@@ -44,7 +47,7 @@ def submit_with_counter(
     request: SubmitRequest,
     settings: Settings,
     *,
-    admit: Callable[[Collection[str]], object] = lambda _providers: None,
+    admit: Callable[[Plan], object] = lambda _plan: None,
 ) -> Submitted:
     """Submit, with a counter on a terminal and a line of what came of it on stderr."""
     with Counter("prompts stored") as counter:

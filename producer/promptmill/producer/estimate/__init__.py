@@ -1,4 +1,5 @@
 """What a batch will cost, and what it may cost.
 
-`budgets` reads what a person allows and refuses what could not be kept.
+`forecast` estimates tokens and cost, `duration` the time at the known limits. `budgets` reads what
+a person allows and refuses what could not be kept.
 """

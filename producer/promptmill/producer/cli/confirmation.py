@@ -1,0 +1,54 @@
+"""A yes before much is spent.
+
+On a terminal it is asked for. Elsewhere nobody can answer, so the command ends and says what to
+add, as `apt-get` and `terraform apply` do: a script that spends more than its writer thought is the
+case that this is for. `--yes` and `--budget` both say that it was thought of.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from promptmill.producer.submission import Plan, SubmitRequest
+from promptmill.schema.database import Database
+from promptmill.schema.errors import UsageError
+from promptmill.schema.settings import Settings
+
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however much it may cost.")]
+
+
+def confirming(
+    settings: Settings, database: Database, request: SubmitRequest, *, yes: bool
+) -> Callable[[Plan], None]:
+    """Make what asks for a yes to a plan, where one is wanted. It raises UsageError for a no."""
+    limited = request.budget is not None and request.budget.micros is not None
+
+    def ask(plan: Plan) -> None:
+        if not (yes or limited or plan.known):
+            _ask(settings, database, plan)
+
+    return ask
+
+
+def _ask(settings: Settings, database: Database, plan: Plan) -> None:
+    from promptmill.producer.cli.estimate import range_text, usd_range
+    from promptmill.producer.estimate.forecast import OutputBy, forecast, total_cost
+
+    forecasts = forecast(plan.checked, plan.routes, settings.providers, database)
+    cost = total_cost([one for one in forecasts if one.cost_micros is not None])
+    if cost.high is not None and cost.high <= settings.confirm_above_usd * 1e6:
+        return
+    told = f"{plan.checked.rows:,} prompts are estimated to cost {range_text(cost, usd_range)}"
+    if any(one.output_by is OutputBy.LONGEST for one in forecasts):
+        told += "; `-o max_tokens N` says how long an answer may be"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        msg = (
+            f"{told}.\n  That may be more than {settings.confirm_above_usd:g} dollars: add --budget"
+            " USD to limit it, or --yes; nothing was stored or sent"
+        )
+        raise UsageError(msg)
+    if not typer.confirm(f"{told}. Go on?", err=True):
+        msg = "nothing was stored or sent"
+        raise UsageError(msg)
