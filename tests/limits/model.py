@@ -317,7 +317,8 @@ class Model:
         due = own.is_due(turn, ahead, horizon, late)
         if late > SHORTLY_US or shared - now > horizon or not due:
             turn = own.turn_of(turn, work)
-            wait = max((turn - own.served) / own.cut + ahead, shared - now, work / 2 + horizon)
+            soon = min(work, SHORTLY_US) / 2
+            wait = max((turn - own.served) / own.cut + ahead, shared - now, soon + horizon)
             wait = late - SHORTLY_US / 2 if late > SHORTLY_US else wait - horizon
             return Refused("turn", ceil(min(wait, horizon * HINT_SHARE)), turn)
         if len(self.leases) >= scope.concurrency:

@@ -126,7 +126,8 @@ local function book(id, horizon, turn, costs)
   if late > SHORTLY_US or ahead > horizon or shared - now > horizon
       or not is_next and (ahead > horizon / 2 or turn == 0 and late > SHORTLY_US / 2) then
     turn = new_turn(turn, own)
-    local wait = max((turn - served) / scope[CUT] + ahead - horizon, shared - now - horizon, own / 2)
+    local soon = min(own, SHORTLY_US) / 2
+    local wait = max((turn - served) / scope[CUT] + ahead - horizon, shared - now - horizon, soon)
     if late > SHORTLY_US then wait = late - SHORTLY_US / 2 end
     return 'turn', ceil(min(wait, horizon * longest)), turn, ''
   end
