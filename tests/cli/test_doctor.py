@@ -1,5 +1,6 @@
 """`promptmill doctor`: each part with a line, and what to do about those that miss."""
 
+import fcntl
 import os
 from pathlib import Path
 from socket import gethostname
@@ -9,6 +10,8 @@ import pytest
 from promptmill.schema.database import Database
 from promptmill.schema.host import host_identity, new_owner
 from promptmill.schema.presence import register_worker, seize_lead
+from promptmill.schema.private import private_folder
+from promptmill.schema.settings import load_settings
 from tests.cli.promptmill import Here, Said
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
@@ -111,3 +114,20 @@ def test_a_wrong_setting_is_named(promptmill: Here, monkeypatch: pytest.MonkeyPa
     said = promptmill("doctor")
     assert said.code == 2
     assert "worker.beat" in said.err
+
+
+def test_answers_that_sql_has_not_taken_are_told(promptmill: Here, scene: Scene) -> None:
+    folder = load_settings().spool_dir
+    assert "nothing is left" in parts(promptmill("doctor", "--json"))["spool"]["found"]
+    private_folder(folder)
+    for name in ("left.spool", "held.spool", "other.refused"):
+        (folder / name).write_bytes(b"{}")
+    with (folder / "held.spool").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        spool = parts(promptmill("doctor", "--json"))["spool"]
+    assert spool["verdict"] == "note"
+    assert (
+        "1 of workers that wait for SQL, 1 of processes that are gone, 1 that SQL refused"
+        in (spool["found"])
+    )
+    assert spool["to_do"] == "start a worker that has this folder"

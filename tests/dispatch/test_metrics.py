@@ -22,6 +22,7 @@ from promptmill.schema.broker import redis_url
 from promptmill.schema.moves.closing import finish, hold, snooze
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import pause_provider
+from promptmill.schema.private import private_folder
 from promptmill.schema.settings import ProviderSettings, Settings
 from promptmill.workers.limits.limit import Estimate
 from tests.cli.limiter import Limiter, with_limiter
@@ -231,6 +232,16 @@ def test_without_sql_the_rest_is_told(mill: Mill, limited: Settings, reader: Met
     assert told(samples, "promptmill_service_up", service="sql") == 0
     assert told(samples, "promptmill_service_up", service="redis") == 1
     assert told(samples, "promptmill_calls_in_flight", provider=PROVIDER, account=KEY) == 1
+
+
+def test_answers_that_wait_for_sql_are_told_by_what_became_of_their_worker(
+    mill: Mill, limited: Settings, reader: MetricsReader
+) -> None:
+    private_folder(limited.spool_dir)
+    (limited.spool_dir / "a.spool").write_bytes(b"{}")
+    samples = reader.read()
+    kinds = ("left", "held", "refused", "damaged")
+    assert [told(samples, "promptmill_spool_files", kind=kind) for kind in kinds] == [1, 0, 0, 0]
 
 
 def test_scrapes_within_a_second_cost_one_look() -> None:

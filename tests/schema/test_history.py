@@ -6,7 +6,13 @@ from datetime import timedelta
 import pytest
 
 from promptmill.schema.database import Database
-from promptmill.schema.history import PastAnswer, Used, recent_answers, used_since
+from promptmill.schema.history import (
+    PastAnswer,
+    Used,
+    recent_answers,
+    recent_latencies,
+    used_since,
+)
 from promptmill.schema.moves.closing import Attempted, finish, keep, retry, snooze, unclaim
 from promptmill.schema.moves.loading import NewJob
 from promptmill.schema.outcomes import AttemptOutcome, Usage
@@ -190,6 +196,16 @@ def answered(full: Database) -> Database:
             for statement in FILL:
                 connection.exec_driver_sql(statement)
     return full
+
+
+def test_latencies_of_the_newest_batches_are_told_by_model(scene: Scene) -> None:
+    for took_ms, batches in ((90_000, 1), (1234, 3)):
+        for _ in range(batches):
+            attempted = Attempted(AttemptOutcome.SUCCEEDED, latency_ms=took_ms)
+            scene.close(finish(*scene.running(), attempted, ANSWER))
+    with scene.database.read() as connection:
+        assert recent_latencies(connection) == {(PROVIDER, MODEL): [(1200, 3), (90_000, 1)]}
+        assert recent_latencies(connection, batches=3) == {(PROVIDER, MODEL): [(1200, 3)]}
 
 
 def test_examples_are_found_by_keys_and_by_the_batch(answered: Database) -> None:

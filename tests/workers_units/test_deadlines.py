@@ -77,3 +77,16 @@ def test_a_factor_of_0_learns_nothing() -> None:
     deadlines = Deadlines(most_s=MOST_S, factor=0.0)
     see(deadlines, *[20.0] * LEAST)
     assert of(deadlines) == MOST_S
+
+
+def test_what_answers_took_before_a_restart_is_known_after_it(deadlines: Deadlines) -> None:
+    deadlines.seed("openai", "m", [(20_000, 990), (30_000, 4990), (300_000, 20)])
+    assert of(deadlines) == 5 * 30.0
+    deadlines.seed("openai", "few", [(20_000, LEAST - 1)])
+    assert of(deadlines, model="few") == MOST_S
+
+
+def test_what_is_seen_after_a_restart_replaces_what_was_before_it(deadlines: Deadlines) -> None:
+    deadlines.seed("openai", "m", [(20_000, 5000)])
+    see(deadlines, *[40.0] * 1000)
+    assert of(deadlines) == 5 * 40.0

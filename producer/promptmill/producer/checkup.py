@@ -1,6 +1,7 @@
 """Check that all parts are there: for people (`doctor`), and for containers (`doctor --health`)."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from promptmill.schema.migrate import newest_revision, require_current
 from promptmill.schema.presence import WorkerSeen, leader_of, live_workers
 from promptmill.schema.redis_urls import shown
 from promptmill.schema.settings import Settings, found_names
+from promptmill.schema.spool_files import SpoolKind, spool_files
 
 _ROLE = "dispatch"
 _REDIS_S = 2.0
@@ -67,6 +69,7 @@ def check_all(settings: Settings) -> Iterator[Check]:
     sql = _check_sql(settings)
     yield sql
     yield _check_redis(settings)
+    yield _check_spool(settings)
     for name in settings.providers:
         yield _check_key(settings, name)
     if sql.verdict is Verdict.OK:
@@ -116,6 +119,31 @@ def _check_redis(settings: Settings) -> Check:
         found = f"{shown(url)} does not answer: {type(error).__name__}"
         return Check("redis", Verdict.BAD, found, "start it, or see PROMPTMILL_REDIS_URL")
     return Check("redis", Verdict.OK, f"{shown(url)} answers")
+
+
+def _check_spool(settings: Settings) -> Check:
+    """Look for answers that wait for a worker, or for a person."""
+    folder = settings.spool_dir
+    try:
+        files = spool_files(folder)
+    except OSError as error:
+        return Check("spool", Verdict.BAD, f"{folder}: {error.strerror}", "let workers write there")
+    counts = Counter(file.kind for file in files)
+    there = [(counts[kind], *_SPOOLED[kind]) for kind in SpoolKind if counts[kind]]
+    told = ", ".join(f"{count} {what}" for count, what, _ in there)
+    to_do = next((to_do for _, _, to_do in there if to_do), "")
+    if not files:
+        return Check("spool", Verdict.OK, f"nothing is left in {folder}")
+    verdict = Verdict.NOTE if to_do else Verdict.OK
+    return Check("spool", verdict, f"{told}, in {folder}", to_do)
+
+
+_SPOOLED = {
+    SpoolKind.HELD: ("of workers that wait for SQL", ""),
+    SpoolKind.LEFT: ("of processes that are gone", "start a worker that has this folder"),
+    SpoolKind.REFUSED: ("that SQL refused", "look at them: what is in them was paid for"),
+    SpoolKind.DAMAGED: ("that cannot be read to the end", "look at them, and at the disk"),
+}
 
 
 def _check_key(settings: Settings, name: str) -> Check:

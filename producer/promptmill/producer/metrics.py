@@ -85,6 +85,9 @@ WORKERS = Metric(
     "promptmill_workers", "gauge", "Worker processes that beat and have a key.", ("provider",)
 )
 LEADER = Metric("promptmill_leader", "gauge", "1: this dispatcher leads; 0: it stands by.")
+SPOOL_FILES = Metric(
+    "promptmill_spool_files", "gauge", "Files of answers that SQL has not taken.", ("kind",)
+)
 SERVICE_UP = Metric(
     "promptmill_service_up", "gauge", "Whether this dispatcher could read it.", ("service",)
 )
@@ -117,5 +120,6 @@ METRICS = (
     HINTS,
     WORKERS,
     LEADER,
+    SPOOL_FILES,
     SERVICE_UP,
 )

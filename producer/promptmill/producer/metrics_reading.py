@@ -20,6 +20,7 @@ from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.reading import ScopeUsage
 from promptmill.schema.settings import Settings
+from promptmill.schema.spool_files import SpoolKind, spool_files
 from promptmill.schema.states import JobState
 from promptmill.schema.totals import (
     batches_under_way,
@@ -65,6 +66,7 @@ class MetricsReader:
             Sample(metrics.SERVICE_UP, ("redis",), memory is not None),
             *totals,
             *self._read_queues(),
+            *self._read_spool(),
             *_limits(stand(self.settings, known or Known(), memory)),
         ]
 
@@ -107,6 +109,13 @@ class MetricsReader:
         except ServiceError:
             return []
         return [Sample(metrics.HINTS, (name,), depth) for name, depth in depths.items()]
+
+    def _read_spool(self) -> list[Sample]:
+        try:
+            counts = Counter(file.kind for file in spool_files(self.settings.spool_dir))
+        except OSError:
+            return []
+        return [Sample(metrics.SPOOL_FILES, (kind.value,), counts[kind]) for kind in SpoolKind]
 
     def _read_redis(self) -> LimitMemory | None:
         try:

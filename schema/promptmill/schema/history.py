@@ -101,6 +101,27 @@ order by c.batch_id desc limit :most"""
 )
 
 
+_latencies = Statement(
+    """
+select provider, model, latency_ms, sum(calls) from latency_daily
+where batch_id > (select coalesce(max(id), 0) from batches) - :most
+group by provider, model, latency_ms order by provider, model, latency_ms"""
+)
+
+
+def recent_latencies(
+    connection: Connection, *, batches: int = 20
+) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Tell how long answers took in the newest *batches*: (milliseconds, how many), ascending.
+
+    By (provider, model). Milliseconds are rounded down to two digits.
+    """
+    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for provider, model, latency_ms, calls in _latencies.fetch(connection, most=batches):
+        found.setdefault((provider, model), []).append((latency_ms, int(calls)))
+    return found
+
+
 def _answers_among(jobs: str, order: str) -> Statement:
     return Statement(
         f"""

@@ -4,6 +4,7 @@ A provider that lost a request says nothing for ever, and a call of it keeps its
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from promptmill.schema.outcomes import ErrorKind
@@ -54,6 +55,16 @@ class Deadlines:
         return min(
             self._most_s, max(FLOOR_S, self._factor * known.slow_s) * 2.0 ** min(attempts, 9)
         )
+
+    def seed(self, provider: str, model: str, histogram: Sequence[tuple[int, int]]) -> None:
+        """Begin with what answers took before this start: (milliseconds, how many), ascending."""
+        share = min(1.0, _MEMORY / max(1, sum(calls for _, calls in histogram)))
+        seen = self._models.setdefault((provider, model), _Latencies())
+        done = 0.0
+        for latency_ms, calls in histogram:
+            before, done = done, done + calls * share
+            for _ in range(int(done) - int(before)):
+                seen.add(latency_ms / 1000)
 
     def observe(
         self, provider: str, model: str, reply: Answer | Refusal, *, took_s: float, given_s: float

@@ -20,6 +20,7 @@ from promptmill.schema.broker import redis_url
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ContractError, ServiceError, SettingsError
 from promptmill.schema.hint import Hint
+from promptmill.schema.history import recent_latencies
 from promptmill.schema.migrate import newest_revision, require_current, require_recent
 from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
@@ -96,6 +97,8 @@ class Runtime:
             same_failures=SameFailures(self._settings.retry.same_failures),
             trace=self._tracing.record if self._tracing else ignore,
         )
+        for scope, histogram in (await asyncio.to_thread(self._past_latencies)).items():
+            self.bench.deadlines.seed(*scope, histogram)
         self._allowances.take(await asyncio.to_thread(self._allowances.read), self.bench.permits)
         await asyncio.to_thread(self.bench.recorder.store_leftovers)
         self._heartbeat = self._make_heartbeat(worker_id)
@@ -159,6 +162,10 @@ class Runtime:
         if self._under_way:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), seconds)
+
+    def _past_latencies(self) -> dict[tuple[str, str], list[tuple[int, int]]]:
+        with self._database.read() as connection:
+            return recent_latencies(connection)
 
     def _open_provider(self, name: str) -> None:
         try:

@@ -23,8 +23,8 @@ import msgspec
 
 from promptmill.schema.moves.closing import Closing
 from promptmill.schema.private import private_folder
+from promptmill.schema.spool_files import DAMAGED, REFUSED, SPOOL
 
-_SPOOL, _REFUSED, _DAMAGED = ".spool", ".refused", ".damaged"
 _HEAD = struct.Struct("<II")
 _log = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class Leftover:
 
     def _set_aside(self, fields: Mapping[str, Any], why: str) -> None:
         line = json.dumps({"why": why, **fields}) + "\n"
-        path = self.path.with_suffix(_REFUSED)
+        path = self.path.with_suffix(REFUSED)
         fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
             _write_all(fd, line.encode(), at=os.fstat(fd).st_size)
@@ -179,7 +179,7 @@ class Leftover:
     def remove(self) -> None:
         """Take the file away: all of it is stored or refused. A damaged one is set aside."""
         if self._is_damaged:
-            aside = self.path.with_suffix(_DAMAGED)
+            aside = self.path.with_suffix(DAMAGED)
             _log.error("spool: the rest of %s cannot be read; it is kept as %s", self.path, aside)
             self.path.rename(aside)
         else:
@@ -197,7 +197,7 @@ def find_leftovers(folder: Path, *, but: set[Path]) -> Iterator[Leftover]:
 
     Leaves out those named in *but*, and puts there what it cannot open.
     """
-    for path in sorted(folder.glob(f"*{_SPOOL}")):
+    for path in sorted(folder.glob(f"*{SPOOL}")):
         if path in but:
             continue
         try:
@@ -229,7 +229,7 @@ def _lock_leftover(path: Path) -> Leftover | None:
 def _new_file(folder: Path) -> tuple[Path, int]:
     """Make and lock a file. Who looks for leftovers may take it away before it is locked."""
     while True:
-        path = folder / f"{uuid.uuid4()}{_SPOOL}"
+        path = folder / f"{uuid.uuid4()}{SPOOL}"
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
