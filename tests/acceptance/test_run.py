@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 
-from tests.acceptance.laptop import EXAMPLES, Laptop, living
+from tests.acceptance.laptop import EXAMPLES, KEYS, Laptop, living
 from tests.services.waiting import wait_until
 
 
@@ -73,3 +73,36 @@ def test_runs_at_the_same_time_in_one_folder_share_the_valkey_and_all_finish(
     assert set(asked.values()) == {1}
     assert laptop.count("promptmill_results") == 80
     assert not set.union(*families) & living().keys()
+
+
+VENDOR = """
+[providers.my-mill]
+kind = "openai"
+base_url = "{url}"
+limits = {{ rpm = "60k" }}
+
+[routes]
+"llama-*" = "my-mill"
+"""
+
+
+def test_a_table_is_asked_of_two_models_one_at_a_vendor_and_equal_rows_once(laptop: Laptop) -> None:
+    config = VENDOR.format(url=laptop.simulator.openai_url)
+    (laptop.folder / "promptmill.toml").write_text(config)
+    laptop.env["MY_MILL_API_KEY"] = KEYS["openai"]
+    table = laptop.folder / "asked.csv"
+    table.write_text("id,text\n" + "".join(f"r{n},question {n % 6}\n" for n in range(10)))
+    models = ["-m", "llama-3.3-70b", "-m", "claude-haiku-4-5"]
+    typed = laptop.promptmill("run", table, *models, "-p", "Answer: {text}", "--dedupe")
+    assert typed.code == 0, typed.err
+    assert "20 prompts stored as batch 1: asked.csv (CSV)" in typed.err
+    assert "8 of them are equal to one before" in typed.err
+    assert laptop.simulator.summary().total.requests == 12
+    rows = laptop.sql(
+        "select provider, model, count(*), count(distinct custom_id), count(distinct text)"
+        " from promptmill_results group by provider, model order by provider"
+    )
+    assert rows == [
+        ("anthropic", "claude-haiku-4-5", 10, 10, 6),
+        ("my-mill", "llama-3.3-70b", 10, 10, 6),
+    ]

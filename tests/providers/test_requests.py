@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from promptmill.producer.reading.parameters import TAKEN
 from promptmill.schema.outcomes import ErrorKind
+from promptmill.schema.provider_settings import ProviderKind
 from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.openai import endpoint_of
 from tests.providers.dialects import CANARY, PROMPT, Harness
@@ -244,3 +246,16 @@ def test_the_old_sdk_cannot_say_a_schema(harness: Harness) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
     refusal = harness.refusal("gemini-legacy", harness.call(response_format=form))
     assert "google-genai does" in refusal.message
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_the_options_that_submit_lets_through_are_those_that_are_said(
+    harness: Harness, kind: ProviderKind
+) -> None:
+    values: dict[str, Any] = dict.fromkeys(TAKEN[kind], 1)
+    values |= {"stop": ["END"], "response_format": {"type": "text"}}
+    sent = send(harness, kind.value, messages=TALK, **values).bodies[0]
+    assert "END" in str(sent)
+    for name in TAKEN[ProviderKind.GEMINI] - TAKEN[kind]:
+        body: dict[str, Any] = {name: 1}
+        assert name in harness.refusal(kind.value, harness.call(**body)).message

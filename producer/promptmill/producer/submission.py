@@ -6,7 +6,7 @@ needed.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
@@ -27,6 +27,7 @@ from promptmill.producer.reading import (
     open_input,
     read_prompts,
 )
+from promptmill.producer.reading.parameters import check_names
 from promptmill.producer.routing import Route, route
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
@@ -129,6 +130,8 @@ def submit(
     with open_input(request.source, settings.state_dir / "spool") as source:
         checked = check_input(source, options)
         routes = _routes(source, options, checked, settings, asked)
+        if checked.only_for is None:
+            _check_names(options, chain.from_iterable(routes.values()), settings)
         batch = _new_batch(
             request,
             options=options,
@@ -202,6 +205,11 @@ def _check(request: SubmitRequest) -> None:
     if request.on_unknown not in (None, "retry", "hold"):
         msg = f"on_unknown is {request.on_unknown!r}, and must be 'retry' or 'hold'"
         raise UsageError(msg)
+
+
+def _check_names(options: ReadOptions, routes: Iterable[Route], settings: Settings) -> None:
+    for provider in sorted({found.provider for found in routes}):
+        check_names(options.parameters, settings.providers[provider].kind, provider)
 
 
 def _asked(request: SubmitRequest, settings: Settings) -> tuple[Route, ...]:

@@ -113,7 +113,12 @@ def _refuse_array(source: Input, text: bytes) -> None:
 
 def _is_utf16(head: bytes) -> bool:
     half = len(head) // 2
-    return half > 0 and max(head[0::2].count(0), head[1::2].count(0)) > _MIN_NULS * half
+    nuls = {"utf-16-be": head[0::2].count(0), "utf-16-le": head[1::2].count(0)}
+    encoding = max(nuls, key=lambda name: nuls[name])
+    if nuls[encoding] <= _MIN_NULS * half:
+        return False
+    text = head[: 2 * half].decode(encoding, "replace")
+    return all(char.isprintable() or char.isspace() for char in text[:1000])
 
 
 def _is_utf8(head: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from promptmill.producer.reading.json_schema import requires_all
+from promptmill.producer.reading.parameters import check_values
 from promptmill.schema.errors import UsageError
 
 _NOT_PARAMETERS = {
@@ -56,6 +57,7 @@ class ReadOptions:
             if key in _NOT_PARAMETERS:
                 msg = f"-o {key}: {_NOT_PARAMETERS[key]}"
                 raise UsageError(msg)
+        check_values(self.parameters)
 
     def for_chat(self) -> "ReadOptions":
         """Say the schema as a parameter of a chat-completions body, which each provider reads."""
