@@ -2,10 +2,13 @@
 
     ./run pictures             all of them
     ./run pictures terminal    docs/terminal.svg: what `./run demo` prints on a terminal
+    ./run pictures report      docs/report-*.webp: a report in a real Chromium, light and dark
     ./run pictures flower      pictures/flower-*.png: Flower's pages in a real Chromium
 
-Flower shows a small batch at work against the simulator, some of it refused, failed and waiting. A
-page that lacks what it must show is an error. Chromium is PROMPTMILL_CHROMIUM, or is on PATH.
+Flower shows a small batch at work against the simulator, some of it refused, failed and waiting;
+the report is of a larger one. A page that lacks what it must show is an error, and so are a report
+that its own policy keeps from showing something, and a picture of more than 200 kB. Chromium is
+PROMPTMILL_CHROMIUM, or is on PATH.
 """
 
 import fcntl
@@ -36,6 +39,7 @@ from rich.text import Text
 from promptmill.producer.cli.flower import flower_command, free_port
 from promptmill.producer.embedded.crew import Crew
 from promptmill.producer.progress import read_progress
+from promptmill.producer.report import make_report
 from promptmill.producer.submission import SubmitRequest, submit
 from promptmill.schema.database import Database
 from promptmill.schema.migrate import upgrade
@@ -49,6 +53,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 COLUMNS, ROWS = 100, 45
 MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "gemini": "gemini-2.5-flash"}
 PROMPTS = 150
+REPORT_PROMPTS, REPORT_RPM = 2400, 1500
+REPORT_SIZE = "1120,3260"
+SCHEMES = {"dark": 0, "light": 1}
+"""as Chromium numbers them"""
+LARGEST = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,11 @@ PAGES = (
 
 
 def main() -> None:
-    makers: dict[str, Callable[[], None]] = {"terminal": take_terminal, "flower": take_flower}
+    makers: dict[str, Callable[[], None]] = {
+        "terminal": take_terminal,
+        "report": take_report,
+        "flower": take_flower,
+    }
     wanted = sys.argv[1:] or list(makers)
     if not set(wanted) <= set(makers):
         sys.exit(f"./run pictures [{' | '.join(makers)}]")
@@ -136,6 +149,66 @@ def screen(output: str) -> list[str]:
     return lines
 
 
+def take_report() -> None:
+    """Answer a batch at its limits, write its report, and take a picture of it in both schemes."""
+    browser = find_browser()
+    with tempfile.TemporaryDirectory(prefix="pm-") as folder, chdir(folder):
+        page, must = report_of_a_batch(Path(folder))
+        file = Path(folder) / "report.html"
+        file.write_text(page, encoding="utf-8")
+        for scheme, number in SCHEMES.items():
+            picture = ROOT / "docs" / f"report-{scheme}.webp"
+            wanted = f"--blink-settings=preferredColorScheme={number}"
+            dom = open_page(browser, file.as_uri(), picture, REPORT_SIZE, wanted)
+            missing = [part for part in must if not re.search(part, dom)]
+            if missing or picture.stat().st_size > LARGEST:
+                sys.exit(f"{picture} lacks {missing}, or is larger than {LARGEST} bytes")
+            say(picture)
+
+
+def report_of_a_batch(folder: Path) -> tuple[str, list[str]]:
+    """Return the page, and what must be on it, as regular expressions."""
+    with Simulator(SimulatorConfig(latency_s=0.9, latency_sigma=0.5, seed=7)) as simulator:
+        simulator.add_fault("rate", every=157, retry_after="1")
+        simulator.add_fault("server_error", every=61)
+        simulator.add_fault("overloaded", every=211)
+        simulator.add_fault("content_policy", contains="37: it")
+        simulator.add_fault("context_length", contains="333: it")
+        urls = provider_settings(simulator)
+        limits = {
+            f"{PREFIX}PROVIDERS__{name.upper()}__LIMITS__RPM": str(REPORT_RPM) for name in MODELS
+        }
+        settings = load_settings(
+            state_dir=folder / "state",
+            redis_url=None,
+            database_url=None,
+            providers={
+                name: {"kind": name, "limits": {"rpm": REPORT_RPM}, "api_key": "none"}
+                for name in MODELS
+            },
+        )
+        database = Database.from_settings(settings)
+        upgrade(database)
+        prompts = write_prompts(folder, REPORT_PROMPTS)
+        batch_id = submit(database, SubmitRequest(prompts), settings).batch_id
+        with Crew(settings, env=urls | limits) as crew:
+            crew.start_dispatcher()
+            for provider in MODELS:
+                crew.start_worker(provider)
+            wait_for(lambda: read_progress(database, batch_id).finished, "answers", timeout_s=300)
+            crew.stop()
+        page = make_report(database, settings, batch_id)
+        overall = read_progress(database, batch_id).overall
+        database.close()
+    must = [
+        f">{overall.succeeded:,}</dd>",
+        f">{overall.failed:,}</dd>",
+        f"limit {REPORT_RPM / 1000:g}k",
+    ]
+    must += [f"{name} {model}" for name, model in MODELS.items()]
+    return page, [*must, r"429: rate limit", "content_policy", "context_length", "p95 ", "Dearest"]
+
+
 def take_flower() -> None:
     """Answer a small batch, and take a picture of each page of Flower."""
     browser = find_browser()
@@ -171,11 +244,12 @@ def photograph(browser: str, url: str, page: Page) -> None:
     say(file)
 
 
-def open_page(browser: str, url: str, picture: Path) -> str:
+def open_page(browser: str, url: str, picture: Path, size: str = "1600,1000", *more: str) -> str:
     """Take a picture of a page once its scripts have run; return its elements as text."""
     options = ["--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
     options += ["--disable-background-networking", "--disable-component-update"]
-    options += ["--window-size=1600,1000", "--virtual-time-budget=3000"]
+    options += [f"--window-size={size}", "--virtual-time-budget=3000", "--enable-logging=stderr"]
+    options += more
     options += ["--no-sandbox"] * (os.geteuid() == 0)  # Chromium refuses to be root in one
     with tempfile.TemporaryDirectory(prefix="pm-browser-", ignore_cleanup_errors=True) as profile:
         command = [browser, *options, f"--user-data-dir={profile}", f"--screenshot={picture}"]
@@ -184,6 +258,8 @@ def open_page(browser: str, url: str, picture: Path) -> str:
         )
     if done.returncode or not picture.exists():
         sys.exit(f"{browser} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    if "Content Security Policy" in done.stderr:
+        sys.exit(f"{url} is kept from showing something:\n{done.stderr[-2000:]}")
     return html.unescape(done.stdout)
 
 
@@ -217,10 +293,10 @@ def flower_beside_a_batch(folder: Path) -> Iterator[tuple[str, Callable[[], None
         database.close()
 
 
-def write_prompts(folder: Path) -> Path:
+def write_prompts(folder: Path, count: int = PROMPTS) -> Path:
     path = folder / "reviews.jsonl"
     with path.open("w", encoding="utf-8") as file:
-        for number in range(PROMPTS):
+        for number in range(count):
             text = f"Is this review kind? Answer yes or no. Review {number}: it came on time."
             body = {
                 "model": list(MODELS.values())[number % len(MODELS)],

@@ -33,10 +33,14 @@ def test_help_lists_every_verb_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
-def test_every_verb_has_help_and_a_section_in_the_docs(verb: str, promptmill: Here) -> None:
+def test_every_verb_has_help_and_a_section_in_the_docs(
+    verb: str, promptmill: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     said = promptmill(verb, "--help")
     assert said.code == 0
     assert f"promptmill {verb}" in said.out
+    assert len(said.out.splitlines()) <= 45, "it is read in one screen"
     assert section(verb)
 
 

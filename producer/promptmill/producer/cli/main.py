@@ -17,11 +17,12 @@ from typer.main import get_command
 from promptmill.producer.cli.output import fail
 from promptmill.schema.errors import PromptmillError, SettingsError
 
-ANSWER, LOOK, STEER, SERVE = "Answer prompts", "Look", "Steer", "Run the parts"
+ANSWER, WATCH, TAKE = "Ask", "Watch", "Take the answers"
+STEER, SERVE = "Steer", "Run the parts on their own"
 
 
 class Verb(NamedTuple):
-    """A line of the table."""
+    """A line of the table, which is in the order of a day with promptmill."""
 
     name: str
     panel: str
@@ -32,23 +33,22 @@ class Verb(NamedTuple):
 
 _CLI = "promptmill.producer.cli"
 VERBS = (
+    Verb("demo", ANSWER, "Answer 1,000 prompts without a key or network.", f"{_CLI}.demo:demo"),
     Verb("run", ANSWER, "Submit prompts and watch them being answered.", f"{_CLI}.run:run"),
     Verb("submit", ANSWER, "Store prompts as a batch, to be answered.", f"{_CLI}.submit:submit"),
-    Verb("estimate", ANSWER, "Tell what prompts will cost.", f"{_CLI}.estimate:estimate"),
-    Verb("demo", ANSWER, "Answer 1,000 prompts without a key or network.", f"{_CLI}.demo:demo"),
-    Verb("ls", LOOK, "List batches.", f"{_CLI}.listing:ls"),
-    Verb("status", LOOK, "Show how far a batch is, and what went wrong.", f"{_CLI}.status:status"),
-    Verb("watch", LOOK, "Follow a batch until it ends.", f"{_CLI}.watch:watch"),
-    Verb("results", LOOK, "Show answers, or failures.", f"{_CLI}.results:results"),
-    Verb("report", LOOK, "Write a batch as an HTML page.", f"{_CLI}.report:report"),
-    Verb("export", LOOK, "Write answers to a file.", f"{_CLI}.export:export"),
-    Verb("sql", LOOK, "Ask the database, read-only.", f"{_CLI}.sql:sql"),
-    Verb("limits", LOOK, "Show rate limits, or change them live.", f"{_CLI}.limits:app"),
+    Verb("ls", WATCH, "List batches.", f"{_CLI}.listing:ls"),
+    Verb("status", WATCH, "Show how far a batch is, and what went wrong.", f"{_CLI}.status:status"),
+    Verb("watch", WATCH, "Follow a batch until it ends.", f"{_CLI}.watch:watch"),
+    Verb("limits", WATCH, "Show rate limits, or change them live.", f"{_CLI}.limits:app"),
+    Verb("results", TAKE, "Show answers, or failures.", f"{_CLI}.results:results"),
+    Verb("export", TAKE, "Write answers to a file.", f"{_CLI}.export:export"),
+    Verb("sql", TAKE, "Ask the database, read-only.", f"{_CLI}.sql:sql"),
+    Verb("report", TAKE, "Write a batch as an HTML page.", f"{_CLI}.report:report"),
     Verb("pause", STEER, "Hold a batch or a provider until told.", f"{_CLI}.control:pause"),
     Verb("resume", STEER, "Let a batch or a provider go on.", f"{_CLI}.control:resume"),
-    Verb("cancel", STEER, "Stop a batch; keep what is done.", f"{_CLI}.control:cancel"),
     Verb("priority", STEER, "Let a batch go before others.", f"{_CLI}.control:priority"),
     Verb("retry", STEER, "Try again what failed.", f"{_CLI}.control:retry"),
+    Verb("cancel", STEER, "Stop a batch; keep what is done.", f"{_CLI}.control:cancel"),
     Verb("prune", STEER, "Delete old prompts and answers.", f"{_CLI}.prune:prune"),
     Verb("worker", SERVE, "Answer the prompts of some providers.", f"{_CLI}.worker:worker"),
     Verb("dispatch", SERVE, "Feed the queues and sweep.", f"{_CLI}.dispatch:dispatch"),

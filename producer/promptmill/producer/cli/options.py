@@ -8,7 +8,7 @@ To typer the verb then has these arguments in place of `request`.
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -27,6 +27,10 @@ class Pair(NamedTuple):
     text: str
 
 
+_prompts = partial(Option, rich_help_panel="Prompts", show_default=False)
+_batch = partial(Option, rich_help_panel="The batch", show_default=False)
+
+
 def read_request(
     *,
     source: Annotated[
@@ -34,52 +38,59 @@ def read_request(
     ],
     model: Annotated[
         list[str] | None,
-        Option("--model", "-m", help="Asked instead of what the lines name; each of several."),
+        _prompts("--model", "-m", metavar="MODEL", help="Over what the lines name; repeatable."),
     ] = None,
     prompt: Annotated[
-        str | None, Option("--prompt", "-p", help="Template: 'Sentiment of: {text}', or Jinja.")
+        str | None,
+        _prompts("--prompt", "-p", metavar="TEXT", help="Template: 'Mood of: {text}', or Jinja."),
     ] = None,
     template: Annotated[
-        Path | None, Option("--template", "-t", help="File that holds the template.")
+        Path | None,
+        _prompts("--template", "-t", metavar="FILE", help="File that holds the template."),
     ] = None,
     system: Annotated[
-        str | None, Option("--system", "-s", help="System message; a template too.")
+        str | None,
+        _prompts("--system", "-s", metavar="TEXT", help="System message; a template too."),
     ] = None,
     option: Annotated[
         list[Pair] | None,
-        Option("--option", "-o", metavar="KEY VALUE", help="Put into each request; repeatable."),
+        _prompts("--option", "-o", metavar="KEY VALUE", help="Put into each request; repeatable."),
     ] = None,
     schema: Annotated[
-        str | None, Option(metavar="FILE", help="JSON schema that each answer has to follow.")
+        str | None, _prompts(metavar="FILE", help="JSON schema that each answer has to follow.")
     ] = None,
     id_column: Annotated[
-        str | None, Option(metavar="NAME", help="Column that holds the custom_id.")
+        str | None, _prompts(metavar="NAME", help="Column that holds the custom_id.")
     ] = None,
     format: Annotated[  # noqa: A002  its name on the command line
         Literal["jsonl", "csv", "tsv", "text", "parquet"] | None,
-        Option(help="What INPUT is, where its content does not tell."),
+        _prompts(metavar="FORMAT", help="What INPUT is: jsonl, csv, tsv, text or parquet."),
     ] = None,
     limit: Annotated[
-        int | None, Option(min=1, metavar="N", help="Only the first N prompts.")
+        int | None, _prompts(min=1, metavar="N", help="Only the first N prompts.")
     ] = None,
-    name: Annotated[str | None, Option(help="Name of the batch; else that of the file.")] = None,
-    priority: Annotated[int, Option(min=-100, max=100, help="Above 0 goes before all others.")] = 0,
+    name: Annotated[
+        str | None, _batch(metavar="NAME", help="Name of the batch; else that of the file.")
+    ] = None,
+    priority: Annotated[
+        int, _batch(min=-100, max=100, metavar="N", help="Above 0 goes before all others.")
+    ] = 0,
     on_unknown: Annotated[
         Literal["retry", "hold"] | None,
-        Option(help="What to do with a prompt that may have been billed without an answer."),
+        _batch(metavar="DO", help="retry or hold what may have been billed in vain."),
     ] = None,
     max_failures: Annotated[
         str | None,
-        Option(metavar="N|N%", help="Pause when so many prompts have failed: 200, 5%, none."),
+        _batch(metavar="N|N%", help="Pause when so many have failed: 200, 5%, none."),
     ] = None,
     budget: Annotated[
-        str | None, Option(metavar="USD", help="What the batch may cost in all: 5, 0.50 or none.")
+        str | None, _batch(metavar="USD", help="What it may cost in all: 5, 0.50 or none.")
     ] = None,
     dedupe: Annotated[
-        bool, Option("--dedupe", help="Ask equal prompts once; each row shows the answer.")
+        bool, _prompts("--dedupe", help="Ask equal prompts once; each row shows it.")
     ] = False,
     new: Annotated[
-        bool, Option("--new", help="Make another batch though this input has one already.")
+        bool, _batch("--new", help="Make another batch though this input has one.")
     ] = False,
 ) -> SubmitRequest:
     """Make one value of what was typed. Raises UsageError."""

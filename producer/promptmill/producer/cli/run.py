@@ -38,16 +38,18 @@ def run(
     request: SubmitRequest,
     *,
     rpm: Annotated[
-        str | None, typer.Option(help="Requests a minute, for each provider: 500.")
+        str | None, typer.Option(metavar="N", help="Requests a minute, for each provider: 500.")
     ] = None,
     tpm: Annotated[
-        str | None, typer.Option(help="Tokens a minute, for each provider: 200k.")
+        str | None, typer.Option(metavar="N", help="Tokens a minute, for each provider: 200k.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option("-c", "--concurrency", min=1, help="Calls open at once.")
+        int | None,
+        typer.Option("-c", "--concurrency", min=1, metavar="N", help="Calls open at once."),
     ] = None,
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="Worker processes for each provider.")
+        int,
+        typer.Option(min=1, max=64, metavar="N", help="Worker processes for each provider."),
     ] = 1,
     yes: Yes = False,
     dry_run: Annotated[
@@ -58,8 +60,7 @@ def run(
 ) -> None:
     """Submit the prompts of INPUT and answer them here. The same command again goes on.
 
-    Brings a dispatcher and workers along, which end with it. The first Ctrl-C lets open calls end
-    and stops the spending; the batch is kept.
+    It brings dispatcher and workers along. Ctrl-C lets open calls end; the batch is kept.
     """
     began = time.monotonic()
     settings = load_settings()

@@ -123,7 +123,7 @@ def _rate(overall: Tally, course: Course | None) -> Number:
     return Number(
         "Answers a second",
         f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}",
-        f"at most {busiest} a minute",
+        f"peak {busiest} a minute",
     )
 
 

@@ -44,7 +44,7 @@ def _head(facts: Facts) -> dict[str, Any]:
         "overall": facts.overview.progress.overall,
         "lead": headlines.lead(facts),
         "origin": (
-            f"{plural(batch.total, 'prompt')} of {batch.input_name}, submitted"
+            f"{plural(batch.total, 'prompt')} of {Path(batch.input_name).name}, submitted"
             f" {headlines.moment(batch.created_at)} UTC"
         ),
         "read_at": headlines.moment(facts.read_at),

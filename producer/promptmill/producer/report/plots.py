@@ -1,6 +1,6 @@
 """The plots of a report, made of its facts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from itertools import accumulate
@@ -14,6 +14,8 @@ from promptmill.schema.states import JobState
 
 _FULL = (1000.0, 250.0)
 _HALF = (484.0, 168.0)
+_HALF_LABEL = 20.0
+"""what a label of the axis takes on each side of its tick, at most"""
 _FAR = 4.0
 """a limit so many times above what was reached is told, and not drawn"""
 REFUSED = {
@@ -215,10 +217,16 @@ def _plot(
         right=frame.right,
         top=frame.top,
         bottom=frame.bottom,
-        x_ticks=tuple(Tick(frame.x(at), text) for at, text in time_ticks(_span(course))),
+        x_ticks=tuple(_time_ticks(frame, _span(course))),
         y_ticks=tuple(Tick(frame.y(at), text) for at, text in y_ticks),
         paths=tuple(paths),
     )
+
+
+def _time_ticks(frame: Frame, span_s: float) -> Iterator[Tick]:
+    for at, text in time_ticks(span_s):
+        fits = frame.x(at) + _HALF_LABEL <= frame.width
+        yield Tick(frame.x(at), text if fits else "")
 
 
 def _span(course: Course) -> float:
