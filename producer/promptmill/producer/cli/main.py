@@ -34,6 +34,7 @@ class Verb(NamedTuple):
 _CLI = "promptmill.producer.cli"
 VERBS = (
     Verb("demo", ANSWER, "Answer 1,000 prompts without a key or network.", f"{_CLI}.demo:demo"),
+    Verb("estimate", ANSWER, "Tell what prompts will cost.", f"{_CLI}.estimate:estimate"),
     Verb("run", ANSWER, "Submit prompts and watch them being answered.", f"{_CLI}.run:run"),
     Verb("submit", ANSWER, "Store prompts as a batch, to be answered.", f"{_CLI}.submit:submit"),
     Verb("ls", WATCH, "List batches.", f"{_CLI}.listing:ls"),
