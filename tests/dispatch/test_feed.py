@@ -216,3 +216,14 @@ def test_a_publish_that_dies_on_the_way_is_put_back(mill: Mill) -> None:
     mill.scene.clock.advance(10)
     assert dispatcher.round().hints == 10
     assert {hint.dispatch_no for hint in mill.take()} == {2}
+
+
+def test_all_queues_together_are_never_deeper_than_the_ceiling(mill: Mill) -> None:
+    mill.settings = mill.tuned(depth_max=100)
+    for name, jobs in (("a", 500), ("b", 500), ("c", 500)):
+        mill.scene.load(jobs=new_jobs(jobs, model=name), name=name)
+    mill.worker(concurrency=90_000)
+    for _ in range(3):
+        mill.dispatcher().round()
+    queued = mill.scene.sql("select model, count(*) as n from jobs where state = 1 group by model")
+    assert {row.model: row.n for row in queued} == {"a": 33, "b": 33, "c": 33}

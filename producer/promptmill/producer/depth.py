@@ -41,6 +41,12 @@ def target_depth(rate: float, concurrency: float, settings: DispatchSettings) ->
     return min(max(wanted, settings.depth_min), settings.depth_max)
 
 
+def share_depth(wanted: Mapping[Scope, int], settings: DispatchSettings) -> dict[Scope, int]:
+    """Cut what the scopes want, each by the same share, where it is more than `depth_max` in all."""
+    share = min(1.0, settings.depth_max / max(1, sum(wanted.values())))
+    return {scope: max(1, int(depth * share)) for scope, depth in wanted.items()}
+
+
 def concurrency_of(
     scope: Scope, workers: Sequence[WorkerSeen], pauses: Sequence[Pause], *, ceiling: int
 ) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from promptmill.producer.broker import BrokerLostError, HintSender
-from promptmill.producer.depth import StartRates, concurrency_of, is_paused, target_depth
+from promptmill.producer.depth import StartRates, concurrency_of, is_paused, share_depth, target_depth
 from promptmill.producer.fairness import allot
 from promptmill.producer.outage import Outage
 from promptmill.schema.backlog import BatchBacklog, Scope, backlog, due_waiting, started_jobs
@@ -88,11 +88,14 @@ class Feeder:
             self._rates.observe(self._clock(), started_jobs(connection))
             workers, pauses = live_workers(connection), pauses_now(connection)
             self._live = read_limits(connection)
-            orders = []
-            for scope, batches in _by_scope(self.left).items():
-                if is_paused(scope, workers, pauses):
-                    continue
-                target = self._target(scope, workers, pauses)
+            orders, scopes = [], _by_scope(self.left)
+            wanted = {
+                scope: self._target(scope, workers, pauses)
+                for scope in scopes
+                if not is_paused(scope, workers, pauses)
+            }
+            for scope, target in share_depth(wanted, self._settings.dispatch).items():
+                batches = scopes[scope]
                 room = target - sum(batch.queued for batch in batches)
                 waiting = 0
                 if room > 0 and any(batch.waiting for batch in batches):

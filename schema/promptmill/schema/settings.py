@@ -103,6 +103,7 @@ class DispatchSettings(Strict):
     """a queue holds about this many seconds of work"""
     depth_min: int = Field(default=50, gt=0)
     depth_max: int = Field(default=10_000, gt=0)
+    """hints in all queues together, about a kilobyte of Redis each"""
     lease_s: float = Field(default=60.0, gt=0)
     """a worker whose beat stands still for this long is dead"""
     sweep_s: float = Field(default=5.0, gt=0)
