@@ -42,7 +42,7 @@ def target_depth(rate: float, concurrency: float, settings: DispatchSettings) ->
 
 
 def share_depth(wanted: Mapping[Scope, int], settings: DispatchSettings) -> dict[Scope, int]:
-    """Cut what the scopes want, each by the same share, where it is more than `depth_max` in all."""
+    """Cut what the scopes want by one share, where it is more than `depth_max` in all."""
     share = min(1.0, settings.depth_max / max(1, sum(wanted.values())))
     return {scope: max(1, int(depth * share)) for scope, depth in wanted.items()}
 

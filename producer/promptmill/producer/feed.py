@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import structlog
 
 from promptmill.producer.broker import BrokerLostError, HintSender
-from promptmill.producer.depth import StartRates, concurrency_of, is_paused, share_depth, target_depth
+from promptmill.producer.depth import (
+    StartRates,
+    concurrency_of,
+    is_paused,
+    share_depth,
+    target_depth,
+)
 from promptmill.producer.fairness import allot
 from promptmill.producer.outage import Outage
 from promptmill.schema.backlog import BatchBacklog, Scope, backlog, due_waiting, started_jobs
