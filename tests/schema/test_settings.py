@@ -307,6 +307,8 @@ def names(model: type[BaseModel], prefix: str = "") -> list[str]:
             found += names(ProviderSettings, f"{prefix}{field}.<name>.")
         elif inner == dict[str, LimitSettings]:
             found += names(LimitSettings, f"{prefix}{field}.<model>.")
+        elif inner == dict[str, str]:
+            found.append(f"{prefix}{field}.<model>")
         elif inner == dict[str, PriceSettings]:
             found += names(PriceSettings, f"{prefix}{field}.<model>.")
         elif isinstance(inner, type) and issubclass(inner, BaseModel):
@@ -360,7 +362,9 @@ def shown_default(name: str) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, bool):
         return str(value).lower()  # as TOML writes it
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        "none" if value in (None, {}) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
 
 
 def test_a_setting_that_is_not_one_is_told_with_the_one_it_resembles(
