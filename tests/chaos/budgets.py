@@ -8,7 +8,7 @@ from promptmill.schema.moves.spending import Spending, read_spending, set_budget
 from promptmill.simulator import Row
 from tests.chaos.catalogue import Fault
 from tests.chaos.stage import Stage
-from tests.services.running_mill import OPENAI, RunningMill
+from tests.services.running_mill import OPENAI, RunningMill, Worker
 
 _USUAL_MICROS = 20
 """what an answer of the simulator costs, about"""
@@ -54,22 +54,15 @@ def kept_with_kills(stage: Stage) -> None:
     """Spend no more at any moment, pause with the reason, and go on when the budget is lifted."""
     workers, jobs = stage.size(4, 8), stage.size(300, 1000)
     budget = int(0.4 * jobs * _USUAL_MICROS)
-    mill = stage.mill(latency_s=0.2, WORKER__CONCURRENCY="5", RETRY__MAX_CRASHES="50")
+    mill = stage.mill(latency_s=0.8, WORKER__CONCURRENCY="5", RETRY__MAX_CRASHES="50")
     crew = [mill.start_worker(OPENAI, ready=False) for _ in range(workers)]
     for worker in crew:
         mill.wait_ready(worker)
     batch = mill.load(jobs, budget_micros=budget)
     with _Auditor(mill, batch, budget) as auditor:
-        for _ in range(600):
-            stage.pause(0.1)
-            if _state(mill, batch)[0] == "paused":
-                break
-            if stage.rng.random() < 0.15:
-                victim = stage.rng.randrange(len(crew))
-                crew[victim].kill()
-                crew[victim] = mill.start_worker(OPENAI, ready=False)
+        _kill_until_paused(stage, mill, batch, crew, every=jobs // 25)
     assert not auditor.over, f"{len(auditor.over)} of {auditor.looks} times: {auditor.over[0]}"
-    assert auditor.looks > 20, "nobody looked"
+    assert auditor.looks >= 10, "nobody looked"
     state, reason = _state(mill, batch)
     assert state == "paused", mill.states(batch)
     assert reason.startswith("budget: "), reason
@@ -78,6 +71,22 @@ def kept_with_kills(stage: Stage) -> None:
         assert set_budget(connection, batch, None), "it did not go on"
     lost = mill.sql("select count(*) as n from attempts where outcome = 3")[0]["n"]
     stage.judge(mill, batch, unbooked=lost)
+
+
+def _kill_until_paused(
+    stage: Stage, mill: RunningMill, batch: int, crew: list[Worker], *, every: int
+) -> None:
+    """Kill one of *crew* after each so many answers, with its calls open, and start another."""
+    next_at = every
+    for _ in range(1200):
+        stage.pause(0.1)
+        if _state(mill, batch)[0] == "paused":
+            return
+        if mill.states(batch).get("succeeded", 0) >= next_at:
+            next_at += every
+            victim = stage.rng.randrange(len(crew))
+            crew[victim].kill()
+            crew[victim] = mill.start_worker(OPENAI, ready=False)
 
 
 def _true_micros(row: Row) -> float:

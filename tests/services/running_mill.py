@@ -203,6 +203,7 @@ class RunningMill:
         on_unknown: str = "retry",
         priority: int = 0,
         max_failures: int | None = None,
+        budget_micros: int | None = None,
         **body: Any,
     ) -> int:
         """Load a batch of *count* prompts that contain *say*, dealt to *providers* in turn."""
@@ -220,6 +221,7 @@ class RunningMill:
             on_unknown=on_unknown,
             priority=priority,
             max_failures=max_failures,
+            budget_micros=budget_micros,
         )
         with self.database.write() as connection:
             batch_id = create_batch(connection, batch)
