@@ -3,7 +3,8 @@
     python bare.py PROVIDER URL CALLS IN_FLIGHT
 
 Run as a process of its own. It prints the number of answers now and then, for who measures.
-Nothing is kept, limited, retried or counted.
+Nothing is kept, limited, retried or counted. A call that fails (on a busy machine the SDK's pool
+lets connections wait until they time out) is none of the answers.
 """
 
 import asyncio
@@ -83,7 +84,10 @@ async def loop(ask: Ask, calls: int, in_flight: int) -> None:
 
     async def one(number: int) -> None:
         async with semaphore:
-            answers.append(await ask(prompt(number)))
+            try:
+                answers.append(await ask(prompt(number)))
+            except Exception as error:  # noqa: BLE001  people print it, and go on
+                sys.stderr.write(f"{type(error).__name__}\n")
         if len(answers) % TELL_EVERY == 0:
             sys.stdout.write(f"{len(answers)}\n")
             sys.stdout.flush()

@@ -16,12 +16,13 @@ from typing import Any
 from kombu.transport.redis import Transport
 
 from promptmill.schema.moves.closing import Closing
-from promptmill.workers import app, recorder
+from promptmill.workers import app, writes
 from promptmill.workers.attempt import Attempt
 from promptmill.workers.pool import AsyncioPool
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.openai import OpenAIProvider
-from promptmill.workers.recorder import Recorder, Write
+from promptmill.workers.recorder import Recorder
+from promptmill.workers.writes import Write
 
 __all__ = ["app"]
 
@@ -91,7 +92,7 @@ def answered() -> None:
 
 def stored() -> None:
     """The answer is in an open transaction."""
-    close = recorder.close  # type: ignore[attr-defined]
+    close = writes.close  # type: ignore[attr-defined]
 
     @wraps(close)
     def closing(connection: Any, closings: Sequence[Closing], *, worker_id: str) -> set[int]:
@@ -100,7 +101,7 @@ def stored() -> None:
             step_on(each.job_id)
         return moved
 
-    recorder.close = closing  # type: ignore[attr-defined]
+    writes.close = closing  # type: ignore[attr-defined]
 
 
 def committed() -> None:

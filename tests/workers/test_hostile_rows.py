@@ -14,8 +14,9 @@ from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, Usage
 from promptmill.schema.states import JobState
-from promptmill.workers.recorder import Recorder, Stored
+from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Record, Spool
+from promptmill.workers.writes import Stored
 from tests.schema.scene import ANSWER, ANSWERED, Scene
 
 GROUP = 50

@@ -5,8 +5,9 @@ import asyncio
 from promptmill.schema.database import Database
 from promptmill.schema.moves import closing
 from promptmill.schema.states import JobState
-from promptmill.workers.recorder import Recorder, Stored
+from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Spool
+from promptmill.workers.writes import Stored
 from tests.schema.scene import ANSWER, ANSWERED, Scene
 from tests.services.postgres import Postgres
 

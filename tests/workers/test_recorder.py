@@ -8,8 +8,9 @@ import pytest
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import StoredResult
-from promptmill.workers.recorder import Recorder, Stored
+from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Spool
+from promptmill.workers.writes import Stored
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, Scene
 
 UNSTORABLE = StoredResult("half a pair: \ud800", "stop")

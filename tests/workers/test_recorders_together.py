@@ -8,8 +8,9 @@ import pytest
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
-from promptmill.workers.recorder import Recorder, Stored
+from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Spool
+from promptmill.workers.writes import Stored
 from tests.schema.scene import ANSWER, ANSWERED, MODEL, PROVIDER, Scene, new_jobs
 
 WORKERS = 3

@@ -4,7 +4,7 @@ from pathlib import Path
 from threading import Event
 
 from promptmill.simulator import Simulator
-from promptmill.workers.attempt import PATIENCE_S
+from promptmill.workers.turn import PATIENCE_S
 from tests.services.running_mill import OPENAI, RunningMill
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until

@@ -14,8 +14,9 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Closing
 from promptmill.schema.states import JobState
-from promptmill.workers.recorder import Recorder, Stored
+from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Record, Spool
+from promptmill.workers.writes import Stored
 from tests.schema.scene import ANSWER, ANSWERED, CUT, Scene
 from tests.services.postgres import Postgres
 from tests.services.sql_proxy import SqlProxy

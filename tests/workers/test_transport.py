@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from kombu import Connection
+from kombu import Connection, Exchange
 from structlog.testing import capture_logs
 
 from promptmill.workers.away import Away
@@ -173,6 +173,48 @@ def test_a_redis_that_takes_nothing_back_ends_no_close(channel: Any, valkey: Val
     finally:
         valkey.client.config_set("maxmemory", 0)
     assert channel.closed
+
+
+def test_what_lies_there_is_taken_in_two_round_trips(channel: Any, valkey: Valkey) -> None:
+    send(channel, *map(str, range(70)))
+    before = valkey.client.info("commandstats")
+    assert len(take(channel)) == 70
+    after = valkey.client.info("commandstats")
+    rpops = after["cmdstat_rpop"]["calls"] - before.get("cmdstat_rpop", {"calls": 0})["calls"]
+    assert rpops == 1
+
+
+def test_messages_keep_their_order_and_what_is_urgent_comes_first(channel: Any) -> None:
+    send(channel, "a", "b", "c")
+    send(channel, "now", "next", priority=0)
+    assert [message.body for message in take(channel)] == [b"now", b"next", b"a", b"b", b"c"]
+
+
+def test_a_message_among_many_that_cannot_be_read_is_dropped_alone(
+    channel: Any, valkey: Valkey
+) -> None:
+    send(channel, "a")
+    valkey.client.lpush("test:q\x06\x165", b"no message", b'{"body": 1}', b"\xff")
+    send(channel, "b")
+    with capture_logs() as logs:
+        assert [message.body for message in take(channel)] == [b"a", b"b"]
+    assert [log["event"] for log in logs] == ["messages dropped"]
+
+
+def test_an_event_is_counted_by_those_who_take_it(channel: Any, valkey: Valkey) -> None:
+    exchange = Exchange("celeryev", type="fanout", channel=channel)
+    exchange.declare()
+
+    def publish() -> int:
+        channel.basic_publish(channel.prepare_message("e"), "celeryev", "task.multi")
+        return int(channel.listeners)
+
+    assert publish() == 0
+    client: Any = valkey.client
+    with client.pubsub() as news:
+        news.psubscribe("*celeryev*")
+        news.get_message(timeout=5)
+        assert publish() == 1
 
 
 def test_dropped_messages_are_told_at_once_and_then_by_their_number() -> None:

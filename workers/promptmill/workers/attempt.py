@@ -6,7 +6,6 @@ committed before the request goes out; the request goes out at the booked start 
 
 import asyncio
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +23,14 @@ from promptmill.schema.reading import DueJob
 from promptmill.workers.attempted import unstorable
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
-from promptmill.workers.limits.desk import LATE_S
-from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
+from promptmill.workers.limits.limit import Booked, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.served import Served
 from promptmill.workers.tokens import estimate
+from promptmill.workers.turn import Turn, sleep_until
 
 CLAIM_LEAD_S = 0.015
 """How long before its booked start a job is claimed: about one group commit."""
-SOON_S = 2.0
-"""How long a job may wait for its start in a slot, or claimed."""
-AT_ONCE_S = 0.25
-"""How long a slot is held while the limiter is asked."""
-BULK_HORIZON_S = 2.0
-URGENT_HORIZON_S = 10.0
-"""How far ahead a start may be booked: who may book further ahead goes first."""
-PATIENCE_S = 30.0
-"""How long a job waits in this process for its turn."""
 
 _log = structlog.get_logger(__name__)
 _NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
@@ -60,8 +50,7 @@ class Attempt:
         self._job: DueJob | None = None
         self._reservation: Reservation | None = None
         """What its claim must find room for: nothing, until it is known what the call can cost."""
-        self._scope: Scope | None = None
-        self._booked: Booked | None = None
+        self._turn: Turn | None = None
         self._reply: tuple[Answer | Refusal, float] | None = None
         """What came, and after how many seconds: from here on it is only to be stored."""
         self._running: asyncio.Task[Any] | None = None
@@ -97,115 +86,63 @@ class Attempt:
             if isinstance(most, Unbounded):
                 return await self._hold_batch(job, most)
             self._reservation = Reservation(job.batch_id, most)
-        expected = estimate(self._served.kind, body)
-        scope = self._served.scope(job.model)
-        alone = is_on_trial(job.crashes, max_crashes=self._bench.policy.max_crashes)
+        turn = self._turn = Turn(
+            self._bench,
+            self._served.scope(job.model),
+            estimate(self._served.kind, body),
+            urgent=job.priority > 0,
+            alone=is_on_trial(job.crashes, max_crashes=self._bench.policy.max_crashes),
+        )
         while True:
-            take_turn = self._take_all if alone else self._take_turn
-            booked = await take_turn(scope, expected)
+            booked = await turn.take()
             if not isinstance(booked, Booked):
-                return await self._not_now(booked)
+                return await self._not_now(booked, turn.scope)
             try:
-                report = await self._send(job, body, booked, expected)
+                report = await self._send(job, body, booked, turn)
             finally:
-                self._bench.slots.release(alone=alone)
+                turn.release()
             if report is not None:
                 return report
 
-    async def _take_all(self, scope: Scope, expected: Estimate) -> Booked | Postponed | TooLarge:
-        """Take every slot, so that the job is alone if it kills this process, and book a start."""
-        slots = self._bench.slots
-        await slots.acquire(alone=True)
-        keeps = False
-        try:
-            booked = await self._book(scope, expected)
-            keeps = isinstance(booked, Booked)
-        finally:
-            if not keeps:
-                slots.release(alone=True)
-        return booked
-
-    async def _take_turn(self, scope: Scope, expected: Estimate) -> Booked | Postponed | TooLarge:
-        """Take a slot and book a start for it; where that is not soon, wait for it without a slot.
-
-        Neither waits long for the other: bookings that waited for slots would fill the limiter's
-        cap, and slots that wait for a booking would then be given back by nobody.
-        """
-        slots = self._bench.slots
-        while True:
-            await slots.acquire()
-            keeps = False
-            try:
-                booked = await self._book(scope, expected, patience_s=AT_ONCE_S)
-                keeps = isinstance(booked, Booked) and _is_soon(booked)
-            finally:
-                if not keeps:
-                    slots.release()
-            if keeps or isinstance(booked, TooLarge):
-                return booked
-            if not isinstance(booked, Booked):
-                booked = await self._book(scope, expected)
-            if not isinstance(booked, Booked):
-                return booked
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(booked.start + LATE_S):
-                    await slots.acquire()
-                return booked
-            await self._give_back_booking()
-
-    async def _book(
-        self, scope: Scope, expected: Estimate, *, patience_s: float = PATIENCE_S
-    ) -> Booked | Postponed | TooLarge:
-        self._scope = scope
-        urgent = self._job is not None and self._job.priority > 0
-        booked = await self._bench.permits.book(
-            scope,
-            expected,
-            horizon_s=URGENT_HORIZON_S if urgent else BULK_HORIZON_S,
-            patience_s=patience_s,
-        )
-        self._booked = booked if isinstance(booked, Booked) else None
-        return booked
-
-    async def _not_now(self, answer: Postponed | TooLarge) -> Report:
+    async def _not_now(self, answer: Postponed | TooLarge, scope: Scope) -> Report:
         if isinstance(answer, TooLarge):
             why = f"needs {answer.cost:,.0f} {answer.dimension}; the limit is {answer.limit:,.0f}"
             return await self._refuse("larger_than_limit", why)
         if answer.for_the_day:
-            await asyncio.shield(self._bench.pause(self._day_is_over(answer)))
+            await asyncio.shield(self._bench.pause(self._day_is_over(answer, scope)))
         await self._bench.recorder.postpone(self.hint, answer.seconds)
         return Report(f"snoozed {answer.seconds:.1f} s: {answer.reason}")
 
-    def _day_is_over(self, answer: Postponed) -> KeyPause:
+    def _day_is_over(self, answer: Postponed, scope: Scope) -> KeyPause:
         reason = f"daily: our limit {answer.reason} is used up"
         return KeyPause(
             self._served.name,
             self._served.fingerprint,
             ErrorKind.DAILY,
             reason,
-            self._scope.model if self._scope else "",
+            scope.model,
             answer.seconds,
         )
 
     async def _send(
-        self, job: DueJob, body: dict[str, Any], booked: Booked, expected: Estimate
+        self, job: DueJob, body: dict[str, Any], booked: Booked, turn: Turn
     ) -> Report | None:
         """Claim and call at the booked start. None: too late, and nothing is held; book again."""
         if not await self._claim_before(booked):
-            await self._give_back_booking()
+            await turn.give_back()
             await self._bench.recorder.unqueue(self.hint)
             return _STALE
-        confirmed = await self._confirm(booked, expected)
+        confirmed = await turn.confirm(booked)
         if self._bench.draining:
             return await self._put_back()
         if confirmed:
-            return await self._call(job, body, confirmed)
+            return await self._call(job, body, confirmed, turn)
         await self._unclaim()
         return None
 
     async def _claim_before(self, booked: Booked) -> bool:
         """Commit the intent just before the booked start. False: the job is not ours to take."""
-        await _sleep_until(booked.start - CLAIM_LEAD_S)
+        await sleep_until(booked.start - CLAIM_LEAD_S)
         return await self._claim()
 
     async def _claim(self) -> bool:
@@ -219,30 +156,7 @@ class Attempt:
             raise
         return self.fence is not None
 
-    async def _confirm(self, booked: Booked, expected: Estimate) -> Booked | None:
-        """Wait for the start and confirm it; once late, take another start if that is close.
-
-        A busy process is late without any limit being full: it need not give its claim back then.
-        """
-        await _sleep_until(booked.start)
-        if await self._confirmed(booked):
-            return booked
-        await self._give_back_booking()
-        again = await self._book(booked.scope, expected, patience_s=SOON_S)
-        if not isinstance(again, Booked):
-            return None
-        if not _is_soon(again):
-            await self._give_back_booking()
-            return None
-        await _sleep_until(again.start)
-        return again if await self._confirmed(again) else None
-
-    async def _confirmed(self, booked: Booked) -> bool:
-        """Ask whether to send, and be in time when the answer is here: this process may stall."""
-        go = await self._bench.permits.confirm(booked)
-        return go and asyncio.get_running_loop().time() <= booked.start + LATE_S
-
-    async def _call(self, job: DueJob, body: dict[str, Any], booked: Booked) -> Report:
+    async def _call(self, job: DueJob, body: dict[str, Any], booked: Booked, turn: Turn) -> Report:
         loop = asyncio.get_running_loop()
         call = Call(
             model=job.model,
@@ -258,18 +172,12 @@ class Attempt:
             job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s
         )
         self._reply = (reply, took_s)
-        settling = asyncio.create_task(self._settle(reply))
+        settling = asyncio.create_task(turn.settle(reply))
         if isinstance(reply, Refusal):
             await settling  # before the limiter hears of the refusal
-        report = await self._end(job, booked.scope, *self._reply, booked=booked)
+        report = await self._end(job, turn.scope, *self._reply, booked=booked)
         await settling  # an answer was stored meanwhile: it waits for no slow Redis
         return report
-
-    async def _settle(self, reply: Answer | Refusal) -> None:
-        if self._booked is not None:
-            booked, self._booked = self._booked, None
-            await self._bench.permits.settle(booked, reply.usage)
-            await self._bench.permits.observe(booked.scope, reply.limits)
 
     async def _end(
         self,
@@ -300,7 +208,7 @@ class Attempt:
 
     async def _unclaim(self) -> None:
         """Close the attempt that was never sent; our hint stays good."""
-        await self._give_back_booking()
+        await self._give_back()
         await self._close(closing.unclaim(self.hint.job_id, self._fence(), _NOT_SENT))
         self.fence = None
 
@@ -317,12 +225,12 @@ class Attempt:
 
     async def _put_back(self) -> Report:
         """Leave the job as the truth is, because this worker stops."""
-        if self.sent and self._job and self._scope:
+        if self.sent and self._job and self._turn:
             reply, latency_s = self._reply or (_STOPPED, 0.0)
-            await self._settle(reply)
-            report = await self._end(self._job, self._scope, reply, latency_s)
+            await self._turn.settle(reply)
+            report = await self._end(self._job, self._turn.scope, reply, latency_s)
             return Report(report.text, failed=report.failed or self._reply is None)
-        await self._give_back_booking()
+        await self._give_back()
         if self.fence is None:
             await self._bench.recorder.unqueue(self.hint)
         else:
@@ -347,17 +255,16 @@ class Attempt:
             )
             await self._close(closing.hold(self.hint.job_id, self._fence(), kept))
             return Report(f"held: worker_error {name}", failed=True)
-        if self.sent and self._job and self._scope:
+        if self.sent and self._job and self._turn:
             reply = Refusal(ErrorKind.UNKNOWN, f"our own {name} at {at}", code="worker_error")
-            await self._settle(reply)
-            return await self._end(self._job, self._scope, reply, 0.0)
-        await self._give_back_booking()
+            await self._turn.settle(reply)
+            return await self._end(self._job, self._turn.scope, reply, 0.0)
+        await self._give_back()
         return await self._refuse("worker_error", f"our own {name} at {at}")
 
-    async def _give_back_booking(self) -> None:
-        if self._booked is not None:
-            booked, self._booked = self._booked, None
-            await self._bench.permits.cancel(booked)
+    async def _give_back(self) -> None:
+        if self._turn is not None:
+            await self._turn.give_back()
 
     async def _close(self, end_: Closing) -> None:
         await asyncio.shield(self._bench.recorder.close(end_))
@@ -367,14 +274,3 @@ class Attempt:
             msg = "an attempt is closed only under its fence"
             raise RuntimeError(msg)
         return self.fence
-
-
-def _is_soon(booked: Booked) -> bool:
-    return booked.start - asyncio.get_running_loop().time() <= SOON_S
-
-
-async def _sleep_until(when: float) -> None:
-    """Wait until *when* on the loop's clock."""
-    seconds = when - asyncio.get_running_loop().time()
-    if seconds > 0:
-        await asyncio.sleep(seconds)

@@ -14,8 +14,8 @@ from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.limits.limit import Booked, Scope
 from promptmill.workers.outages import Health, refused_by_all
 from promptmill.workers.providers.base import Answer, Refusal
-from promptmill.workers.recorder import Stored
 from promptmill.workers.served import Served
+from promptmill.workers.writes import Stored
 
 _log = structlog.get_logger(__name__)
 

@@ -8,15 +8,11 @@ SQL or on disk, or on the way there.
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
 
-from promptmill.schema.database import Connection, Database, DatabaseError, is_passing
+from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.claiming import claim, claimed_before
-from promptmill.schema.moves.closing import Closing, close, closed_before
-from promptmill.schema.moves.queueing import postpone, requeue, unqueue
+from promptmill.schema.moves.closing import Closing
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import DueJob, due_jobs
@@ -25,62 +21,22 @@ from promptmill.workers.grouping import Grouping
 from promptmill.workers.leftovers import Leftovers
 from promptmill.workers.patience import Patience
 from promptmill.workers.spool import Key, Record, Spool
+from promptmill.workers.writes import (
+    CLOSED_FIRST,
+    Claim,
+    Postpone,
+    Requeue,
+    Stored,
+    Unqueue,
+    Write,
+    Written,
+    apply,
+)
 
 SOON_S = 1.0
 """How long an answer waits for its commit before it goes to the spool too."""
 _LOOK_S = 0.5
 _log = logging.getLogger(__name__)
-
-
-class Stored(Enum):
-    """What became of the end of an attempt."""
-
-    MOVED = "moved"
-    TAKEN = "taken"
-    """another run has the job now; what the call cost is booked"""
-    HELD = "held"
-    """SQL refuses the row: the job is held for a person, with what came"""
-    SPOOLED = "spooled"
-    """SQL is away and this worker leaves: on disk, for the next worker to store"""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Take the job of this hint, to be called with the key of this fingerprint."""
-
-    hint: Hint
-    fingerprint: str
-    reservation: Reservation | None = None
-    """what it must find room for, where its batch has a budget"""
-
-
-@dataclass(frozen=True, slots=True)
-class Unqueue:
-    """Put the job of this hint back to pending."""
-
-    hint: Hint
-
-
-@dataclass(frozen=True, slots=True)
-class Postpone:
-    """Snooze the job of this hint."""
-
-    hint: Hint
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Requeue:
-    """Queue the job of this hint, whose wait is over."""
-
-    hint: Hint
-
-
-Write = Claim | Closing | Unqueue | Postpone | Requeue
-Written = int | bool | Stored | None
-"""A claim's fence or None; of an end, what became of it; for the others, whether the job moved."""
-_CLOSED_FIRST = (Closing, Claim, Unqueue, Postpone, Requeue)
-"""No job is claimed before the answers that are there."""
 
 
 class Recorder:
@@ -242,7 +198,7 @@ class Recorder:
         if self._database.dialect == "sqlite":
             return self._write_part(writes)
         answers: list[Written | Exception] = [None] * len(writes)
-        for kind in _CLOSED_FIRST:
+        for kind in CLOSED_FIRST:
             places = [place for place, write in enumerate(writes) if isinstance(write, kind)]
             if places:
                 part = self._write_part([writes[place] for place in places])
@@ -284,57 +240,18 @@ class Recorder:
 
     def _commit(self, writes: Sequence[Write], *, again: bool) -> list[Written | Exception]:
         with self._database.write() as connection:
-            answers = self._apply(connection, writes, again=again)
+            answers = apply(
+                connection,
+                writes,
+                worker_id=self.worker_id,
+                again=self._claimed if again else None,
+            )
         for write, answer in zip(writes, answers, strict=True):
             if isinstance(write, Claim) and isinstance(answer, int):
                 self._claimed.add((write.hint.job_id, answer))
             elif isinstance(write, Closing):
                 self._claimed.discard((write.job_id, write.fence))
         return answers
-
-    def _apply(
-        self, connection: Connection, writes: Sequence[Write], *, again: bool
-    ) -> list[Written | Exception]:
-        closings = [write for write in writes if isinstance(write, Closing)]
-        claims = [(write.hint, write.fingerprint) for write in writes if isinstance(write, Claim)]
-        returned = [write.hint for write in writes if isinstance(write, Unqueue)]
-        snoozed = [(write.hint, write.delay_s) for write in writes if isinstance(write, Postpone)]
-        waiting = [write.hint for write in writes if isinstance(write, Requeue)]
-        moved = close(connection, closings, worker_id=self.worker_id) if closings else set()
-        reservations = {
-            write.hint.job_id: write.reservation
-            for write in writes
-            if isinstance(write, Claim) and write.reservation
-        }
-        fences = (
-            claim(connection, claims, worker_id=self.worker_id, reservations=reservations)
-            if claims
-            else {}
-        )
-        if again:
-            moved |= closed_before(connection, closings)
-            fences |= self._claimed_before(connection, claims)
-        moved |= unqueue(connection, returned) if returned else set()
-        moved |= postpone(connection, snoozed) if snoozed else set()
-        moved |= requeue(connection, waiting) if waiting else set()
-        return [_answer(write, moved, fences) for write in writes]
-
-    def _claimed_before(
-        self, connection: Connection, claims: Sequence[tuple[Hint, str]]
-    ) -> dict[int, int]:
-        """Find what a try before this one has claimed, where the answer to its COMMIT was lost."""
-        found = claimed_before(connection, claims, worker_id=self.worker_id)
-        return {job: fence for job, fence in found.items() if (job, fence) not in self._claimed}
-
-
-def _answer(write: Write, moved: set[int], fences: dict[int, int]) -> Written:
-    match write:
-        case Claim(hint=hint):
-            return fences.pop(hint.job_id, None)  # of two like hints, one wins
-        case Closing(job_id=job_id):
-            return Stored.MOVED if job_id in moved else Stored.TAKEN
-        case Unqueue(hint=hint) | Postpone(hint=hint) | Requeue(hint=hint):
-            return hint.job_id in moved
 
 
 def _stored(written: Written) -> Stored:
