@@ -45,6 +45,7 @@ _OPTIONS: Final[RequestOptions] = {
     "timeout": TIMEOUT,
     "params": {},
     "idempotency_key": "never sent",
+    "security": {"bearer_auth": True},
 }
 _OURS: Final = frozenset({"model", "stream", "stream_options"})
 
