@@ -1,6 +1,11 @@
 """Workers that are slow, suspended, or told to stop: R22 to R26."""
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,18 +55,34 @@ def adopted(stage: Stage) -> None:
 
 def clocks(stage: Stage) -> None:
     """The worker's clock is a day ahead, then an hour behind; SQL's is right."""
-    libraries = sorted(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"))
-    if not libraries:
-        msg = "needs libfaketime"
-        raise NotHereError(msg)
-    for shift in ("+1d", "-1h"):
-        env = {"LD_PRELOAD": str(libraries[0]), "FAKETIME": shift, "DONT_FAKE_MONOTONIC": "1"}
+    library = _wrong_clock(stage)
+    for shift_s in (86_400, -3600):
+        env = {"LD_PRELOAD": str(library), "WRONG_CLOCK_S": str(shift_s)}
+        told = subprocess.run(
+            [sys.executable, "-c", "import time; print(time.time())"],
+            env={**os.environ, **env},
+            capture_output=True,
+            check=True,
+        )
+        assert abs(float(told.stdout) - time.time() - shift_s) < 60, "the clock is not wrong"
         mill = stage.mill(database_url=stage.postgres_url(), WORKER__CONCURRENCY="10")
         mill.simulator.add_fault("server_error", every=5, count=10)
         mill.start_worker(OPENAI, env=env)
         batch = mill.load(jobs := stage.size(100, 500))
         stage.judge(mill, batch)
         requests_exactly(mill, batch, jobs + 10)
+
+
+def _wrong_clock(stage: Stage) -> Path:
+    """Compile what makes a process' wall clock wrong."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        msg = "needs Linux and a C compiler"
+        raise NotHereError(msg)
+    library = stage.new_folder() / "wrong_clock.so"
+    source = Path(__file__).with_name("wrong_clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
 
 
 def told_to_stop(stage: Stage) -> None:
