@@ -20,7 +20,9 @@ from promptmill.schema.broker import broker_options
 from promptmill.schema.redis_urls import kombu_url, with_password
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import load_settings
+from promptmill.simulator import Simulator
 from tests.services.compose import ROOT
+from tests.services.running_mill import OPENAI, RunningMill
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 
@@ -33,9 +35,9 @@ def guarded(short_folder: Path) -> Iterator[str]:
     """A server with the user of the example; the URL that this user has."""
     with Valkey(short_folder) as server:
         for line in ACL.read_text().splitlines():
-            match = re.fullmatch(r"user promptmill (.*)", line)
+            match = re.fullmatch(r"user (promptmill\S*) (.*)", line)
             if match:
-                say(server.client, f"ACL SETUSER promptmill {match[1]}")
+                say(server.client, f"ACL SETUSER {match[1]} {match[2]}")
         yield server.url.replace("unix://", "unix://promptmill@")
 
 
@@ -60,6 +62,30 @@ def test_the_user_of_the_example_reaches_nothing_else(guarded: str) -> None:
             with pytest.raises(redis.exceptions.NoPermissionError):
                 say(client, command)
         assert client.set("promptmill:k", "v")
+
+
+def test_worker_and_dispatcher_do_with_the_rights_of_their_own_users(
+    guarded: str, valkey: Valkey, simulator: Simulator, tmp_path: Path
+) -> None:
+    def of(part: str) -> str:
+        return guarded.replace("promptmill@", f"promptmill-{part}:CHANGE-ME@")
+
+    with RunningMill(tmp_path, valkey, simulator, env={"REDIS_URL": of("dispatcher")}) as mill:
+        mill.simulator.add_fault("rate", count=1)
+        mill.start_dispatcher()
+        worker = mill.start_worker(OPENAI, env={"PROMPTMILL_REDIS_URL": of("worker")})
+        assert mill.wait_done(mill.load(20)) == {"succeeded": 20}
+        assert "NOPERM" not in worker.log.read_text()
+    with redis.Redis.from_url(of("dispatcher"), retry=Retry(NoBackoff(), 0)) as client:
+        (limits,) = client.scan_iter("promptmill:limits-*:account")
+        assert client.get(limits)
+        for command in (f"DEL {limits.decode()}", "GET other:key"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                say(client, command)
+    with redis.Redis.from_url(of("flower"), retry=Retry(NoBackoff(), 0)) as client:
+        assert client.info()
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.lpush("promptmill:promptmill.openai", "a forged hint")
 
 
 def test_the_start_script_takes_the_password_from_its_file(tmp_path: Path) -> None:
