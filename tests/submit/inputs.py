@@ -36,8 +36,8 @@ def asking(source: Path, *, new: bool = False, **reading: Any) -> SubmitRequest:
 
 
 def claim_all(scene: Scene, batch_id: int, *, most: int = 100) -> dict[int, int]:
-    """Claim what is pending of a batch; return fences by job id."""
-    return scene.claim(*scene.queue(batch_id, model=MODEL, most=most))
+    """Claim what is pending of a batch; return fences by job id, in the order of the input."""
+    return dict(sorted(scene.claim(*scene.queue(batch_id, model=MODEL, most=most)).items()))
 
 
 def answer(scene: Scene, job_id: int, fence: int, text: str = "four") -> None:
