@@ -8,13 +8,13 @@ from promptmill.producer.export.sheet import Rows
 from promptmill.schema.errors import UsageError
 from promptmill.schema.exporting import COLUMNS, Kind
 
-_GROUP_ROWS = 50_000
-_GROUP_TEXT = 16_000_000
+_GROUP_ROWS = 20_000
+_GROUP_TEXT = 8_000_000
 """characters of a row group, which is held in memory until it is written"""
 
 
 class ParquetTable:
-    """Writes row groups of at most 50,000 rows or some 16 MB of text, compressed by zstd."""
+    """Writes row groups of at most 20,000 rows or some 8 MB of text, compressed by zstd."""
 
     def __init__(self, file: IO[bytes], columns: Sequence[str]) -> None:
         schema = arrow_schema(columns)

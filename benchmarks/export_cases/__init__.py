@@ -1,0 +1,1 @@
+"""A batch of a million written to files, and the loop that people write for it."""
