@@ -143,7 +143,8 @@ def again_text(tally: Tally) -> str:
 
 
 def _line(news: News) -> Text:
-    line = Text(f"{news.at.astimezone():%H:%M:%S} ", style="dim", no_wrap=True, overflow="ellipsis")
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{news.at.astimezone():%H:%M:%S} ", style="dim")
     return line.append(for_terminal(news.text), style=_STYLES[news.kind])
 
 
