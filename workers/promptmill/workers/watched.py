@@ -28,8 +28,8 @@ class Dispatcher(EventDispatcher):
         return super().send(type, *args, **fields)
 
     def _is_heard(self) -> bool:
-        producer = self.producer
-        return producer is None or producer.channel.listeners > 0
+        # Not `producer.channel`, which would connect where it is not: events are no reason to.
+        return getattr(getattr(self.producer, "_channel", None), "listeners", 0) > 0
 
 
 class WatchedEvents(Events):
