@@ -15,6 +15,7 @@ from tests.docs.pages import PAGES, ROOT, Page
 VERB_NAMES = [verb.name for verb in VERBS]
 RUN_VERBS = {"test", "check", "bench", "chaos", "pictures", "lock"}
 """what `./run` does by itself; it hands every other verb on"""
+CONTINUED = re.compile(r"\\\n *")
 COMMAND = re.compile(r"\s*(?:\$ )?(promptmill|\./run) (.+)")
 
 
@@ -22,7 +23,8 @@ def commands(page_: Page) -> Iterator[list[str]]:
     """Find each `promptmill …` and `./run …` of a page, as words."""
     shown = page_.spans + re.findall(r"^ {4}(\S.+)", page_.prose, re.MULTILINE)
     for language in ("sh", "console", "text", ""):
-        shown += (line for block in page_.blocks(language) for line in block.splitlines())
+        blocks = (CONTINUED.sub(" ", block) for block in page_.blocks(language))
+        shown += (line for block in blocks for line in block.splitlines())
     for line in shown:
         found = COMMAND.fullmatch(line)
         if found:

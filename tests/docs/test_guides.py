@@ -1,0 +1,73 @@
+"""Each guide is typed as it is printed, by one shell, against the simulator and real services."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from promptmill.simulator import Simulator
+from tests.docs.pages import page
+from tests.services.valkey import Valkey
+
+PREAMBLE = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+ALREADY_DONE = "pip install"
+"""what begins so is not typed: the tests have it installed"""
+
+
+def typed(guide: str, places: Mapping[str, str] | None = None) -> str:
+    """Collect what a guide shows to type; *places* stand for its example addresses."""
+    blocks = page(f"docs/guides/{guide}.md").blocks("sh")
+    lines = [line for block in blocks for line in block.splitlines()]
+    script = "\n".join(line for line in lines if not line.startswith(ALREADY_DONE)) + "\n"
+    for shown, here in (places or {}).items():
+        assert shown in script
+        script = script.replace(shown, here)
+    return script
+
+
+def run_script(script: str, folder: Path, simulator: Simulator) -> str:
+    """Type *script* in *folder*; what it leaves in the background ends with it."""
+    env = os.environ | {
+        "OPENAI_BASE_URL": simulator.openai_url,
+        "PROMPTMILL_PROVIDERS__OPENAI__LIMITS__RPM": "600k",
+    }
+    shell = subprocess.Popen(
+        ["bash", "-c", PREAMBLE + script],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        told, _ = shell.communicate(timeout=100)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)
+        raise
+    assert shell.returncode == 0, told
+    return told
+
+
+def test_the_first_batch_and_a_big_one_on_a_laptop(
+    short_folder: Path, simulator: Simulator
+) -> None:
+    told = run_script(typed("first-batch") + typed("big-batch"), short_folder, simulator)
+    assert "4 of 4 answered" in told
+    assert "batch 2" in told
+    made = {"answers.csv", "report.html", "so-far.jsonl"}
+    assert made <= {path.name for path in short_folder.iterdir()}
+    assert len((short_folder / "answers.csv").read_text().splitlines()) == 5
+    assert len((short_folder / "so-far.jsonl").read_text().splitlines()) == 4
+
+
+def test_several_machines(
+    short_folder: Path, simulator: Simulator, valkey: Valkey, postgres_url: str
+) -> None:
+    places = {
+        "postgresql+psycopg://promptmill:secret@db.internal/promptmill": postgres_url,
+        "redis://redis.internal:6379/0": valkey.url,
+    }
+    told = run_script(typed("several-machines", places), short_folder, simulator)
+    assert "2 of 2 done" in told
