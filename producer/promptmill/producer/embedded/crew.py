@@ -23,10 +23,10 @@ STOP_SPARE_S = 10.0
 
 
 def worker_command(providers: Iterable[str], *, name: str) -> list[str]:
-    """Name the Celery command of a worker; the producer starts workers and never imports them."""
+    """Name the command of a worker; the producer starts workers and never imports them."""
     queues = ",".join(queue_name(provider) for provider in providers)
-    celery = [sys.executable, "-m", "celery", "-A", "promptmill.workers", "worker"]
-    return [*celery, "-Q", queues, "-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
+    worker = [sys.executable, "-m", "promptmill.workers"]
+    return [*worker, "-Q", queues, "-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
 
 
 def dispatch_command() -> list[str]:
