@@ -165,6 +165,14 @@ def test_sql_gives_csv_to_a_pipe_and_json_lines(batch_id: int, promptmill: Here)
     assert found[1] == {"custom_id": "a4", "text": "four", "cost_usd": 0.0015, "tool_calls": None}
 
 
+def test_a_cell_of_sql_is_no_formula_unless_that_is_asked_for(
+    batch_id: int, promptmill: Here
+) -> None:
+    query = "select '=1+1' as answer, '-3' as number, 'plain' as text"
+    assert promptmill("sql", query).out.splitlines()[1] == "'=1+1,-3,plain"
+    assert promptmill("sql", query, "--formulas").out.splitlines()[1] == "=1+1,-3,plain"
+
+
 def test_sql_takes_what_a_statement_may_have_in_it(batch_id: int, promptmill: Here) -> None:
     query = "select '100%', ':x', '%(x)s', '{now}' from promptmill_batches where name like '%n%'"
     assert promptmill("sql", query).out.splitlines()[1:] == ["100%,:x,%(x)s,{now}"]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from promptmill.producer.cli import output
+from promptmill.producer.inert import for_csv, for_terminal
 from promptmill.producer.opening import opened
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import ServiceError, UsageError
@@ -31,6 +32,9 @@ def sql(
     statement: Annotated[str, Argument(metavar="SELECT", help="A statement, or - for stdin.")],
     as_csv: Annotated[bool, Option("--csv", help="CSV; what a pipe gets in any case.")] = False,
     as_json: Annotated[bool, Option("--json", help="One JSON object a row.")] = False,
+    formulas: Annotated[
+        bool, Option("--formulas", help="CSV: leave a cell that begins as a formula as it is.")
+    ] = False,
 ) -> None:
     """Ask the database; nothing can be changed. The views to ask are in docs/results.md."""
     if as_csv and as_json:
@@ -42,7 +46,7 @@ def sql(
         if as_json:
             _print_json(database, statement)
         elif as_csv or not sys.stdout.isatty():
-            _print_csv(database, statement)
+            _print_csv(database, statement, formulas=formulas)
         else:
             print_table(database, statement)
 
@@ -72,11 +76,19 @@ def _asked(
         raise UsageError(msg) from None
 
 
-def _print_csv(database: Database, statement: str) -> None:
+def _print_csv(database: Database, statement: str, *, formulas: bool) -> None:
     with _asked(database, statement) as (columns, rows):
         written = csv.writer(sys.stdout, lineterminator="\n")
         written.writerow(columns)
-        written.writerows(rows)
+        for row in rows:
+            written.writerow([_cell(value, formulas=formulas) for value in row])
+
+
+def _cell(value: Any, *, formulas: bool) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = for_terminal(value) if sys.stdout.isatty() else value
+    return text if formulas else for_csv(text)
 
 
 def _print_json(database: Database, statement: str) -> None:
