@@ -21,12 +21,13 @@ from sqlalchemy import Connection, event
 from promptmill.schema.backlog import Scope, aged_hints, backlog, due_waiting, started_jobs
 from promptmill.schema.database import Database
 from promptmill.schema.live_limits import read_limits
-from promptmill.schema.migrate import _config, newest_revision, require_recent, upgrade
+from promptmill.schema.migrate import _config, upgrade
 from promptmill.schema.moves import closing, steering
 from promptmill.schema.moves.queueing import postpone, unqueue
 from promptmill.schema.pauses import lift_pauses, pause_provider, pauses_now
 from promptmill.schema.presence import beat, keep_lead, live_workers, register_worker, seize_lead
 from promptmill.schema.reading import batch_counts, batch_usage, due_jobs
+from promptmill.schema.revisions import newest_revision, require_recent
 from promptmill.schema.states import JobState
 from promptmill.schema.tables import metadata
 from promptmill.schema.triggers import trigger_statements

@@ -9,20 +9,15 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ContractError, ServiceError
 from promptmill.schema.indexes import add_missing_indexes
-from promptmill.schema.migrate import (
-    _config,
-    _trigger_names,
-    newest_revision,
-    require_current,
-    require_recent,
-    upgrade,
-)
+from promptmill.schema.migrate import _config, _trigger_names, upgrade
 from promptmill.schema.moves.closing import finish
+from promptmill.schema.revisions import FOLDER, newest_revision, require_current, require_recent
 from promptmill.schema.tables import metadata
 from promptmill.schema.views import VIEWS
 from tests.schema.scene import ANSWER, ANSWERED, Scene
@@ -45,6 +40,10 @@ def test_an_empty_database_is_brought_to_the_newest_revision_and_again(empty: Da
     assert upgrade(empty) == newest_revision()
     assert triggers(empty) == ["attempts_rollup", "jobs_counts", "jobs_moves"]
     empty.close()
+
+
+def test_the_newest_revision_is_alembic_s_head() -> None:
+    assert ScriptDirectory(str(FOLDER)).get_current_head() == newest_revision()
 
 
 def test_migrated_tables_equal_the_models(database: Database) -> None:

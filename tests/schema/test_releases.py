@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from promptmill.schema import migrate
+from promptmill.schema import revisions
 from promptmill.schema.database import Database
-from promptmill.schema.migrate import newest_revision, upgrade
+from promptmill.schema.migrate import upgrade
 from tests.schema.earlier import FOLDER, heard, make, rows, say
 from tests.schema.scene import assert_sums
 
 EARLIER = sorted(FOLDER.glob("*.json"))
-REVISIONS = sorted((Path(migrate.__file__).parent / "migrations/versions").glob("[0-9]*.py"))
+REVISIONS = sorted((revisions.FOLDER / "versions").glob("[0-9]*.py"))
 SMALL = "batches|workers|pauses|limits|leaders|revisions"
 """tables of some thousand rows at most"""
 
@@ -96,7 +96,3 @@ def is_harmless(statement: str, new: set[str]) -> bool:
 )
 def test_what_a_revision_may_do(statement: str, harmless: bool) -> None:
     assert is_harmless(statement, {"fresh"}) is harmless
-
-
-def test_the_newest_revision_is_the_last_file() -> None:
-    assert REVISIONS[-1].stem.startswith(newest_revision())

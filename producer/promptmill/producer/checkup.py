@@ -25,9 +25,9 @@ from promptmill.schema.database import (
 )
 from promptmill.schema.errors import PromptmillError
 from promptmill.schema.host import host_identity, owner_is_gone, process_is_gone
-from promptmill.schema.migrate import newest_revision, require_current
 from promptmill.schema.presence import WorkerSeen, leader_of, live_workers
 from promptmill.schema.redis_urls import shown
+from promptmill.schema.revisions import newest_revision, require_current
 from promptmill.schema.settings import Settings, found_names
 from promptmill.schema.spool_files import SpoolKind, spool_files
 

@@ -20,8 +20,8 @@ from promptmill.producer.twins import TwinEnder
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
-from promptmill.schema.migrate import newest_revision, require_current, require_recent
 from promptmill.schema.moves.spending import pause_used_up
+from promptmill.schema.revisions import newest_revision, require_current, require_recent
 from promptmill.schema.settings import Settings
 
 _log = structlog.get_logger(__name__)

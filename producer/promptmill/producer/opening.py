@@ -6,8 +6,8 @@ from pathlib import Path
 
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
-from promptmill.schema.migrate import require_current, upgrade
 from promptmill.schema.reading import latest_batches
+from promptmill.schema.revisions import require_current
 from promptmill.schema.settings import Settings
 
 PATIENCE_S = 120.0
@@ -70,4 +70,7 @@ def _bring_up(database: Database, *, create: bool) -> None:
     except ContractError:
         if not create or database.dialect != "sqlite":
             raise
+        # Alembic takes longer to import than most commands take to answer.
+        from promptmill.schema.migrate import upgrade  # noqa: PLC0415
+
         upgrade(database)

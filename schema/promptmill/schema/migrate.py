@@ -10,28 +10,25 @@ Nobody waits for an upgrade for long: what it needs of a table is asked for with
 """
 
 import hashlib
-from functools import cache
-from pathlib import Path
 from threading import Event
 from time import monotonic
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from promptmill.schema.database import Database, DatabaseError, is_held_by_others
 from promptmill.schema.errors import ContractError, ServiceError
 from promptmill.schema.indexes import add_missing_indexes
+from promptmill.schema.revisions import FOLDER, newer, newest_revision, revision_of
 from promptmill.schema.statement import Statement
 from promptmill.schema.triggers import TRIGGERS, trigger_statements
 from promptmill.schema.views import VIEWS, view_statements
 
 PATIENCE_S = 300.0
 """how long an upgrade tries to get what others hold"""
-_FOLDER = Path(__file__).with_name("migrations")
 _LOCK = 7305114411  # any fixed number: one upgrade at a time on PostgreSQL
 _WAIT_MS = 500
 """for a lock; whoever comes after us waits behind us for so long. Less than the second after which
@@ -73,51 +70,13 @@ def upgrade(database: Database, *, patience_s: float = PATIENCE_S) -> str:
             return newest_revision()
 
 
-def require_current(database: Database) -> str:
-    """Return the revision of a database that this release may work on, or raise ContractError.
-
-    It is this release's, or that of a newer one that lets this one go on.
-    """
-    with database.read() as connection:
-        found = _revision(connection)
-        if found is not None and found > newest_revision():
-            if not inspect(connection).has_table("revisions"):
-                raise ContractError(_newer(found))
-            require_recent(connection)
-            return found
-    if found != newest_revision():
-        msg = (
-            f"the database is at revision {found or 'none'}, this release needs"
-            f" {newest_revision()}: run `promptmill db upgrade`"
-        )
-        raise ContractError(msg)
-    return found
-
-
-def require_recent(connection: Connection) -> None:
-    """Raise ContractError where a newer release has made the database one that we would spoil."""
-    works_from = connection.exec_driver_sql("select max(works_from) from revisions").scalar()
-    if works_from is not None and works_from > newest_revision():
-        raise ContractError(_newer(works_from))
-
-
-@cache
-def newest_revision() -> str:
-    """Name the revision this release needs."""
-    head = _scripts().get_current_head()
-    if head is None:
-        msg = "this installation lacks its migrations: install promptmill again"
-        raise ContractError(msg)
-    return head
-
-
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
         connection.exec_driver_sql(f"set local lock_timeout = {_WAIT_MS}")
-    found = _revision(connection)
+    found = revision_of(connection)
     if found is not None and found > newest_revision():
-        raise ContractError(_newer(found))
+        raise ContractError(newer(found))
     statements = (*trigger_statements(connection.dialect.name), *view_statements())
     definitions = hashlib.sha256("\n".join(statements).encode()).hexdigest()
     if found == newest_revision() and _has_made(connection, definitions):
@@ -160,28 +119,17 @@ def _drop_views(connection: Connection) -> None:
         connection.exec_driver_sql(f"drop view if exists {name}")
 
 
-def _newer(revision: str) -> str:
-    return (
-        f"the database is at revision {revision}, which this release does not know: a newer"
-        " promptmill has upgraded it, so use that one here too"
-    )
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
 def _applied() -> list[Any]:
     return list(_scripts().walk_revisions())
 
 
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(_FOLDER))
+    return ScriptDirectory(str(FOLDER))
 
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("script_location", str(FOLDER))
     attributes: dict[str, Any] = config.attributes
     attributes["connection"] = connection
     return config

@@ -21,10 +21,10 @@ from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseErr
 from promptmill.schema.errors import ContractError, ServiceError, SettingsError
 from promptmill.schema.hint import Hint
 from promptmill.schema.history import recent_latencies
-from promptmill.schema.migrate import newest_revision, require_current, require_recent
 from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY
+from promptmill.schema.revisions import newest_revision, require_current, require_recent
 from promptmill.schema.settings import Settings
 from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
