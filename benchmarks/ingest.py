@@ -93,7 +93,7 @@ def _submit(server: Postgres | None, prompts: Path) -> dict[str, float]:
             "PROMPTMILL_STATE_DIR": folder,
             "PROMPTMILL_PROVIDERS__OPENAI__API_KEY": "sk-none",
         }
-        command = [sys.executable, "-m", "promptmill.producer", "submit", str(prompts)]
+        command = [sys.executable, "-m", "promptmill.producer", "submit", str(prompts), "--yes"]
         began, rss_mb = monotonic(), 0.0
         process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
