@@ -95,16 +95,26 @@ def test_what_may_cost_much_is_not_submitted_without_a_yes(
     promptmill: Here, scene: Scene, tmp_path: Path
 ) -> None:
     source = write_lines(
-        tmp_path / "in.jsonl", *(batch_line(f"a{n}", model="gpt-5") for n in range(9))
+        tmp_path / "in.jsonl", *(batch_line(f"a{n}", model="gpt-5") for n in range(600))
     )
     said = promptmill("submit", source)
     assert said.code == 2
-    assert "9 prompts are estimated to cost" in said.err
+    assert "600 prompts are estimated to cost" in said.err
     assert "add --budget USD to limit it, or --yes" in said.err
     assert scene.count("batches") == 0
     assert promptmill("submit", source, "--yes").code == 0
     assert promptmill("submit", source).code == 0  # it is there already
     assert promptmill("submit", source, "--new", "--budget", "5").code == 0
+
+
+def test_few_prompts_need_no_yes_however_long_the_model_may_answer(
+    promptmill: Here, tmp_path: Path
+) -> None:
+    source = write_lines(
+        tmp_path / "in.jsonl", *(batch_line(f"a{n}", model="gpt-5") for n in range(9))
+    )
+    assert estimated(promptmill, source)["cost_usd_high"] > 5
+    assert promptmill("submit", source).code == 0
 
 
 def test_the_amount_that_wants_a_yes_is_a_setting(

@@ -34,12 +34,13 @@ def confirming(
 
 def _ask(settings: Settings, database: Database, plan: Plan) -> None:
     from promptmill.producer.cli.estimate import range_text, usd_range
-    from promptmill.producer.estimate.forecast import OutputBy, forecast, total_cost
+    from promptmill.producer.estimate.forecast import OutputBy, forecast, total_cost, total_likely
 
     forecasts = forecast(plan.checked, plan.routes, settings.providers, database)
-    cost = total_cost([one for one in forecasts if one.cost_micros is not None])
-    if cost.high is not None and cost.high <= settings.confirm_above_usd * 1e6:
+    likely = total_likely(forecasts)
+    if likely is not None and likely <= settings.confirm_above_usd * 1e6:
         return
+    cost = total_cost([one for one in forecasts if one.cost_micros is not None])
     told = f"{plan.checked.rows:,} prompts are estimated to cost {range_text(cost, usd_range)}"
     if any(one.output_by is OutputBy.LONGEST for one in forecasts):
         told += "; `-o max_tokens N` says how long an answer may be"

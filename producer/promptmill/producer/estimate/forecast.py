@@ -9,7 +9,7 @@ answered before, else from one token to the longest answer that is allowed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import sqrt
+from math import inf, sqrt
 from statistics import fmean, pstdev
 
 import msgspec
@@ -31,6 +31,8 @@ _ENOUGH = 10
 """answers of a model from which is learned"""
 _SPREAD = 2.0
 """the usual answer of other prompts may be so many times as long, or as short"""
+_USUAL_ANSWER = 1000
+"""tokens of an answer, where nobody knows more: few are longer, though most models allow that"""
 _CACHED_FROM = 1024
 """input tokens from which providers may read a prompt's beginning from a cache, for less"""
 
@@ -69,6 +71,8 @@ class Forecast:
     output_by: OutputBy
     cost_micros: Range | None
     """None: the price is unknown"""
+    likely_micros: float | None
+    """what it may well cost: the dear end, with answers of a usual length; None: nobody knows"""
     most_micros: int | None
     """what a budget would reserve for all; None: nobody knows"""
 
@@ -106,6 +110,13 @@ def forecast(
     )
 
 
+def total_likely(forecasts: Sequence[Forecast]) -> float | None:
+    """Add up what all may well cost, where the price is known; None: nobody knows."""
+    likely = [one.likely_micros for one in forecasts if one.cost_micros is not None]
+    known = [micros for micros in likely if micros is not None]
+    return sum(known) if len(known) == len(likely) else None
+
+
 def total_cost(forecasts: Sequence[Forecast]) -> Range:
     """Add up what is known of the costs; what is not leaves the upper end open."""
     total = Range(0, 0)
@@ -134,6 +145,7 @@ def _of_model(
         answered,
         OutputBy.HISTORY if past else OutputBy.LONGEST,
         _cost(terms, prompts, given, answered),
+        _likely(terms, prompts, given, answered, past),
         round(prompts * fmean(known)) if bounds and len(known) == len(bounds) else None,
     )
 
@@ -173,6 +185,14 @@ def _cost(terms: Terms, prompts: int, given: Range, answered: Range) -> Range | 
     if given.high is None or answered.high is None:
         return Range(low, None)
     return Range(low, tariff.sum_micros(given.high, answered.high, calls=prompts))
+
+
+def _likely(
+    terms: Terms, prompts: int, given: Range, answered: Range, past: _Past | None
+) -> float | None:
+    usual = answered.high if past else min(answered.high or inf, prompts * _USUAL_ANSWER)
+    cost = _cost(terms, prompts, given, Range(answered.low, usual))
+    return cost.high if cost else None
 
 
 def _past(database: Database | None, route: Route, kind: ProviderKind) -> _Past | None:
