@@ -102,7 +102,7 @@ def test_every_metric_of_a_batch_or_a_call_is_on_the_dashboard_or_in_an_alert() 
         "promptmill_limit_configured", "promptmill_limit_told", "promptmill_limit_level",
         "promptmill_limit_used_today", "promptmill_limit_permits_per_second",
         "promptmill_limit_queued_seconds", "promptmill_unknown_attempts",
-        "promptmill_unpriced_answers_total", "llm_requests_total",
+        "promptmill_unpriced_answers_total", "llm_requests_total", "promptmill_spool_files",
     }  # fmt: skip
 
 

@@ -18,9 +18,10 @@ from tests.services.sql_proxy import SqlProxy
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
 
-JOBS = 60
 OPEN = 20
 """calls open in each worker"""
+JOBS = 8 * OPEN
+"""more than one worker takes into its hands, so that each of two has calls open"""
 _KEY = rb'"job_id": (\d+), "fence": (\d+)'
 
 
@@ -45,9 +46,15 @@ def with_calls_open(mill: RunningMill, line: SqlProxy, *, workers: int) -> tuple
     for worker in crew:
         mill.wait_ready(worker)
     batch = mill.load(JOBS)
-    wait_until(lambda: mill.requests(batch) >= OPEN * workers, "the calls to be open")
+    wait_until(lambda: working(mill) == workers, "each worker to have calls open")
     line.refuse()
     return batch, crew
+
+
+def working(mill: RunningMill) -> int:
+    """Count the workers that have as many calls open as they may."""
+    open_ = mill.sql("select worker_id, count(*) as n from attempts where outcome = 0 group by 1")
+    return sum(row["n"] == OPEN for row in open_)
 
 
 def spooled(mill: RunningMill) -> list[Path]:

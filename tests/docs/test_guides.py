@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def typed(guide: str, places: Mapping[str, str] | None = None) -> str:
 def run_script(script: str, folder: Path, simulator: Simulator) -> str:
     """Type *script* in *folder*; what it leaves in the background ends with it."""
     env = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OPENAI_BASE_URL": simulator.openai_url,
         "PROMPTMILL_PROVIDERS__OPENAI__LIMITS__RPM": "600k",
     }

@@ -20,7 +20,7 @@ def batch(scene: Scene) -> int:
 
 
 def claimed(scene: Scene, batch: int, most: int = 10) -> list[tuple[int, int]]:
-    return list(scene.claim(*scene.queue(batch, most=most)).items())
+    return sorted(scene.claim(*scene.queue(batch, most=most)).items())
 
 
 def paused(scene: Scene, batch: int) -> str | None:

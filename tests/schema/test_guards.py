@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
+from msgspec import structs
 
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.moves.closing import fail, finish, retry, snooze
@@ -105,7 +106,7 @@ def test_an_attempt_has_an_end_if_and_only_if_it_is_closed(
 def test_a_custom_id_is_once_in_a_batch(scene: Scene) -> None:
     jobs = new_jobs(2)
     with pytest.raises(DatabaseError, match=r"(?i)unique"):
-        scene.load(2, jobs=[jobs[0], replace(jobs[1], custom_id=jobs[0].custom_id)])
+        scene.load(2, jobs=[jobs[0], structs.replace(jobs[1], custom_id=jobs[0].custom_id)])
     assert scene.count("jobs") == 0, "nothing of the transaction is kept"
 
 

@@ -16,7 +16,9 @@ def test_a_submit_killed_in_the_middle_is_resumed_without_a_double(
     scene: Scene, tmp_path: Path
 ) -> None:
     source = write_batch(tmp_path / "in.jsonl", LINES)
-    with subprocess.Popen([*PROGRAM, "submit", str(source)], stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*PROGRAM, "submit", str(source), "--yes"], stderr=subprocess.PIPE
+    ) as process:
         wait_until(lambda: scene.count("jobs") or process.poll() is not None, "a chunk", timeout=60)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -25,7 +27,7 @@ def test_a_submit_killed_in_the_middle_is_resumed_without_a_double(
     assert loaded == scene.sql("select max(position) as last from jobs")[0].last
     assert [row.state for row in scene.sql("select state from batches")] == ["loading"]
 
-    again = typed("submit", source)
+    again = typed("submit", source, "--yes")
     assert (again.code, again.out) == (0, "1\n"), again.err
     assert "which an earlier submit had begun" in again.err
     assert [row.state for row in scene.sql("select state from batches")] == ["open"]
