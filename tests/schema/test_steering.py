@@ -78,6 +78,19 @@ def test_a_load_that_was_given_up_is_discarded_in_chunks(scene: Scene) -> None:
     assert [scene.count(table) for table in ("batches", "jobs", "job_payloads")] == [0, 0, 0]
 
 
+def test_a_discard_that_is_cut_short_leaves_the_beginning(scene: Scene) -> None:
+    with scene.database.write() as connection:
+        batch = create_batch(connection, new_batch(total=5))
+        insert_jobs(connection, batch, new_jobs(5))
+    with scene.database.write() as connection:
+        assert not discard_loading(connection, batch, most=2)
+    left = scene.sql(f"select position from jobs where batch_id = {batch} order by position")
+    assert [row.position for row in left] == [1, 2, 3], "another submit goes on behind them"
+    with scene.database.write() as connection:
+        insert_jobs(connection, batch, new_jobs(5)[3:])
+        open_batch(connection, batch)
+
+
 def test_an_empty_chunk_loads_nothing(scene: Scene) -> None:
     with scene.database.write() as connection:
         insert_jobs(connection, create_batch(connection, new_batch()), [])

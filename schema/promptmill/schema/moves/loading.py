@@ -90,15 +90,16 @@ insert into batch_counts (batch_id, provider, model, state, jobs)
 select batch_id, provider, model, state, count(*) from jobs where batch_id = :batch_id
 group by batch_id, provider, model, state"""
 )
+# From the end: where this is cut short, what is left is the beginning, and can be gone on with.
 _discard_payloads = Statement(
     """
 delete from job_payloads where job_id in
-  (select id from jobs where batch_id = :batch_id order by id limit :most)"""
+  (select id from jobs where batch_id = :batch_id order by id desc limit :most)"""
 )
 _discard_jobs = Statement(
     """
 delete from jobs where id in
-  (select id from jobs where batch_id = :batch_id order by id limit :most)"""
+  (select id from jobs where batch_id = :batch_id order by id desc limit :most)"""
 )
 _discard_batch = Statement("delete from batches where id = :batch_id and state = 'loading'")
 _position_of = Statement(
