@@ -8,10 +8,10 @@ from tests.services.waiting import wait_until
 
 
 def test_two_processes_share_the_work_one_is_replaced_and_both_drain(laptop: Laptop) -> None:
-    worker = laptop.begin("worker", "openai", "--processes", "2", "-c", "4")
-    dispatch = laptop.begin("dispatch")
     prompts = laptop.write_prompts(40)
     laptop.promptmill("submit", prompts, "-m", "gpt-4o-mini", "-p", "Answer: {text}")
+    worker = laptop.begin("worker", "openai", "--processes", "2", "-c", "4")
+    dispatch = laptop.begin("dispatch")
     laptop.wait_for_answers(40)
     wait_until(lambda: laptop.count("workers") == 2, "two workers", timeout=30)
     os.kill(laptop.sql("select pid from workers")[0][0], signal.SIGKILL)
