@@ -10,7 +10,6 @@ One JSON object a line. The exit status is 0 whatever was missed.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.command import asked_for, tell
 from benchmarks.engines import ENGINES, empty_database, server_of
 from benchmarks.figures import at_least, at_most, judged
 from benchmarks.limits_cases.store import Store
@@ -36,18 +36,14 @@ _LEAST_HINTS, _MOST_MB = 5_000.0, 20.0
 def main() -> None:
     """Measure the engines that are asked for, both by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=" or ".join(ENGINES))
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--hints", type=int, default=100_000, help="sent by the case feed")
-    chosen = parser.parse_args()
-    unknown = [name for name in chosen.engines if name not in ENGINES]
-    if unknown:
-        parser.error(f"there is no engine {unknown[0]!r}; there are: {', '.join(ENGINES)}")
-    for engine in chosen.engines or ENGINES:
+    asked = asked_for(parser, "engine", ENGINES)
+    for engine in asked.chosen:
         with server_of(engine) as server, empty_database(server) as database:
-            fill(database, Shape.PENDING, jobs=chosen.jobs)
-            tell(memory(engine, database, chosen.jobs))
-            tell(feed(engine, database, chosen.jobs, min(chosen.hints, chosen.jobs // 2)))
+            fill(database, Shape.PENDING, jobs=asked.jobs)
+            tell(memory(engine, database, asked.jobs))
+            tell(feed(engine, database, asked.jobs, min(asked.hints, asked.jobs // 2)))
 
 
 def feed(engine: str, database: Database, jobs: int, hints: int) -> dict[str, Any]:
@@ -103,12 +99,6 @@ def _settings(store: Store, folder: str, *, depth: int | None) -> Settings:
     depth = depth or settings.dispatch.depth_max
     dispatch = settings.dispatch.model_copy(update={"depth_min": depth, "depth_max": depth})
     return settings.model_copy(update={"dispatch": dispatch})
-
-
-def tell(measured: dict[str, Any]) -> None:
-    """Print the object."""
-    sys.stdout.write(json.dumps(measured) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

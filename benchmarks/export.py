@@ -11,7 +11,6 @@ process of its own with its start, take turns. One JSON object a line for each e
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.child import PROMPTMILL, Cost, run
+from benchmarks.command import asked_for, tell
 from benchmarks.engines import ENGINES, empty_database, server_of
 from benchmarks.export_cases import bare
 from benchmarks.figures import at_most, judged
@@ -35,20 +35,15 @@ _WALL, _MEMORY_MB = 1.5, 150
 def main() -> None:
     """Measure the engines that are asked for, both by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=" or ".join(ENGINES))
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
-    unknown = [name for name in chosen.engines if name not in ENGINES]
-    if unknown:
-        parser.error(f"there is no engine {unknown[0]!r}; there are: {', '.join(ENGINES)}")
-    for engine in chosen.engines or ENGINES:
+    asked = asked_for(parser, "engine", ENGINES)
+    for engine in asked.chosen:
         with server_of(engine) as server, empty_database(server) as database:
-            fill(database, Shape.DONE, jobs=chosen.jobs)
+            fill(database, Shape.DONE, jobs=asked.jobs)
             url = database.url.render_as_string(hide_password=False)
-            for measured in measure(engine, url, chosen.rounds):
-                sys.stdout.write(json.dumps(measured) + "\n")
-                sys.stdout.flush()
+            for measured in measure(engine, url, asked.rounds):
+                tell(measured)
 
 
 def measure(engine: str, url: str, rounds: int) -> Iterator[dict[str, Any]]:

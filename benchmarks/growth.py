@@ -8,7 +8,6 @@ more is touched of the largest tables than of the smallest.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from sqlalchemy import Connection
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.command import asked_for, tell
 from benchmarks.engines import ENGINES, empty_database, server_of
 from benchmarks.figures import at_most, judged
 from benchmarks.growth_cases.history import set_the_scene
@@ -36,16 +36,11 @@ _ROUNDS = 5
 def main() -> None:
     """Measure the engines that are asked for, both by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=" or ".join(ENGINES))
     parser.add_argument("--jobs", type=int, nargs="+", default=_SIZES, help="sizes of the tables")
-    chosen = parser.parse_args()
-    unknown = [name for name in chosen.engines if name not in ENGINES]
-    if unknown:
-        parser.error(f"there is no engine {unknown[0]!r}; there are: {', '.join(ENGINES)}")
-    for engine in chosen.engines or ENGINES:
-        for measured in grow(engine, sorted(chosen.jobs)):
-            sys.stdout.write(json.dumps(measured) + "\n")
-            sys.stdout.flush()
+    asked = asked_for(parser, "engine", ENGINES)
+    for engine in asked.chosen:
+        for measured in grow(engine, sorted(asked.jobs)):
+            tell(measured)
 
 
 def grow(engine: str, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.command import asked_for, tell
 from benchmarks.engines import ENGINES, server_of
 from benchmarks.figures import at_most, judged
 from benchmarks.ingest_cases.prompts import write_prompts
@@ -37,20 +38,15 @@ _LOOK_S = 0.02
 def main() -> None:
     """Measure the engines that are asked for, both by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=" or ".join(ENGINES))
     parser.add_argument("--prompts", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
-    unknown = [name for name in chosen.engines if name not in ENGINES]
-    if unknown:
-        parser.error(f"there is no engine {unknown[0]!r}; there are: {', '.join(ENGINES)}")
+    asked = asked_for(parser, "engine", ENGINES)
     with tempfile.TemporaryDirectory(prefix="pm-") as folder:
         prompts = Path(folder) / "prompts.jsonl"
-        write_prompts(prompts, chosen.prompts)
-        for engine in chosen.engines or ENGINES:
-            measured = ingest(engine, prompts, chosen.prompts, chosen.rounds)
-            sys.stdout.write(json.dumps(measured) + "\n")
-            sys.stdout.flush()
+        write_prompts(prompts, asked.prompts)
+        for engine in asked.chosen:
+            measured = ingest(engine, prompts, asked.prompts, asked.rounds)
+            tell(measured)
 
 
 def ingest(engine: str, prompts: Path, count: int, rounds: int) -> dict[str, Any]:

@@ -9,15 +9,14 @@ measured, whatever was missed, and 1 where a case broke.
 """
 
 import argparse
-import json
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.command import asked_for, run_cases
 from benchmarks.limits_cases.contention import contention
 from benchmarks.limits_cases.cost import cost
 from benchmarks.limits_cases.half_limit import half_limit
@@ -46,37 +45,9 @@ CASES: dict[str, Callable[[Plan], Iterator[dict[str, Any]]]] = {
 def main() -> None:
     """Run the cases that are asked for, all by default, in the order of `CASES`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--seconds", type=float, help="how long each case measures")
-    chosen = parser.parse_args()
-    unknown = [name for name in chosen.cases if name not in CASES]
-    if unknown:
-        parser.error(f"there is no case {unknown[0]!r}; there are: {', '.join(CASES)}")
-    wanted = [name for name in CASES if not chosen.cases or name in chosen.cases]
-    broken = [name for name in wanted if not run(name, Plan(chosen.seconds))]
-    sys.exit(1 if broken else 0)
-
-
-def run(name: str, plan: Plan) -> bool:
-    """Run one case and print its objects. False: it could not be measured; the others still can."""
-    try:
-        for measured in CASES[name](plan):
-            tell(measured)
-    except Exception:  # noqa: BLE001  the outermost loop of a case
-        sys.stderr.write(f"limits: {name} was not measured:\n{traceback.format_exc()}")
-        return False
-    return True
-
-
-def tell(measured: dict[str, Any]) -> None:
-    """Print the object, and a word for people beside it."""
-    sys.stdout.write(json.dumps(measured) + "\n")
-    sys.stdout.flush()
-    missed = [
-        f"{name} is {measured[name]}, demanded {measured['demand'][name]}"
-        for name in measured["missed"]
-    ]
-    sys.stderr.write(f"limits: {measured['case']}: {'; '.join(missed) or 'all demands met'}\n")
+    asked = asked_for(parser, "case", list(CASES))
+    sys.exit(0 if run_cases("limits", CASES, asked.chosen, Plan(asked.seconds)) else 1)
 
 
 if __name__ == "__main__":

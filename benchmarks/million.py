@@ -14,7 +14,6 @@ first moment. What a question reads, and so what is demanded, is written on docs
 """
 
 import argparse
-import json
 import re
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.child import PROMPTMILL, Cost, run
+from benchmarks.command import asked_for, tell
 from benchmarks.engines import ENGINES, empty_database, server_of
 from benchmarks.figures import at_most, judged
 from benchmarks.million_cases.filling import Shape, fill
@@ -54,18 +54,13 @@ _PAGE = Path(__file__).parents[1] / "docs" / "questions.md"
 def main() -> None:
     """Measure the engines that are asked for, both by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=" or ".join(ENGINES))
     parser.add_argument("--jobs", type=int, default=1_000_000)
-    chosen = parser.parse_args()
-    unknown = [name for name in chosen.engines if name not in ENGINES]
-    if unknown:
-        parser.error(f"there is no engine {unknown[0]!r}; there are: {', '.join(ENGINES)}")
-    for engine in chosen.engines or ENGINES:
+    asked = asked_for(parser, "engine", ENGINES)
+    for engine in asked.chosen:
         with server_of(engine) as server, empty_database(server) as database:
-            fill(database, Shape.HALF, jobs=chosen.jobs)
+            fill(database, Shape.HALF, jobs=asked.jobs)
             for measured in (*questions(engine, database), *commands(engine, database)):
-                sys.stdout.write(json.dumps(measured) + "\n")
-                sys.stdout.flush()
+                tell(measured)
 
 
 def questions(engine: str, database: Database) -> Iterator[dict[str, Any]]:

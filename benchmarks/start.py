@@ -7,7 +7,6 @@ start to its first answer. The least of the rounds counts, for other work only a
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.command import tell
 from benchmarks.figures import at_most, judged
 from benchmarks.path_cases.lone import start
 from benchmarks.path_cases.plan import Plan
@@ -27,8 +27,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="turns of each (3)")
     rounds = parser.parse_args().rounds
     for measured in (help_of(rounds), *start(Plan(rounds, None, None))):
-        sys.stdout.write(json.dumps(measured) + "\n")
-        sys.stdout.flush()
+        tell(measured)
 
 
 def help_of(rounds: int) -> dict[str, Any]:
