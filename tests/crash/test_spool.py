@@ -3,6 +3,7 @@
 import base64
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -52,9 +53,20 @@ def with_calls_open(mill: RunningMill, line: SqlProxy, *, workers: int) -> tuple
 
 
 def working(mill: RunningMill) -> int:
-    """Count the workers that have as many calls open as they may."""
-    open_ = mill.sql("select worker_id, count(*) as n from attempts where outcome = 0 group by 1")
-    return sum(row["n"] == OPEN for row in open_)
+    """Count the workers that have as many calls open at the provider as they may.
+
+    An intent alone is no call yet: a worker that is told to stop then sends nothing.
+    """
+    called = called_attempts(mill)
+    intents = mill.sql("select worker_id, job_id, fence from attempts where outcome = 0")
+    open_ = Counter(row["worker_id"] for row in intents if (row["job_id"], row["fence"]) in called)
+    return list(open_.values()).count(OPEN)
+
+
+def called_attempts(mill: RunningMill) -> set[tuple[int, int]]:
+    """Job and fence of what the provider has received."""
+    ids = [row.client_request_id.split("-") for row in mill.simulator.bill()]
+    return {(int(job), int(fence)) for _batch, job, fence in ids}
 
 
 def spooled(mill: RunningMill) -> list[Path]:
@@ -70,16 +82,12 @@ def kept(mill: RunningMill) -> set[tuple[int, int]]:
 def wait_spooled(mill: RunningMill, postgres_url: str) -> int:
     """Wait until every answer that SQL does not have is in the spool; return how many."""
 
-    def called() -> set[tuple[int, int]]:
-        ids = [row.client_request_id.split("-") for row in mill.simulator.bill()]
-        return {(int(job), int(fence)) for _batch, job, fence in ids}
-
     def are_kept() -> bool:
         with database.read() as connection:
             found = connection.exec_driver_sql(
                 "select job_id, fence from attempts where outcome = 0"
             )
-            return kept(mill) == {*map(tuple, found)} & called()
+            return kept(mill) == {*map(tuple, found)} & called_attempts(mill)
 
     database = Database(postgres_url)
     wait_until(are_kept, "all answers that SQL does not have to be in the spool", timeout=20)
