@@ -19,7 +19,7 @@ from promptmill.workers.limits.limit import Booked, Dimension, Estimate, Scope
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.http import open_http
-from promptmill.workers.providers.openai import OpenAIProvider
+from promptmill.workers.providers.openai.client import OpenAIProvider
 
 CONFIGURED = 2_000_000
 SCOPE = Scope("openai", "gpt-4o-mini", "a", ((Dimension.TPM, CONFIGURED),), 10_000)

@@ -20,7 +20,7 @@ from promptmill.workers import app, writes
 from promptmill.workers.attempt import Attempt
 from promptmill.workers.pool import AsyncioPool
 from promptmill.workers.providers.base import Answer, Call, Refusal
-from promptmill.workers.providers.openai import OpenAIProvider
+from promptmill.workers.providers.openai.client import OpenAIProvider
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.writes import Write
 

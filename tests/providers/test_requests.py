@@ -8,7 +8,7 @@ from promptmill.producer.reading.parameters import TAKEN
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.provider_settings import ProviderKind
 from promptmill.workers.providers.base import Answer, Call
-from promptmill.workers.providers.openai import endpoint_of
+from promptmill.workers.providers.openai.server import server_of
 from tests.providers.dialects import CANARY, PROMPT, Harness
 from tests.providers.recorder import Recorder
 
@@ -175,7 +175,7 @@ def test_an_endpoint_is_spoken_to_as_it_wants(
     output_limit: str,
     reads_limits: bool,
 ) -> None:
-    endpoint = endpoint_of(base_url)
+    endpoint = server_of(base_url)
     assert (endpoint.output_limit, bool(endpoint.limit_headers)) == (output_limit, reads_limits)
 
 
@@ -184,9 +184,9 @@ def test_an_endpoint_is_spoken_to_as_it_wants(
 def test_settings_say_over_the_host_whether_limit_headers_are_read(
     base_url: str | None, reads: bool
 ) -> None:
-    endpoint = endpoint_of(base_url, read_limit_headers=reads)
+    endpoint = server_of(base_url, read_limit_headers=reads)
     assert bool(endpoint.limit_headers) == reads
-    assert endpoint.output_limit == endpoint_of(base_url).output_limit
+    assert endpoint.output_limit == server_of(base_url).output_limit
 
 
 NATIVE: dict[str, dict[str, Any]] = {

@@ -7,11 +7,19 @@ Neither holds the model, which is a column of the job.
 """
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any
 
 NATIVE = "native"
 _BYTES = frozenset({"data", "file_data", "fileData"})
 """Fields of images and documents: their base64 is not billed by its length."""
+
+
+class Endpoint(StrEnum):
+    """What is asked of a provider. Each provider says it in its own words."""
+
+    CHAT = "chat"
+    """chat completions, messages, generateContent"""
 
 
 def native_of(body: Mapping[str, Any]) -> dict[str, Any] | None:

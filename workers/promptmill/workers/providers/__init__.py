@@ -1,1 +1,1 @@
-"""One file for each provider: its wire format, its SDK, its errors. Nothing of it leaves it."""
+"""One folder for each provider: its wire format, its SDK, its errors. Nothing of it leaves it."""

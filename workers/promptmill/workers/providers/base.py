@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from promptmill.schema.outcomes import ErrorKind, Usage
+from promptmill.schema.requests import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,13 @@ class Call:
 
     model: str
     body: Mapping[str, Any] = field(repr=False)
-    """An OpenAI chat-completions body: our one request shape. Adapters translate it."""
+    """An OpenAI chat-completions body: our one request shape, which adapters translate. Or the
+    provider's own, see `schema.requests`."""
     request_id: str
     """Sent as `X-Client-Request-Id`; names job and fence."""
     timeout_s: float
     """Total deadline, from the first byte sent to the last byte read."""
+    endpoint: Endpoint = Endpoint.CHAT
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from promptmill.schema.texts import strings_in
 from promptmill.workers.providers.base import Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.http import Lost
+from promptmill.workers.providers.operation import Blocked, Unusable
 from promptmill.workers.providers.reply import Reply
 from promptmill.workers.redact import LONGEST_COAT, redact, redact_bytes, safe_message
 
@@ -100,22 +101,31 @@ def unsendable(provider: str, verdict: UnsendableError) -> Refusal:
     return Refusal(kind=ErrorKind.REQUEST, message=message, code="unsendable")
 
 
-def bad_response(
+def unanswered(
     provider: str,
     reply: Reply,
-    problem: str,
+    read: Unusable | Blocked,
     *,
     secrets: Iterable[str],
     usage: Usage | None,
     request_id: str | None,
 ) -> Refusal:
-    """Build the refusal for a complete answer that cannot be used. *problem* is our own words."""
+    """Build the refusal for a complete answer that is none: blocked, or of no use."""
+    if isinstance(read, Blocked):
+        return Refusal(
+            kind=ErrorKind.REQUEST,
+            message=f"{provider} blocked the prompt",
+            http_status=reply.status,
+            code=read.code[:80],
+            request_id=request_id,
+            usage=usage,
+        )
     secrets = tuple(secrets)
     # A key that the cut would leave half of is seen whole.
     seen = reply.body[: MAX_RAW + LONGEST_COAT * max(map(len, secrets), default=0)]
     return Refusal(
         kind=ErrorKind.BAD_RESPONSE,
-        message=f"{provider} answered {reply.status} with {problem}",
+        message=f"{provider} answered {reply.status} with {read.problem}",
         http_status=reply.status,
         request_id=request_id,
         usage=usage,

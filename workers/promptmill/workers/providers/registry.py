@@ -22,7 +22,7 @@ def make_provider(name: str, settings: ProviderSettings, http: httpx2.AsyncClien
     key = _key(name, settings)
     match settings.kind:
         case ProviderKind.OPENAI:
-            from promptmill.workers.providers.openai import OpenAIProvider  # noqa: PLC0415
+            from promptmill.workers.providers.openai.client import OpenAIProvider  # noqa: PLC0415
 
             return OpenAIProvider(
                 name,
@@ -32,7 +32,9 @@ def make_provider(name: str, settings: ProviderSettings, http: httpx2.AsyncClien
                 read_limit_headers=settings.read_limit_headers,
             )
         case ProviderKind.ANTHROPIC:
-            from promptmill.workers.providers.anthropic import AnthropicProvider  # noqa: PLC0415
+            from promptmill.workers.providers.anthropic.client import (  # noqa: PLC0415
+                AnthropicProvider,
+            )
 
             return AnthropicProvider(
                 name,
@@ -51,11 +53,11 @@ def _gemini(
     name: str, settings: ProviderSettings, key: Secret, http: httpx2.AsyncClient
 ) -> Provider:
     if settings.sdk == "google-genai":
-        from promptmill.workers.providers.gemini import GeminiProvider  # noqa: PLC0415
+        from promptmill.workers.providers.gemini.client import GeminiProvider  # noqa: PLC0415
 
         return GeminiProvider(name, api_key=key, base_url=settings.base_url, http=http)
     try:
-        from promptmill.workers.providers.gemini_legacy import (  # noqa: PLC0415
+        from promptmill.workers.providers.gemini.legacy import (  # noqa: PLC0415
             GeminiLegacyProvider,
         )
     except ImportError as error:

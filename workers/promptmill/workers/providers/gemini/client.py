@@ -13,22 +13,21 @@ from google import genai
 from google.genai import errors as sdk
 from google.genai import types
 
-from promptmill.schema.requests import native_of
 from promptmill.schema.secret import Secret
-from promptmill.workers.providers import errors, gemini_wire
+from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
-from promptmill.workers.providers.chat import UnsendableError, encode, read_chat
+from promptmill.workers.providers.chat import UnsendableError, encode
+from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.reply import Reply
 
 # This SDK may send a request more than once: retries, and, with its own transport and no
 # HttpRetryOptions, one silent repetition.
 _ONCE: Final = types.HttpRetryOptions(attempts=1)
-_PREFIXES: Final = ("models/", "tunedModels/")
 
 
 class GeminiProvider:
-    """generateContent by the SDK's client, with the response as it came over HTTP."""
+    """All endpoints of Gemini, by the SDK's client, with the response as it came over HTTP."""
 
     def __init__(
         self, name: str, *, api_key: Secret, base_url: str | None, http: httpx2.AsyncClient
@@ -39,8 +38,8 @@ class GeminiProvider:
             vertexai=False,
             api_key=api_key.reveal(),
             http_options=types.HttpOptions(
-                base_url=base_url or gemini_wire.BASE_URL,
-                api_version=gemini_wire.API_VERSION,
+                base_url=base_url or wire.BASE_URL,
+                api_version=wire.API_VERSION,
                 httpx_async_client=http,
                 retry_options=_ONCE,
             ),
@@ -48,8 +47,10 @@ class GeminiProvider:
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
+        operation = wire.OPERATIONS[call.endpoint]
         try:
-            path, body = _path(call.model), _body(call)
+            path, body = wire.path_of(call.model, operation), operation.body(call)
+            encode(body)  # the SDK does it by itself, and would stumble over what is no text
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
@@ -61,7 +62,7 @@ class GeminiProvider:
         )
         if isinstance(reply, Lost):
             return errors.lost(self._name, reply)
-        return gemini_wire.read(self._name, reply, call, self._secrets)
+        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
@@ -80,18 +81,3 @@ class GeminiProvider:
             return Reply(response.status_code, response.headers, response.content)
         headers = {name.lower(): value for name, value in (answered.headers or {}).items()}
         return Reply(200, headers, (answered.body or "").encode())
-
-
-def _path(model: str) -> str:
-    """Name the address of *model*. Raises UnsendableError where it would be another one."""
-    if ".." in model or set(model) & set("?&#% "):
-        raise UnsendableError(field="model", problem="is no name of a model")
-    return f"{model if model.startswith(_PREFIXES) else f'models/{model}'}:generateContent"
-
-
-def _body(call: Call) -> Mapping[str, Any]:
-    """Say *call* in Gemini's words. Raises UnsendableError."""
-    native = native_of(call.body)
-    body = gemini_wire.request_of(read_chat(call.body)) if native is None else native
-    encode(body)  # the SDK encodes it by itself, and would stumble over what is no text
-    return body

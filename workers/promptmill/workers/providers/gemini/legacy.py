@@ -16,17 +16,18 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from promptmill.schema.requests import native_of
 from promptmill.schema.secret import Secret
-from promptmill.workers.providers import errors, gemini_wire
+from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
-from promptmill.workers.providers.chat import UnsendableError, encode, read_chat
+from promptmill.workers.providers.chat import UnsendableError, encode
+from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import (
     CONNECT_TIMEOUT_S,
     Lost,
     NotConnectedError,
     exchange,
 )
+from promptmill.workers.providers.operation import Operation
 from promptmill.workers.providers.reply import Reply
 
 with warnings.catch_warnings():
@@ -52,7 +53,7 @@ class GeminiLegacyProvider:
         sdk.configure(
             api_key=api_key.reveal(),
             transport="rest",
-            client_options={"api_endpoint": base_url or gemini_wire.BASE_URL},
+            client_options={"api_endpoint": base_url or wire.BASE_URL},
         )
         self._client = cast("Any", sdk.get_default_generative_client())
         self._session: requests.Session = self._client.transport._session  # noqa: SLF001
@@ -63,8 +64,9 @@ class GeminiLegacyProvider:
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline. A late answer's thread ends soon after."""
+        operation = wire.OPERATIONS[call.endpoint]
         try:
-            request = _request(call)
+            request = _request(call, operation)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         loop = asyncio.get_running_loop()
@@ -75,7 +77,7 @@ class GeminiLegacyProvider:
         )
         if isinstance(reply, Lost):
             return errors.lost(self._name, reply)
-        return gemini_wire.read(self._name, reply, call, self._secrets)
+        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)
 
     async def close(self) -> None:
         """Close its connections; threads still open end by their deadlines."""
@@ -137,10 +139,8 @@ def _body(response: requests.Response, deadline: float) -> bytes:
     return b"".join(pieces)
 
 
-def _request(call: Call) -> Any:
-    native = native_of(call.body)
-    asked = gemini_wire.request_of(read_chat(call.body)) if native is None else native
-    body = asked | {"model": f"models/{call.model}"}
+def _request(call: Call, operation: Operation) -> Any:
+    body = {**operation.body(call), "model": f"models/{call.model}"}
     try:
         return GenerateContentRequest.from_json(encode(body).decode())
     except (ValueError, ParseError):

@@ -1,0 +1,119 @@
+"""Anthropic through its official SDK, without its retries, its models and its tracing."""
+
+from typing import Final
+
+import anthropic
+import httpx2
+from anthropic._types import RequestOptions
+
+from promptmill.schema.requests import Endpoint
+from promptmill.schema.secret import Secret
+from promptmill.workers.providers import errors
+from promptmill.workers.providers.anthropic.faults import fault_of
+from promptmill.workers.providers.anthropic.messages import MESSAGES
+from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.chat import UnsendableError, encode
+from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
+from promptmill.workers.providers.operation import Envelope, Operation
+from promptmill.workers.providers.reply import Reply, limits_told
+
+# Said with each request, or the SDK would copy its defaults deeply for each.
+_OPTIONS: Final[RequestOptions] = {"max_retries": 0, "timeout": TIMEOUT, "params": {}}
+_HEADERS: Final = {
+    "anthropic-ratelimit-requests-limit": "rpm",
+    "anthropic-ratelimit-input-tokens-limit": "itpm",
+    "anthropic-ratelimit-output-tokens-limit": "otpm",
+}
+_OPERATIONS: Final = {Endpoint.CHAT: MESSAGES}
+
+
+class AnthropicProvider:
+    """All endpoints of Anthropic, each by its operation."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_key: Secret,
+        base_url: str | None,
+        http: httpx2.AsyncClient,
+        read_limit_headers: bool | None = None,
+    ) -> None:
+        self._name = name
+        self._secrets = (api_key.reveal(),)
+        # Their names are Anthropic's own: whoever sends them means the same.
+        self._limit_headers = {} if read_limit_headers is False else _HEADERS
+        base_url = base_url or "https://api.anthropic.com"
+        self._url = base_url.rstrip("/")
+        self._client = anthropic.AsyncAnthropic(
+            api_key=api_key.reveal(),
+            base_url=base_url,
+            max_retries=0,
+            timeout=TIMEOUT,
+            http_client=http,
+            # On by default: a span for each call, and our trace ids sent to the provider.
+            open_telemetry={"traces": False, "propagation": False},
+        )
+
+    async def complete(self, call: Call) -> Answer | Refusal:
+        """Send *call* exactly once, within its deadline."""
+        operation = _OPERATIONS[call.endpoint]
+        try:
+            body = encode(operation.body(call))
+        except UnsendableError as verdict:
+            return errors.unsendable(self._name, verdict)
+        reply = await exchange(
+            self._post(operation.path, body, call.request_id),
+            timeout_s=call.timeout_s,
+            sdk_errors=(anthropic.AnthropicError,),
+        )
+        if isinstance(reply, Lost):
+            return errors.lost(self._name, reply)
+        if 200 <= reply.status < 300:
+            return self._read(operation, reply)
+        return self._refuse(reply, call)
+
+    async def close(self) -> None:
+        """Do nothing: connections belong to the shared client."""
+
+    async def _post(self, path: str, body: bytes, request_id: str) -> Reply:
+        try:
+            response = await self._client.post(
+                f"{self._url}{path}",
+                content=body,
+                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
+                cast_to=httpx2.Response,
+            )
+        except anthropic.APIStatusError as error:
+            response = error.response
+        return Reply(response.status_code, response.headers, response.content)
+
+    def _read(self, operation: Operation, reply: Reply) -> Answer | Refusal:
+        envelope = self._envelope(reply)
+        read = operation.read(reply, envelope)
+        if isinstance(read, Answer):
+            return read
+        return errors.unanswered(
+            self._name,
+            reply,
+            read,
+            secrets=self._secrets,
+            usage=operation.usage(reply),
+            request_id=envelope.request_id,
+        )
+
+    def _refuse(self, reply: Reply, call: Call) -> Refusal:
+        envelope = self._envelope(reply)
+        return errors.refused(
+            self._name,
+            reply,
+            fault_of(reply),
+            call=call,
+            secrets=self._secrets,
+            request_id=envelope.request_id,
+            limits=envelope.limits,
+        )
+
+    def _envelope(self, reply: Reply) -> Envelope:
+        told = limits_told(reply.headers, self._limit_headers)
+        return Envelope(reply.headers.get("request-id"), told)

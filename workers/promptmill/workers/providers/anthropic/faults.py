@@ -1,0 +1,61 @@
+"""What Anthropic's errors mean (https://docs.claude.com/en/api/errors)."""
+
+from typing import Final
+
+import msgspec
+
+from promptmill.schema.outcomes import ErrorKind
+from promptmill.workers.providers import errors
+from promptmill.workers.providers.errors import Fault
+from promptmill.workers.providers.reply import Reply, decode
+
+_BY_CODE: Final = {
+    "ramp_limit_exceeded": ErrorKind.RATE,
+    "enforced_spend_limit_reached": ErrorKind.MONEY,
+    "contract_spend_limit_reached": ErrorKind.MONEY,
+    "linked_organization_spend_limit_reached": ErrorKind.MONEY,
+    "linked_organization_billing_unavailable": ErrorKind.MONEY,
+    "organization_on_hold": ErrorKind.KEY,
+}
+_BY_TYPE: Final = {
+    "billing_error": ErrorKind.MONEY,
+    "authentication_error": ErrorKind.KEY,
+    "permission_error": ErrorKind.KEY,
+    "overloaded_error": ErrorKind.OVERLOADED,
+}
+# A limit that the customer set, answered as 400 without a code: the one case told by its words.
+_SPENT: Final = "You have reached your specified API usage limits"
+
+
+class _Details(msgspec.Struct):
+    error_code: str | None = None
+
+
+class _Error(msgspec.Struct):
+    type: str
+    message: str = ""
+    details: _Details | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+def fault_of(reply: Reply) -> Fault:
+    """Read an error."""
+    body = decode(reply.body, _ErrorBody)
+    if body is None:
+        return Fault(errors.kind_of(reply.status))
+    error = body.error
+    code = error.details.error_code if error.details else None
+    return Fault(_kind(reply.status, code, error), code or error.type, error.message)
+
+
+def _kind(status: int, code: str | None, error: _Error) -> ErrorKind:
+    if known := _BY_CODE.get(code or "") or _BY_TYPE.get(error.type):
+        return known
+    if status == 400 and error.message.startswith(_SPENT):
+        return ErrorKind.MONEY
+    if status == 429 and errors.is_daily(error.message):
+        return ErrorKind.DAILY
+    return errors.kind_of(status)

@@ -1,0 +1,1 @@
+"""Gemini by Google's API keys, through either of Google's SDKs."""

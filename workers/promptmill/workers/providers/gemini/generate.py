@@ -1,0 +1,139 @@
+"""Gemini's generateContent (https://ai.google.dev/api/generate-content)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from promptmill.schema.outcomes import Usage
+from promptmill.schema.requests import native_of
+from promptmill.workers.providers.base import Answer, Call
+from promptmill.workers.providers.chat import Chat, read_chat
+from promptmill.workers.providers.operation import Blocked, Envelope, Operation, Read, Unusable
+from promptmill.workers.providers.reply import Reply, decode, tool_call
+
+_SAMPLING: Final = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "stop": "stopSequences",
+    "frequency_penalty": "frequencyPenalty",
+    "presence_penalty": "presencePenalty",
+}
+
+
+class _FunctionCall(msgspec.Struct):
+    name: Any = None
+    id: Any = None
+    args: Any = None
+
+
+class _Part(msgspec.Struct, rename="camel"):
+    text: str | None = None
+    thought: bool = False
+    function_call: _FunctionCall | None = None
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(msgspec.Struct, rename="camel"):
+    content: _Content | None = None
+    finish_reason: str | None = None
+
+
+class _PromptFeedback(msgspec.Struct, rename="camel"):
+    block_reason: str | None = None
+
+
+class _Generated(msgspec.Struct, rename="camel"):
+    candidates: list[_Candidate] | None = None
+    prompt_feedback: _PromptFeedback | None = None
+    model_version: str | None = None
+    response_id: str | None = None
+
+
+class _Usage(msgspec.Struct, rename="camel"):
+    prompt_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+    cached_content_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
+
+
+class _UsageOnly(msgspec.Struct, rename="camel"):
+    usage_metadata: _Usage | None = None
+
+
+def _body(call: Call) -> Mapping[str, Any]:
+    native = native_of(call.body)
+    return _request_of(read_chat(call.body)) if native is None else native
+
+
+def _request_of(chat: Chat) -> dict[str, Any]:
+    config = {_SAMPLING[name]: value for name, value in chat.sampling.items()}
+    if chat.max_tokens is not None:
+        config["maxOutputTokens"] = chat.max_tokens
+    if chat.schema is not None:
+        config |= {"responseMimeType": "application/json", "responseJsonSchema": chat.schema}
+    body: dict[str, Any] = {
+        "contents": [
+            {
+                "role": "model" if turn.role == "assistant" else "user",
+                "parts": [{"text": turn.text}],
+            }
+            for turn in chat.turns
+        ]
+    }
+    if chat.system is not None:
+        body["systemInstruction"] = {"parts": [{"text": chat.system}]}
+    if config:
+        body["generationConfig"] = config
+    return body
+
+
+def _read(reply: Reply, envelope: Envelope) -> Read:
+    generated = decode(reply.body, _Generated)
+    if generated is None:
+        return Unusable("no candidates")
+    if not generated.candidates:
+        feedback = generated.prompt_feedback
+        if feedback is None or not feedback.block_reason:
+            return Unusable("no candidates")
+        return Blocked(feedback.block_reason)
+    candidate = generated.candidates[0]
+    if not candidate.finish_reason:
+        return Unusable("no finishReason")
+    parts = (candidate.content.parts if candidate.content else None) or []
+    texts = [part.text for part in parts if part.text and not part.thought]
+    calls = [part.function_call for part in parts if part.function_call]
+    return Answer(
+        text="".join(texts) if texts else None,
+        finish_reason=candidate.finish_reason,
+        usage=_usage(reply),
+        response_model=generated.model_version,
+        response_id=generated.response_id,
+        request_id=envelope.request_id,
+        tool_calls=tuple(tool_call(one.id, one.name, one.args) for one in calls),
+    )
+
+
+def _usage(reply: Reply) -> Usage | None:
+    body = decode(reply.body, _UsageOnly)
+    if body is None or body.usage_metadata is None:
+        return None
+    told = body.usage_metadata
+    if told.prompt_token_count is None:
+        return None
+    thoughts = told.thoughts_token_count or 0
+    return Usage(
+        input_tokens=told.prompt_token_count + (told.tool_use_prompt_token_count or 0),
+        output_tokens=(told.candidates_token_count or 0) + thoughts,  # theirs leaves thoughts out
+        cache_read_tokens=told.cached_content_token_count or 0,
+        reasoning_tokens=thoughts,
+    )
+
+
+GENERATE: Final = Operation("generateContent", _body, _read, _usage)

@@ -1,0 +1,123 @@
+"""OpenAI through its official SDK, and every server that speaks its dialect.
+
+The SDK gives key, headers and address; its retries and its models are left out.
+"""
+
+from typing import Final
+
+import httpx2
+import openai
+from openai._types import RequestOptions
+
+from promptmill.schema.requests import Endpoint
+from promptmill.schema.secret import Secret
+from promptmill.workers.providers import errors
+from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.chat import UnsendableError, encode
+from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
+from promptmill.workers.providers.openai.chat import chat
+from promptmill.workers.providers.openai.faults import error_inside, fault_of
+from promptmill.workers.providers.openai.server import server_of
+from promptmill.workers.providers.operation import Envelope, Operation
+from promptmill.workers.providers.reply import Reply, limits_told
+
+# Said with each request, or the SDK would copy its defaults deeply, and make up a key, for each.
+_OPTIONS: Final[RequestOptions] = {
+    "max_retries": 0,
+    "timeout": TIMEOUT,
+    "params": {},
+    "idempotency_key": "never sent",
+    "security": {"bearer_auth": True},
+}
+
+
+class OpenAIProvider:
+    """All endpoints of one server, each by its operation."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_key: Secret,
+        base_url: str | None,
+        http: httpx2.AsyncClient,
+        read_limit_headers: bool | None = None,
+    ) -> None:
+        self._name = name
+        self._secrets = (api_key.reveal(),)
+        self._server = server_of(base_url, read_limit_headers=read_limit_headers)
+        self._operations = {Endpoint.CHAT: chat(self._server)}
+        base_url = base_url or "https://api.openai.com/v1"
+        self._url = base_url.rstrip("/")
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key.reveal(),
+            base_url=base_url,
+            max_retries=0,
+            timeout=TIMEOUT,
+            http_client=http,
+        )
+
+    async def complete(self, call: Call) -> Answer | Refusal:
+        """Send *call* exactly once, within its deadline."""
+        operation = self._operations[call.endpoint]
+        try:
+            body = encode(operation.body(call))
+        except UnsendableError as verdict:
+            return errors.unsendable(self._name, verdict)
+        reply = await exchange(
+            self._post(operation.path, body, call.request_id),
+            timeout_s=call.timeout_s,
+            sdk_errors=(openai.OpenAIError,),
+        )
+        if isinstance(reply, Lost):
+            return errors.lost(self._name, reply)
+        if 200 <= reply.status < 300:
+            return self._read(operation, reply, call)
+        return self._refuse(reply, call)
+
+    async def close(self) -> None:
+        """Do nothing: connections belong to the shared client."""
+
+    async def _post(self, path: str, body: bytes, request_id: str) -> Reply:
+        try:
+            response = await self._client.post(
+                f"{self._url}{path}",
+                content=body,
+                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
+                cast_to=httpx2.Response,
+            )
+        except openai.APIStatusError as error:
+            response = error.response
+        return Reply(response.status_code, response.headers, response.content)
+
+    def _read(self, operation: Operation, reply: Reply, call: Call) -> Answer | Refusal:
+        envelope = self._envelope(reply)
+        read = operation.read(reply, envelope)
+        if isinstance(read, Answer):
+            return read
+        if (error := error_inside(reply)) is not None:
+            return self._refuse(error, call)
+        return errors.unanswered(
+            self._name,
+            reply,
+            read,
+            secrets=self._secrets,
+            usage=operation.usage(reply),
+            request_id=envelope.request_id,
+        )
+
+    def _refuse(self, reply: Reply, call: Call) -> Refusal:
+        envelope = self._envelope(reply)
+        return errors.refused(
+            self._name,
+            reply,
+            fault_of(reply),
+            call=call,
+            secrets=self._secrets,
+            request_id=envelope.request_id,
+            limits=envelope.limits,
+        )
+
+    def _envelope(self, reply: Reply) -> Envelope:
+        told = limits_told(reply.headers, self._server.limit_headers)
+        return Envelope(reply.headers.get("x-request-id"), told)

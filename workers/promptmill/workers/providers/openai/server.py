@@ -1,0 +1,33 @@
+"""What differs between the servers that speak OpenAI's dialect."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+_HEADERS: Final = {"x-ratelimit-limit-requests": "rpm", "x-ratelimit-limit-tokens": "tpm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How a server wants to be spoken to."""
+
+    output_limit: str
+    """The field that limits the output. OpenAI's newer models refuse `max_tokens`, most other
+    vendors know nothing else."""
+    limit_headers: Mapping[str, str]
+    """Header of a ceiling -> our name of it."""
+
+
+def server_of(base_url: str | None, *, read_limit_headers: bool | None = None) -> Server:
+    """Say how the server at *base_url* wants to be spoken to; None is OpenAI itself.
+
+    Where nothing is said, limit headers are read only where they are known to be per minute:
+    OpenAI, Azure, and a server of our own on this machine. Groq's `requests` is per day
+    (https://console.groq.com/docs/rate-limits).
+    """
+    host = urlsplit(base_url).hostname or "" if base_url else "api.openai.com"
+    is_openai = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
+    is_local = host in {"localhost", "127.0.0.1", "::1"}
+    reads = is_openai or is_local if read_limit_headers is None else read_limit_headers
+    return Server("max_completion_tokens" if is_openai else "max_tokens", _HEADERS if reads else {})

@@ -1,0 +1,49 @@
+"""One endpoint of a provider: how its request is said, and how its answer is read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from promptmill.schema.outcomes import Usage
+from promptmill.workers.providers.base import Answer, Call
+from promptmill.workers.providers.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a provider tells beside an answer, the same at each of its endpoints."""
+
+    request_id: str | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A complete answer that is none of those that the endpoint gives."""
+
+    problem: str
+    """In our own words, after "answered 200 with"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The provider's filter stopped the prompt: the request itself is refused, with a 200."""
+
+    code: str
+    """The provider's own word for why."""
+
+
+Read = Answer | Unusable | Blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What an adapter has to know of one endpoint."""
+
+    path: str
+    """Below the base URL; Gemini's follows the model's name."""
+    body: Callable[[Call], Mapping[str, Any]]
+    """Raises UnsendableError for what cannot be said."""
+    read: Callable[[Reply, Envelope], Read]
+    usage: Callable[[Reply], Usage | None]
+    """What was charged, whatever else the answer has; None where it is not told."""
