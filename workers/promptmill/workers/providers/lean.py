@@ -31,6 +31,18 @@ class LeanRequest(httpx2.Request):
         self._content = content
 
 
+class LeanResponse(httpx2.Response):
+    """A response that was read to its end, and is not compressed."""
+
+    def __init__(
+        self, status: int, *, headers: Any, content: bytes, request: httpx2.Request
+    ) -> None:
+        stream = httpx2.ByteStream(content)
+        super().__init__(status, headers=headers, stream=stream, request=request)
+        self._content = content
+        self.is_closed = self.is_stream_consumed = True
+
+
 class LeanClient(Httpx2AiohttpClient):
     """The shared client of all SDKs. *timeout* holds for each request, whatever an SDK says."""
 
@@ -72,9 +84,8 @@ class LeanClient(Httpx2AiohttpClient):
         except Exception:
             with map_aiohttp_exceptions():
                 raise
-        return httpx2.Response(
-            answer.status, headers=answer.raw_headers, content=body, request=request
-        )
+        make = httpx2.Response if "Content-Encoding" in answer.headers else LeanResponse
+        return make(answer.status, headers=answer.raw_headers, content=body, request=request)
 
     def _session(self, transport: AiohttpTransport) -> aiohttp.ClientSession:
         if not isinstance(transport.client, aiohttp.ClientSession):
