@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from promptmill.schema.states import JobState
 from tests.chaos.catalogue import Fault
 from tests.chaos.stage import Stage
 from tests.services.running_mill import MODELS
@@ -11,6 +12,8 @@ MOST_GROWTH_MIB = 24.0
 """between the first fifth of a run and its end"""
 MOST_MORE_FILES = 60
 """a connection for each call that may be open, and a few"""
+MOST_LOG_MIB = 64.0
+"""what SQLite cuts its log to (`journal_size_limit`) when it begins it anew"""
 
 
 def soak(stage: Stage) -> None:
@@ -21,7 +24,13 @@ def soak(stage: Stage) -> None:
     samples: list[tuple[float, int]] = []
 
     def answered(part: float) -> bool:
-        return mill.states(batch).get("succeeded", 0) >= part * jobs
+        # From the counters: to count the rows themselves, again and again, is work for a core, and
+        # a reader that is always there keeps SQLite from beginning its log anew.
+        done = mill.sql(
+            f"select coalesce(sum(jobs), 0) as n from batch_counts where batch_id = {batch}"
+            f" and state = {JobState.SUCCEEDED.value}"
+        )
+        return bool(done[0]["n"] >= part * jobs)
 
     for tenth in range(2, 11):
         wait_until(lambda: answered(tenth / 10), f"{tenth} tenths", timeout=3600)  # noqa: B023
@@ -35,7 +44,7 @@ def soak(stage: Stage) -> None:
     assert growth <= MOST_GROWTH_MIB, f"{growth:.0f} MiB more at the end"
     more = samples[-1][1] - samples[0][1]
     assert more <= MOST_MORE_FILES, f"{more} more open files at the end"
-    assert size_mib < 64, f"SQLite's log has {size_mib:.0f} MiB"
+    assert size_mib <= MOST_LOG_MIB, f"SQLite's log has {size_mib:.0f} MiB"
 
 
 def _sample(pid: int) -> tuple[float, int]:

@@ -7,11 +7,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from promptmill.simulator import Simulator
 from tests.docs.pages import page
 from tests.services.valkey import Valkey
 
 PREAMBLE = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+PATIENCE_S = 240
+"""for some twenty commands, of which each takes a second of CPU to start"""
 ALREADY_DONE = "pip install"
 """what begins so is not typed: the tests have it installed"""
 
@@ -44,7 +48,7 @@ def run_script(script: str, folder: Path, simulator: Simulator) -> str:
         start_new_session=True,
     )
     try:
-        told, _ = shell.communicate(timeout=100)
+        told, _ = shell.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         os.killpg(shell.pid, signal.SIGKILL)
         raise
@@ -52,6 +56,7 @@ def run_script(script: str, folder: Path, simulator: Simulator) -> str:
     return told
 
 
+@pytest.mark.timeout(PATIENCE_S + 30)
 def test_the_first_batch_and_a_big_one_on_a_laptop(
     short_folder: Path, simulator: Simulator
 ) -> None:
@@ -64,6 +69,7 @@ def test_the_first_batch_and_a_big_one_on_a_laptop(
     assert len((short_folder / "so-far.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.timeout(PATIENCE_S + 30)
 def test_several_machines(
     short_folder: Path, simulator: Simulator, valkey: Valkey, postgres_url: str
 ) -> None:

@@ -8,8 +8,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], what: str, timeout: float = 10.0) -> T:
-    """Return the first true value of *predicate*; fail with *what* after *timeout* seconds."""
+def wait_until(predicate: Callable[[], T], what: str, timeout: float = 30.0) -> T:
+    """Return the first true value of *predicate*; fail with *what* after *timeout* seconds.
+
+    The time is no demand on speed: it is long, so that a busy machine fails nothing.
+    """
     deadline = monotonic() + timeout
     while True:
         value = predicate()
