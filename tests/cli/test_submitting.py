@@ -183,7 +183,7 @@ def test_a_database_that_is_away_is_told_without_its_password(
 
 @sqlite_only
 def test_the_shared_options_make_a_request(settings: Settings, tmp_path: Path) -> None:
-    from promptmill.producer.cli.options import Pair, read_request
+    from promptmill.producer.cli.verbs.request import Pair, read_request
 
     source = write_batch(tmp_path / "in.jsonl", 1)
     made = read_request(source=str(source), model=["gpt-4o", "o3"], option=[Pair("seed", "1")])

@@ -7,7 +7,6 @@ case that this is for. `--yes` and `--budget` both say that it was thought of.
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
 
 import typer
 
@@ -15,8 +14,6 @@ from promptmill.producer.submission import Plan, SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.settings import Settings
-
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however much it may cost.")]
 
 
 def confirming(

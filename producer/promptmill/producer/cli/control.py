@@ -1,9 +1,5 @@
 """`promptmill pause`, `resume`, `cancel`, `retry` and `priority`: what people order."""
 
-from typing import Annotated
-
-from typer import Argument, Option
-
 from promptmill.producer import control
 from promptmill.producer.cli.output import Counter, note, print_json
 from promptmill.producer.failure_limit import limit_failures, parse_failure_limit
@@ -11,22 +7,15 @@ from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.moves.steering import Only
-from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.reading import batch_row
 from promptmill.schema.settings import load_settings
 from promptmill.schema.states import BatchState, JobState
 
-Target = Annotated[str, Argument(metavar="TARGET", help="A batch id, or a provider's name.")]
-Json = Annotated[bool, Option("--json", help="One JSON object.")]
 _FAILED = (JobState.FAILED, JobState.QUARANTINED)
 
 
-def pause(
-    target: Target,
-    reason: Annotated[str, Option(help="Why, for those who ask.")] = "paused by hand",
-    as_json: Json = False,
-) -> None:
-    """Hold a batch, or a provider for all batches, until told. Calls that are open end."""
+def pause(target: str, *, reason: str, as_json: bool) -> None:
+    """Hold a batch, which is named by its number, or a provider."""
     settings = load_settings()
     with opened(settings) as database:
         if target.isdecimal():
@@ -38,15 +27,8 @@ def pause(
     _tell(as_json, f"{_named(target)} {told}", target=target, changed=changed)
 
 
-def resume(
-    target: Target,
-    max_failures: Annotated[
-        str | None,
-        Option(metavar="N|N%", help="Pause the batch when so many have failed: 300, 10%, none."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Let a paused batch or provider go on."""
+def resume(target: str, *, max_failures: str | None, as_json: bool) -> None:
+    """Let a batch or a provider go on."""
     settings = load_settings()
     limit = None if max_failures is None else parse_failure_limit(max_failures)
     if limit is not None and not target.isdecimal():
@@ -62,43 +44,15 @@ def resume(
     _tell(as_json, f"{_named(target)} {told}", target=target, changed=changed)
 
 
-def cancel(
-    batch: Annotated[int, Argument(metavar="BATCH", help="Batch id.")],
-    as_json: Json = False,
-) -> None:
-    """Stop a batch. What is answered stays; calls that are open end and are stored.
-
-    It holds at once; a million prompts are then marked in some seconds.
-    """
+def cancel(batch: int, *, as_json: bool) -> None:
+    """Stop a batch."""
     with opened(load_settings()) as database, Counter("prompts cancelled") as counter:
         jobs = control.cancel(database, batch, report=counter.show)
     _tell(as_json, f"batch {batch}: {jobs:,} jobs cancelled", batch=batch, cancelled=jobs)
 
 
-def retry(
-    batch: Annotated[
-        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
-    ] = None,
-    *,
-    kind: Annotated[
-        ErrorKind | None, Option(help="Only what failed in this way, as `status` names it.")
-    ] = None,
-    code: Annotated[
-        str | None, Option(metavar="CODE", help="Only with this error code of the provider.")
-    ] = None,
-    model: Annotated[
-        str | None, Option("--model", "-m", metavar="MODEL", help="Only prompts to this model.")
-    ] = None,
-    held: Annotated[
-        bool, Option("--held", help="Only what is held for you, since it may have been billed.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Try again what failed or is held; of a cancelled batch, what was cancelled too.
-
-    With conditions, only what meets them all. `promptmill results --failed` lists what there is.
-    """
-    only = Only(model=model or "", kind=kind or "", code=code or "")
+def retry(batch: int | None, only: Only, *, held: bool, as_json: bool) -> None:
+    """Put back what failed or is held and meets *only*."""
     with opened(load_settings()) as database:
         batch_id = batch_or_latest(database, batch)
         states = _states_to_retry(database, batch_id, only, held=held)
@@ -113,18 +67,8 @@ def retry(
     _tell(as_json, told, batch=batch_id, retried=jobs)
 
 
-def priority(
-    batch: Annotated[int, Argument(metavar="BATCH", help="Batch id.")],
-    number: Annotated[
-        int, Argument(metavar="N", help="-100 to 100; above 0 goes before all others.")
-    ],
-    as_json: Json = False,
-) -> None:
-    """Let a batch go before others, or after them, from now on.
-
-    What is queued already, some seconds of work, goes first. After `--`, N may be below 0:
-    promptmill priority 3 -- -50.
-    """
+def priority(batch: int, number: int, *, as_json: bool) -> None:
+    """Let a batch go before others, or after them."""
     with opened(load_settings()) as database:
         changed = control.set_priority(database, batch, number)
     told = f"has priority {number}" if changed else f"had priority {number} already"

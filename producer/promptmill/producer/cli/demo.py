@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -62,12 +62,8 @@ _QUERY = """select provider, model, count(*) as answers, sum(output_tokens) as o
     where batch_id = {batch_id} group by provider, model order by provider"""
 
 
-def demo(
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts to answer.")] = 1000,
-    new: Annotated[bool, typer.Option("--new", help="Answer them again, as a new batch.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
-) -> None:
-    """Answer 1,000 prompts over three simulated providers: no key, network or service needed."""
+def play(prompts: int, *, new: bool, as_json: bool) -> None:
+    """Answer so many *prompts*, and exit with the code that tells how it went."""
     began = time.monotonic()
     home = load_settings().state_dir.absolute() / "demo"
     private_folder(home)

@@ -13,8 +13,8 @@ from promptmill.schema.settings import load_settings
 _GRACE_S = 10.0
 
 
-def dispatch() -> None:
-    """Dispatch due jobs and rescue lost ones until stopped; several may run, one leads."""
+def run_until_stopped() -> None:
+    """Dispatch until SIGTERM or Ctrl-C, or until the parent is gone."""
     settings = load_settings()
     configure_logging(settings)
     stop = Event()

@@ -1,8 +1,6 @@
 """`promptmill doctor`: check that all parts are there, and say what to do about those that miss."""
 
-from typing import Annotated
-
-from typer import Exit, Option
+from typer import Exit
 
 from promptmill.producer.checkup import Check, Verdict, check_all, check_services
 from promptmill.producer.cli.output import note, plain, print_json
@@ -11,13 +9,8 @@ from promptmill.schema.settings import load_settings
 _SIGNS = {Verdict.OK: "✓", Verdict.NOTE: "·", Verdict.BAD: "✗"}
 
 
-def doctor(
-    health: Annotated[
-        bool, Option("--health", help="For containers: SQL and Redis only, silent if well.")
-    ] = False,
-    as_json: Annotated[bool, Option("--json", help="One JSON object a part.")] = False,
-) -> None:
-    """Check settings, SQL, Redis, keys, workers and the dispatcher. Exit code 1 if one is bad."""
+def check_parts(*, health: bool, as_json: bool) -> None:
+    """Print each check, and exit with 1 if one is bad; *health*: only those of services."""
     settings = load_settings()
     all_well = True
     for check in check_services(settings) if health else check_all(settings):

@@ -1,11 +1,8 @@
 """`promptmill estimate`: what prompts will cost, before anything is spent."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from typer import Option
-
-from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import note, print_json, print_table
 from promptmill.producer.estimate.duration import Duration, duration_at_limits
 from promptmill.producer.estimate.forecast import (
@@ -21,22 +18,10 @@ from promptmill.producer.opening import opened
 from promptmill.producer.submission import Plan, SubmitRequest, examine
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
 from promptmill.schema.money import dollars
-from promptmill.schema.settings import Settings, load_settings
+from promptmill.schema.settings import Settings
 
 _HEADERS = ("model", "prompts", "tokens in", "tokens out", "cost", "at most")
 _UNKNOWN = "unknown"
-
-
-@takes_prompts
-def estimate(
-    request: SubmitRequest,
-    as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Count the tokens of INPUT and tell what it will cost and how long it will take.
-
-    Nothing is stored, sent or spent. Learns from the answers that are in SQL.
-    """
-    show_estimate(load_settings(), request, as_json=as_json)
 
 
 def show_estimate(settings: Settings, request: SubmitRequest, *, as_json: bool) -> None:

@@ -1,10 +1,9 @@
 """`promptmill export`: a batch as a file."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, cast
-
-from typer import Argument, Option
+from typing import IO, cast
 
 from promptmill.producer.cli.output import Counter, note, print_json
 from promptmill.producer.cli.terminal import Terminal
@@ -14,9 +13,9 @@ from promptmill.producer.export import (
     ExportRequest,
     Format,
     What,
+    export,
     format_of,
 )
-from promptmill.producer.export import export as write_export
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.schema.errors import UsageError
 from promptmill.schema.settings import load_settings
@@ -25,45 +24,33 @@ _LINES = (Format.JSONL, Format.CSV)
 """what can be read on a terminal"""
 
 
-def export(
-    batch: Annotated[
-        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
-    ] = None,
-    *,
-    output: Annotated[
-        str,
-        Option("-o", "--output", metavar="FILE", help="out.jsonl, .csv or .parquet; - is stdout."),
-    ] = "",
-    format: Annotated[  # noqa: A002  typer takes the option's name from it
-        Format | None, Option("--format", help="Where the name of the file does not tell.")
-    ] = None,
-    failed: Annotated[bool, Option("--failed", help="What failed, in place of answers.")] = False,
-    all_: Annotated[bool, Option("--all", help="Every prompt, whatever its state.")] = False,
-    columns: Annotated[
-        str | None, Option("--columns", metavar="A,B", help="Only these, in this order.")
-    ] = None,
-    formulas: Annotated[
-        bool, Option("--formulas", help="CSV: leave a cell that begins as a formula as it is.")
-    ] = False,
-    as_json: Annotated[bool, Option("--json", help="Tell what was written as JSON.")] = False,
-) -> None:
-    """Write the answers of a batch to a file, in the order of its input.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was typed: where to, and what of the batch."""
 
-    The file is there whole or not at all. It shows one moment, also while workers go on.
-    """
-    chosen, name = _format(output, format), Path(output)
-    _check_options(chosen, failed=failed, all_=all_, columns=columns, formulas=formulas)
+    output: str
+    format: str | None = None
+    failed: bool = False
+    all_: bool = False
+    columns: str | None = None
+    formulas: bool = False
+
+
+def export_batch(batch: int | None, chosen: Chosen, *, as_json: bool) -> None:
+    """Write the file, and tell what is in it."""
+    format_ = _format(chosen)
+    _check_options(chosen, format_)
     with opened(load_settings()) as database:
         request = ExportRequest(
             batch_id=batch_or_latest(database, batch),
-            target=_stdout(chosen) if output == "-" else name,
-            format=chosen,
-            what=What.FAILED if failed else What.ALL if all_ else What.ANSWERED,
-            columns=USUAL_COLUMNS if columns is None else _names(columns),
-            formulas=formulas,
+            target=_stdout(format_) if chosen.output == "-" else Path(chosen.output),
+            format=format_,
+            what=What.FAILED if chosen.failed else What.ALL if chosen.all_ else What.ANSWERED,
+            columns=USUAL_COLUMNS if chosen.columns is None else _names(chosen.columns),
+            formulas=chosen.formulas,
         )
         with Counter("writing") as counter:
-            done = write_export(database, request, tell=counter.show)
+            done = export(database, request, tell=counter.show)
     paths = [str(path) for path in request.targets if isinstance(path, Path)]
     if as_json and paths:
         told = {"batch": request.batch_id, "rows": done.rows, "errors": done.errors}
@@ -72,25 +59,23 @@ def export(
         note(_told(request, done, paths))
 
 
-def _format(output: str, asked: Format | None) -> Format:
-    if not output:
+def _format(chosen: Chosen) -> Format:
+    if not chosen.output:
         msg = "where to? -o out.jsonl, out.csv or out.parquet; - is standard output"
         raise UsageError(msg)
-    if asked is not None:
-        return asked
-    return Format.JSONL if output == "-" else format_of(output)
+    if chosen.format is not None:
+        return Format(chosen.format)
+    return Format.JSONL if chosen.output == "-" else format_of(chosen.output)
 
 
-def _check_options(
-    format_: Format, *, failed: bool, all_: bool, columns: str | None, formulas: bool
-) -> None:
+def _check_options(chosen: Chosen, format_: Format) -> None:
     problem = None
-    if failed and all_:
+    if chosen.failed and chosen.all_:
         problem = "--failed and --all: leave one out"
-    elif format_ is Format.OPENAI_BATCH and (failed or all_ or columns):
+    elif format_ is Format.OPENAI_BATCH and (chosen.failed or chosen.all_ or chosen.columns):
         problem = "openai-batch has every prompt, in fields of its own: leave --failed, --all and"
         problem += " --columns out"
-    elif formulas and format_ is not Format.CSV:
+    elif chosen.formulas and format_ is not Format.CSV:
         problem = "--formulas is for CSV: in other formats nothing is a formula"
     if problem:
         raise UsageError(problem)

@@ -5,9 +5,6 @@ import secrets
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from promptmill.producer.cli.output import note
 from promptmill.producer.embedded.valkey import ensure_redis
@@ -18,11 +15,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONFIGURATION = Path(__file__).with_name("flower_config.py")
 
 
-def flower(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 5555,
-) -> None:
-    """Show workers, tasks and queues in a browser; read-only, behind a password."""
+def serve_flower(host: str, port: int) -> None:
+    """Become Flower, which listens on *host* and *port*; 0 takes a free one."""
     settings = load_settings()
     login = choose_login(settings, host)
     port = free_port(host, port)

@@ -2,11 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Annotated, Any
-
-import typer
-from typer import Argument, Option
-from typer.core import TyperGroup
 
 from promptmill.producer.cli.limits_table import print_standings
 from promptmill.producer.cli.limits_text import amount
@@ -31,54 +26,11 @@ from promptmill.schema.errors import ServiceError
 from promptmill.schema.live_limits import EVERY_MODEL, live_ceilings, read_limits
 from promptmill.schema.settings import Settings, load_settings
 
-_SHOW = "show"
 _NOT_RUNNING = "no Redis runs for this folder, so no worker is at work here"
 
 
-class _ShowsByDefault(TyperGroup):
-    """`limits openai` is `limits show openai`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the word in where another one is."""
-        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
-            args = [_SHOW, *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(
-    cls=_ShowsByDefault,
-    add_completion=False,
-    subcommand_metavar="[PROVIDER[/MODEL]] | COMMAND …",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-Limited = Annotated[
-    str,
-    Argument(
-        metavar="PROVIDER[/MODEL]",
-        help="A provider, or a model of it; a family by its pattern, quoted: 'openai/gpt-4o*'.",
-    ),
-]
-OfAccount = Annotated[bool, Option("--account", help="Over all models of a key together.")]
-Json = Annotated[bool, Option("--json", help="One JSON object.")]
-
-
-@app.callback()
-def limits() -> None:
-    """Show rate limits, or change them live.
-
-    Without a command: show. `promptmill limits openai/gpt-4o` shows one model.
-    """
-
-
-@app.command(_SHOW)
-def show(
-    of: Annotated[
-        str | None,
-        Argument(metavar="[PROVIDER[/MODEL]]", help="Only this provider, or this model of it."),
-    ] = None,
-    as_json: Annotated[bool, Option("--json", help="One JSON object a scope.")] = False,
-) -> None:
-    """Show what is configured, what holds now, what is held back by it, and why."""
+def show_limits(of: str | None, *, as_json: bool) -> None:
+    """Print how the limits stand, all or those of one provider or model."""
     settings = load_settings()
     memory = _read_memory(settings)
     standings = _standings(settings, memory, of)
@@ -94,19 +46,8 @@ def show(
         )
 
 
-@app.command("set")
-def set_(
-    target: Limited,
-    ceilings: Annotated[
-        list[str], Argument(metavar="LIMIT=AMOUNT…", help="Such as: rpm=500 tpm=200k")
-    ],
-    account: OfAccount = False,
-    as_json: Json = False,
-) -> None:
-    """Set limits for all workers at once, in place of those of the settings.
-
-    rpm, tpm, itpm, otpm (a minute), rpd, tpd (a day), and concurrency of the whole provider.
-    """
+def order_limits(target: str, ceilings: Sequence[str], *, account: bool, as_json: bool) -> None:
+    """Set limits such as `rpm=500` for all workers at once."""
     settings = load_settings()
     whose = parse_target(settings, target, account=account)
     wanted = parse_ceilings(ceilings)
@@ -116,22 +57,16 @@ def set_(
     _tell(settings, whose, changes, own, as_json=as_json)
 
 
-@app.command()
-def unset(
-    target: Limited,
-    dimensions: Annotated[
-        list[str] | None, Argument(metavar="[LIMIT…]", help="Such as rpm; all if left out.")
-    ] = None,
-    account: OfAccount = False,
-    as_json: Json = False,
+def take_back_limits(
+    target: str, dimensions: Sequence[str], *, account: bool, as_json: bool
 ) -> None:
-    """Take back what was set live: the settings hold again."""
+    """Unset *dimensions* that were set live; all of them where none is named."""
     settings = load_settings()
     whose = parse_target(settings, target, account=account)
-    for dimension in dimensions or ():
+    for dimension in dimensions:
         check_dimension(dimension)
     with opened(settings) as database:
-        changes = unset_limits(database, settings, whose, dimensions or ())
+        changes = unset_limits(database, settings, whose, dimensions)
     if changes or as_json:
         _tell(settings, whose, changes, (), as_json=as_json)
     elif dimensions:

@@ -1,8 +1,6 @@
 """`promptmill ls`: the batches there are."""
 
-from typing import Annotated, Any
-
-from typer import Option
+from typing import Any
 
 from promptmill.producer.cli.output import moment, note, print_json, print_table
 from promptmill.producer.opening import opened
@@ -13,11 +11,8 @@ from promptmill.schema.settings import load_settings
 _COLUMNS = ("batch", "name", "state", "total", "succeeded", "failed", "left", "created (UTC)")
 
 
-def ls(
-    number: Annotated[int, Option("-n", min=1, help="How many, the latest first.")] = 20,
-    as_json: Annotated[bool, Option("--json", help="One JSON object a batch.")] = False,
-) -> None:
-    """List batches, the latest first."""
+def list_batches(number: int, *, as_json: bool) -> None:
+    """Print the latest *number* batches, the latest first."""
     with opened(load_settings()) as database:
         with database.read() as connection:
             batches = latest_batches(connection, most=number)

@@ -1,6 +1,6 @@
-"""`promptmill`: a table of verbs, each imported when it is typed.
+"""`promptmill`: a table of verbs, whose arguments are imported when they are typed.
 
-`promptmill --help` imports no verb, so it needs neither Celery, nor an SDK, nor SQLAlchemy.
+No `--help` needs Celery, an SDK, SQLAlchemy or rich.
 """
 
 import inspect
@@ -16,61 +16,66 @@ from typer.main import get_command
 from promptmill.producer.cli.output import fail
 from promptmill.schema.errors import PromptmillError, SettingsError
 
-ANSWER, WATCH, TAKE = "Ask", "Watch", "Take the answers"
-STEER, SERVE = "Steer", "Run the parts on their own"
+_VERBS = "promptmill.producer.cli.verbs"
+
+
+class Panel(NamedTuple):
+    """What a group of verbs is for, and the file in `verbs` that has their arguments."""
+
+    title: str
+    module: str
+
+
+ASK = Panel("Ask", "ask")
+WATCH = Panel("Watch", "watch")
+TAKE = Panel("Take the answers", "take")
+STEER = Panel("Steer", "steer")
+SERVE = Panel("Run the parts on their own", "serve")
 
 
 class Verb(NamedTuple):
     """A line of the table, which is in the order of a day with promptmill."""
 
     name: str
-    panel: str
+    """also that of the function, or of a typer app where the verb has verbs of its own"""
+    panel: Panel
     help: str
-    target: str
-    """module:name of the function, or of a typer app where the verb has verbs of its own"""
 
 
-_CLI = "promptmill.producer.cli"
 VERBS = (
-    Verb("demo", ANSWER, "Answer 1,000 prompts without a key or network.", f"{_CLI}.demo:demo"),
-    Verb("estimate", ANSWER, "Tell what prompts will cost.", f"{_CLI}.estimate:estimate"),
-    Verb("run", ANSWER, "Submit prompts and watch them being answered.", f"{_CLI}.run:run"),
-    Verb("submit", ANSWER, "Store prompts as a batch, to be answered.", f"{_CLI}.submit:submit"),
-    Verb("ls", WATCH, "List batches.", f"{_CLI}.listing:ls"),
-    Verb("status", WATCH, "Show how far a batch is, and what went wrong.", f"{_CLI}.status:status"),
-    Verb("watch", WATCH, "Follow a batch until it ends.", f"{_CLI}.watch:watch"),
-    Verb("limits", WATCH, "Show rate limits, or change them live.", f"{_CLI}.limits:app"),
-    Verb("results", TAKE, "Show answers, or failures.", f"{_CLI}.results:results"),
-    Verb("export", TAKE, "Write answers to a file.", f"{_CLI}.export:export"),
-    Verb("sql", TAKE, "Ask the database, read-only.", f"{_CLI}.sql:sql"),
-    Verb("report", TAKE, "Write a batch as an HTML page.", f"{_CLI}.report:report"),
-    Verb("pause", STEER, "Hold a batch or a provider until told.", f"{_CLI}.control:pause"),
-    Verb("resume", STEER, "Let a batch or a provider go on.", f"{_CLI}.control:resume"),
-    Verb("priority", STEER, "Let a batch go before others.", f"{_CLI}.control:priority"),
-    Verb("retry", STEER, "Try again what failed.", f"{_CLI}.control:retry"),
-    Verb("cancel", STEER, "Stop a batch; keep what is done.", f"{_CLI}.control:cancel"),
-    Verb("prune", STEER, "Delete old prompts and answers.", f"{_CLI}.prune:prune"),
-    Verb("worker", SERVE, "Answer the prompts of some providers.", f"{_CLI}.worker:worker"),
-    Verb("dispatch", SERVE, "Feed the queues and sweep.", f"{_CLI}.dispatch:dispatch"),
-    Verb("flower", SERVE, "Serve Flower, the monitor of tasks.", f"{_CLI}.flower:flower"),
-    Verb("db", SERVE, "Bring the database to this release.", f"{_CLI}.database:app"),
-    Verb("doctor", SERVE, "Check that all parts are there.", f"{_CLI}.doctor:doctor"),
+    Verb("demo", ASK, "Answer 1,000 prompts without a key or network."),
+    Verb("estimate", ASK, "Tell what prompts will cost."),
+    Verb("run", ASK, "Submit prompts and watch them being answered."),
+    Verb("submit", ASK, "Store prompts as a batch, to be answered."),
+    Verb("ls", WATCH, "List batches."),
+    Verb("status", WATCH, "Show how far a batch is, and what went wrong."),
+    Verb("watch", WATCH, "Follow a batch until it ends."),
+    Verb("limits", WATCH, "Show rate limits, or change them live."),
+    Verb("results", TAKE, "Show answers, or failures."),
+    Verb("export", TAKE, "Write answers to a file."),
+    Verb("sql", TAKE, "Ask the database, read-only."),
+    Verb("report", TAKE, "Write a batch as an HTML page."),
+    Verb("pause", STEER, "Hold a batch or a provider until told."),
+    Verb("resume", STEER, "Let a batch or a provider go on."),
+    Verb("priority", STEER, "Let a batch go before others."),
+    Verb("retry", STEER, "Try again what failed."),
+    Verb("cancel", STEER, "Stop a batch; keep what is done."),
+    Verb("prune", STEER, "Delete old prompts and answers."),
+    Verb("worker", SERVE, "Answer the prompts of some providers."),
+    Verb("dispatch", SERVE, "Feed the queues and sweep."),
+    Verb("flower", SERVE, "Serve Flower, the monitor of tasks."),
+    Verb("db", SERVE, "Bring the database to this release."),
+    Verb("doctor", SERVE, "Check that all parts are there."),
 )
 
 
 class _Verbs(TyperGroup):
-    """The verbs by what they are for, in plain text: rich's help doubles the CPU of a --help."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write usage, what it is, the options, and the verbs."""
-        self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
-        self.format_options(ctx, formatter)
+    """The verbs by what they are for."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the table of verbs, a section for each panel."""
         for panel in dict.fromkeys(verb.panel for verb in VERBS):
-            with formatter.section(panel):
+            with formatter.section(panel.title):
                 formatter.write_dl([(one.name, one.help) for one in VERBS if one.panel == panel])
 
 
@@ -78,6 +83,7 @@ app = typer.Typer(
     cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # rich's help doubles the CPU of a --help, and is half as long again
     pretty_exceptions_enable=False,  # they print local variables: prompts and keys
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -87,7 +93,7 @@ class LazyCommand(TyperCommand):
     """Stands for a verb in the list of verbs; the verb itself is made when its turn comes."""
 
     def __init__(self, verb: Verb) -> None:
-        super().__init__(verb.name, help=verb.help, rich_help_panel=verb.panel)
+        super().__init__(verb.name, help=verb.help, rich_help_panel=verb.panel.title)
         self._verb = verb
 
     def make_context(self, *args: Any, **keywords: Any) -> Any:
@@ -96,13 +102,26 @@ class LazyCommand(TyperCommand):
 
 
 class _VerbCommand(TyperCommand):
-    """A verb. Its `-o KEY VALUE` takes two words each time, which typer by itself cannot say."""
+    """A verb: its options by panels, and `-o KEY VALUE`, which takes two words each time."""
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         for parameter in self.params:
             if "-o" in parameter.opts and parameter.metavar == "KEY VALUE":
                 parameter.nargs = 2
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, a section for each panel."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                title = getattr(parameter, "rich_help_panel", None) or usual
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -136,10 +155,9 @@ def _unusable(error: OSError) -> SettingsError:
 
 
 def _load(verb: Verb) -> Any:
-    module, _, name = verb.target.partition(":")
-    target = getattr(import_module(module), name)
+    target = getattr(import_module(f"{_VERBS}.{verb.panel.module}"), verb.name)
     if not isinstance(target, typer.Typer):
-        function, target = target, typer.Typer(add_completion=False)
+        function, target = target, typer.Typer(add_completion=False, rich_markup_mode=None)
         settings = app.info.context_settings
         made = target.command(
             verb.name, cls=_VerbCommand, context_settings=settings, help=_flowing(function)

@@ -1,7 +1,7 @@
 """`promptmill prune`: delete what is old of batches that have ended."""
 
 import re
-from typing import Annotated
+from collections.abc import Iterable
 
 import typer
 
@@ -19,33 +19,18 @@ _AGE = re.compile(r"([0-9]{1,5})([hdw])")
 _SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
-def prune(
-    batches: Annotated[
-        list[int] | None, typer.Argument(metavar="[BATCH]...", help="Only these.")
-    ] = None,
-    *,
-    older_than: Annotated[
-        str | None,
-        typer.Option(metavar="AGE", help="All that ended so long ago: 12h, 30d, 8w."),
-    ] = None,
-    keep_answers: Annotated[
-        bool, typer.Option("--keep-answers", help="Delete prompts and earlier attempts only.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Delete prompts and answers of batches that have ended. What they cost stays known."""
-    if not batches and older_than is None:
+def make_order(batches: Iterable[int], older_than: str | None, *, keep_answers: bool) -> PruneOrder:
+    """Make one value of what was typed. Raises UsageError."""
+    chosen = frozenset(batches)
+    if not chosen and older_than is None:
         msg = "say what may go: --older-than 30d, or the ids of batches"
         raise UsageError(msg)
-    order = PruneOrder(
-        Pruned.PROMPTS if keep_answers else Pruned.ALL,
-        _seconds(older_than) if older_than is not None else 0.0,
-        frozenset(batches or ()),
-    )
+    level = Pruned.PROMPTS if keep_answers else Pruned.ALL
+    return PruneOrder(level, _seconds(older_than) if older_than is not None else 0.0, chosen)
+
+
+def prune_batches(order: PruneOrder, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Delete what *order* says, once that was confirmed."""
     with opened(load_settings()) as database:
         found = to_prune(database, order)
         _explain_missing(database, order, found)

@@ -3,9 +3,6 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
-
-from typer import Argument, Option
 
 from promptmill.producer.cli.output import note
 from promptmill.producer.opening import batch_or_latest, opened
@@ -17,31 +14,15 @@ _HEAD = 2000
 """bytes of a report within which its maker is named"""
 
 
-def report(
-    batch: Annotated[
-        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
-    ] = None,
-    output: Annotated[
-        str | None,
-        Option("-o", "--output", metavar="FILE", help="Else report-BATCH.html; - prints it."),
-    ] = None,
-    prompts: Annotated[
-        bool, Option("--prompts", help="With the text of the slowest and the dearest prompts.")
-    ] = False,
-) -> None:
-    """Write a report of a batch: one HTML page with plots, that loads nothing.
-
-    Progress, throughput against the limits, latency, tokens and cost by model, failures and what
-    to do about them, refusals and retries, the slowest and the dearest prompts. It may be made
-    while the batch runs.
-    """
+def write_report(batch: int | None, output: str | None, *, with_prompts: bool) -> None:
+    """Write the page to *output*, else to `report-BATCH.html`; `-` is standard output."""
     settings = load_settings()
     with opened(settings) as database:
         batch_id = batch_or_latest(database, batch)
         path = Path(output or f"report-{batch_id}.html")
         if output != "-":
             _admit(path)
-        page = make_report(database, settings, batch_id, with_prompts=prompts)
+        page = make_report(database, settings, batch_id, with_prompts=with_prompts)
     if output == "-":
         sys.stdout.write(page)
         return

@@ -5,9 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from itertools import islice
 from threading import Event
-from typing import Annotated, Any
-
-from typer import Argument, Option
+from typing import Any
 
 from promptmill.producer.cli.output import note, print_json, print_line, print_table
 from promptmill.producer.following import pages_as_they_come
@@ -26,21 +24,10 @@ _SHOWN = 20
 _POLL_S = 0.5
 
 
-def results(
-    batch: Annotated[
-        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
-    ] = None,
-    number: Annotated[int | None, Option("-n", min=1, help="Only the first so many.")] = None,
-    *,
-    failed: Annotated[bool, Option("--failed", help="What failed, in place of answers.")] = False,
-    follow: Annotated[
-        bool, Option("-f", "--follow", help="Each as it ends, until all have.")
-    ] = False,
-    as_json: Annotated[
-        bool, Option("--json", help="One JSON object a line; what a pipe gets in any case.")
-    ] = False,
+def show_results(
+    batch: int | None, number: int | None, *, failed: bool, follow: bool, as_json: bool
 ) -> None:
-    """Show the answers of a batch in the order of its input."""
+    """Print the first *number* answers, or all, or what has failed."""
     states = _FAILED if failed else _ANSWERED
     with opened(load_settings()) as database:
         batch_id = batch_or_latest(database, batch)

@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated
+from dataclasses import dataclass
 
 import typer
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli.answering import Interrupted, answer_here
-from promptmill.producer.cli.confirmation import Yes, confirming
+from promptmill.producer.cli.confirmation import confirming
 from promptmill.producer.cli.live_table import cost_text
-from promptmill.producer.cli.options import takes_prompts
 from promptmill.producer.cli.output import note
 from promptmill.producer.cli.submit import submit_with_counter
 from promptmill.producer.cli.views import choose_view
@@ -33,43 +32,23 @@ _TOLD = 3
 """other batches that are named one by one"""
 
 
-@takes_prompts
-def run(
-    request: SubmitRequest,
-    *,
-    rpm: Annotated[
-        str | None, typer.Option(metavar="N", help="Requests a minute, for each provider: 500.")
-    ] = None,
-    tpm: Annotated[
-        str | None, typer.Option(metavar="N", help="Tokens a minute, for each provider: 200k.")
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option("-c", "--concurrency", min=1, metavar="N", help="Calls open at once."),
-    ] = None,
-    processes: Annotated[
-        int,
-        typer.Option(min=1, max=64, metavar="N", help="Worker processes for each provider."),
-    ] = 1,
-    yes: Yes = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only estimate, as `promptmill estimate` does.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
-) -> None:
-    """Submit the prompts of INPUT and answer them here. The same command again goes on.
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What was typed for this run alone, over the settings."""
 
-    It brings dispatcher and workers along. Ctrl-C lets open calls end; the batch is kept.
-    """
+    rpm: str | None = None
+    tpm: str | None = None
+    concurrency: int | None = None
+    processes: int = 1
+
+
+def run_batch(
+    request: SubmitRequest, options: RunOptions, *, yes: bool, as_json: bool, quiet: bool
+) -> None:
+    """Submit, answer here, and exit with the code that tells how it went."""
     began = time.monotonic()
     settings = load_settings()
-    if dry_run:
-        from promptmill.producer.cli.estimate import show_estimate
-
-        show_estimate(settings, request, as_json=as_json)
-        raise typer.Exit
-    ceilings = {"rpm": _amount("--rpm", rpm), "tpm": _amount("--tpm", tpm)}
+    ceilings = {"rpm": _amount("--rpm", options.rpm), "tpm": _amount("--tpm", options.tpm)}
     with opened(settings, create=True) as database:
         stored = submit_with_counter(
             database, request, settings, admit=_admitting(settings, database, request, yes=yes)
@@ -85,8 +64,8 @@ def run(
                 database,
                 stored.batch_id,
                 names,
-                env=_environment(names, ceilings, concurrency),
-                processes=processes,
+                env=_environment(names, ceilings, options.concurrency),
+                processes=options.processes,
                 as_json=as_json,
                 quiet=quiet,
             )

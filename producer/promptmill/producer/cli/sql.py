@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import islice
-from typing import Annotated, Any
-
-from typer import Argument, Option
+from typing import Any
 
 from promptmill.producer.cli import output
 from promptmill.producer.inert import for_csv, for_terminal
@@ -28,15 +26,8 @@ _VIEWS = (
 )
 
 
-def sql(
-    statement: Annotated[str, Argument(metavar="SELECT", help="A statement, or - for stdin.")],
-    as_csv: Annotated[bool, Option("--csv", help="CSV; what a pipe gets in any case.")] = False,
-    as_json: Annotated[bool, Option("--json", help="One JSON object a row.")] = False,
-    formulas: Annotated[
-        bool, Option("--formulas", help="CSV: leave a cell that begins as a formula as it is.")
-    ] = False,
-) -> None:
-    """Ask the database; nothing can be changed. The views to ask are in docs/results.md."""
+def ask(statement: str, *, as_csv: bool, as_json: bool, formulas: bool) -> None:
+    """Print what *statement* selects; `-` is standard input."""
     if as_csv and as_json:
         msg = "--csv and --json: leave one out"
         raise UsageError(msg)

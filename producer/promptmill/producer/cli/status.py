@@ -3,9 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
-
-from typer import Argument, Option
+from typing import Any
 
 from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.cli.limits_text import amount, limiter_remarks, scope_name
@@ -41,13 +39,8 @@ _DIMENSIONS = {
 }
 
 
-def status(
-    batch: Annotated[
-        int | None, Argument(metavar="BATCH", help="Batch id; the latest if left out.")
-    ] = None,
-    as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Show counts, usage and cost of a batch, why jobs failed, what is paused, and what to do."""
+def show_status(batch: int | None, *, as_json: bool) -> None:
+    """Print all there is to tell of *batch*, or of the latest."""
     settings = load_settings()
     with opened(settings) as database:
         overview = read_overview(database, batch_or_latest(database, batch))

@@ -1,12 +1,8 @@
 """`promptmill submit`: store prompts as a batch."""
 
 from collections.abc import Callable
-from typing import Annotated
 
-from typer import Option
-
-from promptmill.producer.cli.confirmation import Yes, confirming
-from promptmill.producer.cli.options import takes_prompts
+from promptmill.producer.cli.confirmation import confirming
 from promptmill.producer.cli.output import Counter, note, print_json
 from promptmill.producer.opening import opened
 from promptmill.producer.submission import How, Plan, SubmitRequest, Submitted
@@ -21,17 +17,8 @@ _TOLD = {
 }
 
 
-@takes_prompts
-def submit(
-    request: SubmitRequest,
-    yes: Yes = False,
-    as_json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Store the prompts of INPUT as a batch, and print its id. The same input is the same batch.
-
-    Nothing is stored unless every line is good. `promptmill run` answers it; so do workers that
-    run already.
-    """
+def submit_batch(request: SubmitRequest, *, yes: bool, as_json: bool) -> None:
+    """Store what is asked for, and print the batch's id."""
     settings = load_settings()
     with opened(settings, create=True) as database:
         ask = confirming(settings, database, request, yes=yes)

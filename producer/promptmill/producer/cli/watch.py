@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Event
-from typing import Annotated
 
 import typer
 
@@ -24,13 +23,8 @@ EXIT_INTERRUPTED = 130
 _EVERY_S = 0.25
 
 
-def watch(
-    batch: Annotated[
-        int | None, typer.Argument(metavar="BATCH", help="Batch id; the latest if left out.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON event a line.")] = False,
-) -> None:
-    """Show the progress of a batch until it ends. Ctrl-C ends the watching only."""
+def watch_batch(batch: int | None, *, as_json: bool) -> None:
+    """Show progress until the batch ends, and exit with the code that tells how."""
     stop = Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     settings = load_settings()

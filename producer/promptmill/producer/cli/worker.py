@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from threading import Event
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -18,21 +18,8 @@ from promptmill.schema.parent import watch_parent
 from promptmill.schema.settings import PREFIX, Settings, load_settings
 
 
-def worker(
-    providers: Annotated[
-        list[str] | None, typer.Argument(help="Providers to answer for; all if left out.")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option("-c", "--concurrency", help="Calls open at once, of each process.")
-    ] = None,
-    processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Worker processes; one a core at most.")
-    ] = 1,
-) -> None:
-    """Answer prompts until stopped; the first Ctrl-C lets open calls end.
-
-    With --processes, each is a worker of its own; one that dies is started again.
-    """
+def run_workers(providers: Sequence[str], *, concurrency: int | None, processes: int) -> None:
+    """Answer the prompts of *providers*, or of all, until stopped."""
     settings = load_settings()
     names = providers or list(settings.providers)
     for name in names:

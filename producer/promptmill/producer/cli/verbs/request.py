@@ -1,7 +1,7 @@
 """The arguments that say what to submit, shared by all verbs that submit.
 
     @takes_prompts
-    def run(request: SubmitRequest, quiet: Annotated[bool, …] = False) -> None: …
+    def run(request: "SubmitRequest", quiet: Annotated[bool, …] = False) -> None: …
 
 To typer the verb then has these arguments in place of `request`.
 """
@@ -10,14 +10,14 @@ import inspect
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from typer import Argument, Option
 
-from promptmill.producer.estimate.budgets import parse_budget
-from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
-from promptmill.producer.submission import SubmitRequest
 from promptmill.schema.errors import UsageError
+
+if TYPE_CHECKING:
+    from promptmill.producer.submission import SubmitRequest
 
 
 class Pair(NamedTuple):
@@ -92,8 +92,12 @@ def read_request(
     new: Annotated[
         bool, _batch("--new", help="Make another batch though this input has one.")
     ] = False,
-) -> SubmitRequest:
+) -> "SubmitRequest":
     """Make one value of what was typed. Raises UsageError."""
+    from promptmill.producer.estimate.budgets import parse_budget
+    from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
+    from promptmill.producer.submission import SubmitRequest
+
     if prompt is not None and template is not None:
         msg = "-p and -t both give a template: leave one out"
         raise UsageError(msg)

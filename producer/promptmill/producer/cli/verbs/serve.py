@@ -1,0 +1,75 @@
+"""`worker`, `dispatch`, `flower`, `db` and `doctor`."""
+
+from typing import Annotated
+
+from typer import Argument, Option, Typer
+
+from promptmill.producer.cli.verbs.arguments import Json
+
+
+def worker(
+    providers: Annotated[
+        list[str] | None, Argument(help="Providers to answer for; all if left out.")
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        Option("-c", "--concurrency", metavar="N", help="Calls open at once, of each process."),
+    ] = None,
+    processes: Annotated[
+        int, Option("--processes", min=1, metavar="N", help="Worker processes; one a core at most.")
+    ] = 1,
+) -> None:
+    """Answer prompts until stopped; the first Ctrl-C lets open calls end.
+
+    With --processes, each is a worker of its own; one that dies is started again.
+    """
+    from promptmill.producer.cli.worker import run_workers
+
+    run_workers(providers or (), concurrency=concurrency, processes=processes)
+
+
+def dispatch() -> None:
+    """Dispatch due jobs and rescue lost ones until stopped; several may run, one leads."""
+    from promptmill.producer.cli.dispatch import run_until_stopped
+
+    run_until_stopped()
+
+
+def flower(
+    host: Annotated[str, Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, Option(min=0, max=65535, metavar="N", help="Port; 0 takes a free one.")
+    ] = 5555,
+) -> None:
+    """Show workers, tasks and queues in a browser; read-only, behind a password."""
+    from promptmill.producer.cli.flower import serve_flower
+
+    serve_flower(host, port)
+
+
+db = Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@db.callback()
+def database() -> None:
+    """Bring the database to this release."""
+
+
+@db.command()
+def upgrade(as_json: Json = False) -> None:
+    """Make or change the tables, triggers and views. May be run at any time, by several at once."""
+    from promptmill.producer.cli.database import upgrade_tables
+
+    upgrade_tables(as_json=as_json)
+
+
+def doctor(
+    health: Annotated[
+        bool, Option("--health", help="For containers: SQL and Redis only, silent if well.")
+    ] = False,
+    as_json: Annotated[bool, Option("--json", help="One JSON object a part.")] = False,
+) -> None:
+    """Check settings, SQL, Redis, keys, workers and the dispatcher. Exit code 1 if one is bad."""
+    from promptmill.producer.cli.doctor import check_parts
+
+    check_parts(health=health, as_json=as_json)
