@@ -1,6 +1,6 @@
 """Equal prompts are asked once where that is wanted, and each ends as the one that was asked."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,12 @@ import pytest
 from promptmill.producer import control
 from promptmill.producer.submission import submit
 from promptmill.producer.twins import TwinEnder
+from promptmill.schema.answers import results_of
 from promptmill.schema.database import Database
+from promptmill.schema.moves.closing import StoredFile, StoredResult, finish
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import JobState
-from tests.schema.scene import Scene
+from tests.schema.scene import ANSWERED, Scene
 from tests.submit.inputs import answer, asking, batch_line, claim_all, refuse, write_lines
 
 TEXTS = ("a", "b", "a", "a", "c", "b")
@@ -114,3 +116,18 @@ def test_without_being_asked_to_nobody_makes_twins(
     plain = submit(database, asking(twins.source), settings)
     assert plain.batch_id != twins.submitted.batch_id
     assert plain.twins == 0
+
+
+def test_a_twin_has_the_body_and_the_files_of_the_first(twins: Twins) -> None:
+    fences = twins.ask()
+    first = min(fences)
+    file = StoredFile(0, "image/png", 67, "ab" * 32, "1-0.png")
+    drawn = StoredResult(None, "stop", endpoint="images", body='{"data": []}', files=(file,))
+    twins.scene.close(finish(first, fences[first], ANSWERED, drawn))
+    twins.end()
+    with twins.database.read() as connection:
+        found = results_of(connection, twins.scene.ids(twins.submitted.batch_id))
+    ended = [one for one in found if one.state == "succeeded"]
+    assert [(one.custom_id, one.body, one.files) for one in ended] == [
+        (custom_id, {"data": []}, (astuple(file),)) for custom_id in ("r1", "r3", "r4")
+    ]

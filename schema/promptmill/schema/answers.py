@@ -5,16 +5,29 @@ The ids of a batch's jobs rise with its input, so a range of the primary key is 
 """
 
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from promptmill.schema.embeddings import embeddings_in
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import FINAL_STATES, JobState
 from promptmill.schema.types import known_instant
+
+
+class AnswerFile(NamedTuple):
+    """A file that came with an answer: an image, most often."""
+
+    position: int
+    """in the answer, from 0"""
+    media_type: str
+    bytes: int
+    sha256: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,26 @@ class Result:
     http_status: int | None
     error_text: str | None
     finished_at: datetime
+    endpoint: str = "chat"
+    """what was asked for: chat, responses, embeddings, images or moderations"""
+    body_json: str | None = field(default=None, repr=False)
+    """the provider's own answer as it came, where it is kept"""
+    files: tuple[AnswerFile, ...] = ()
+
+    @property
+    def body(self) -> Any:
+        """The provider's own answer, read anew at each look; None where it is not kept."""
+        return None if self.body_json is None else json.loads(self.body_json)
+
+    @property
+    def embeddings(self) -> list[list[float]]:
+        """The vectors of an embeddings request, one an input, in the order of the inputs."""
+        return [] if self.body_json is None else embeddings_in(self.body_json)
+
+    @property
+    def embedding(self) -> list[float] | None:
+        """The first vector; None where there is none."""
+        return next(iter(self.embeddings), None)
 
 
 class JobSeen(NamedTuple):
@@ -102,12 +135,20 @@ _results = Statement(
     """
 select j.id as job_id, j.custom_id, j.position, j.state, j.provider, j.model, r.text, r.tool_calls,
   r.finish_reason, r.response_model, a.input_tokens, a.output_tokens, a.cost_micros, a.latency_ms,
-  j.attempts, a.error_kind, a.error_code, a.http_status, a.error_text, j.finished_at
+  j.attempts, a.error_kind, a.error_code, a.http_status, a.error_text, j.finished_at,
+  coalesce(b.endpoint, 'chat') as endpoint, cast(b.body as text) as body_json
 from {chosen} join jobs j on j.id = chosen.id
 left join results r on r.job_id = j.id
+left join result_bodies b on b.job_id = j.id
 left join attempts a on a.job_id = j.id and a.fence = coalesce(r.fence, j.fence)
 where j.state >= 4
 order by j.id""",
+    _IDS,
+)
+_files = Statement(
+    """
+select f.job_id, f.position, f.media_type, f.bytes, f.sha256, f.path
+from {chosen} join result_files f on f.job_id = chosen.id order by f.job_id, f.position""",
     _IDS,
 )
 _failures = Statement(
@@ -165,7 +206,8 @@ def states_of(connection: Connection, job_ids: Iterable[int]) -> list[JobSeen]:
 def results_of(connection: Connection, job_ids: Iterable[int]) -> list[Result]:
     """Read those of these jobs that have ended, by id."""
     rows = _results.fetch(connection, {"chosen": [(job_id,) for job_id in job_ids]})
-    return [_result(row) for row in rows]
+    files = _files_of(connection, [row.job_id for row in rows if row.body_json is not None])
+    return [_result(row, files.get(row.job_id, ())) for row in rows]
 
 
 def failures_of(connection: Connection, batch_id: int, *, most: int = 20) -> list[FailureGroup]:
@@ -181,10 +223,19 @@ def failures_of(connection: Connection, batch_id: int, *, most: int = 20) -> lis
     ]
 
 
-def _result(row: Any) -> Result:
+def _files_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, tuple[AnswerFile, ...]]:
+    """Read the files of these jobs. Whoever has one has a body."""
+    found: defaultdict[int, tuple[AnswerFile, ...]] = defaultdict(tuple)
+    chosen = {"chosen": [(job_id,) for job_id in job_ids]}
+    for job_id, *file in _files.fetch(connection, chosen) if job_ids else ():
+        found[job_id] += (AnswerFile(*file),)
+    return found
+
+
+def _result(row: Any, files: tuple[AnswerFile, ...]) -> Result:
     columns = dict(row._mapping)  # noqa: SLF001  SQLAlchemy's public name for it
     if isinstance(columns["tool_calls"], str):
         columns["tool_calls"] = json.loads(columns["tool_calls"])
     columns["state"] = JobState(columns["state"]).word
     columns["finished_at"] = known_instant(columns["finished_at"])
-    return Result(**columns)
+    return Result(**columns, files=files)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from promptmill.schema.answers import job_span
 from promptmill.schema.database import Database
+from promptmill.schema.requests import Endpoint
 from promptmill.schema.statement import Statement
 from promptmill.schema.states import JobState
 
@@ -66,8 +67,14 @@ COLUMNS: dict[str, ExportColumn] = {
     "job_id": ExportColumn("j.id", Kind.WHOLE),
     "request_id": ExportColumn("a.request_id"),
     "response_id": ExportColumn("r.response_id"),
+    "endpoint": ExportColumn(f"coalesce(b.endpoint, '{Endpoint.CHAT}')"),
+    "body": ExportColumn("cast(b.body as text)", Kind.JSON),
     "request": ExportColumn("cast(p.body as text)", Kind.JSON),
 }
+_JOINS = (
+    (frozenset({"request"}), "join job_payloads p on p.job_id = j.id"),
+    (frozenset({"endpoint", "body"}), "left join result_bodies b on b.job_id = j.id"),
+)
 _AS_TEXT = {
     "sqlite": "{}",
     "postgresql": "to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
@@ -121,7 +128,7 @@ def _select(dialect: str, selection: Selection) -> str:
         _AS_TEXT[dialect].format(column.sql) if column.kind is Kind.INSTANT else column.sql
         for column in columns
     ]
-    payloads = "join job_payloads p on p.job_id = j.id" if "request" in selection.columns else ""
+    joins = [join for names, join in _JOINS if not names.isdisjoint(selection.columns)]
     states = ", ".join(str(state.value) for state in sorted(selection.states))
     # `+` keeps SQLite from an index that would have to be sorted; only that of what failed has the
     # order. PostgreSQL chooses well by its statistics, which `+` would hide.
@@ -129,7 +136,7 @@ def _select(dialect: str, selection: Selection) -> str:
     return f"""select {", ".join(chosen)} from jobs j
 left join results r on r.job_id = j.id
 left join attempts a on a.job_id = j.id and a.fence = j.fence
-{payloads}
+{" ".join(joins)}
 where j.id between :first and :last and {plus}j.batch_id = :batch_id
   and {plus}j.state in ({states})
 order by j.id"""

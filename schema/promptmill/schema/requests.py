@@ -1,9 +1,10 @@
 """The two shapes of a stored request.
 
-    {"messages": [...], "temperature": 0}     a chat-completions body: our one shape, translated
-    {"native": {"contents": [...]}}           the provider's own body, sent as it is
+    {"messages": [...], "temperature": 0}                    a chat-completions body: our one shape
+    {"native": {"contents": [...]}}                          the provider's own, sent as it is
+    {"endpoint": "embeddings", "native": {"input": "..."}}   the same, not of a chat
 
-Neither holds the model, which is a column of the job.
+None holds the model, which is a column of the job.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 NATIVE = "native"
+ENDPOINT = "endpoint"
 _BYTES = frozenset({"data", "file_data", "fileData"})
 """Fields of images and documents: their base64 is not billed by its length."""
 
@@ -20,6 +22,20 @@ class Endpoint(StrEnum):
 
     CHAT = "chat"
     """chat completions, messages, generateContent"""
+    RESPONSES = "responses"
+    """OpenAI's responses"""
+    EMBEDDINGS = "embeddings"
+    """embeddings, embedContent"""
+    IMAGES = "images"
+    """OpenAI's image generations"""
+    MODERATIONS = "moderations"
+    """OpenAI's moderations"""
+
+
+def endpoint_of(body: Mapping[str, Any]) -> Endpoint:
+    """Tell what a stored request asks for."""
+    named = body.get(ENDPOINT)
+    return Endpoint.CHAT if named is None or NATIVE not in body else Endpoint(named)
 
 
 def native_of(body: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -200,6 +200,28 @@ results = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+# The provider's own answer, where it holds more than the columns of `results`.
+result_bodies = Table(
+    "result_bodies",
+    metadata,
+    Column("job_id", BigKey, primary_key=True, autoincrement=False),
+    Column("endpoint", Text, nullable=False),
+    Column("body", JsonText, nullable=False),
+)
+
+# Images and the like that came with an answer. In the body a word stands for their bytes.
+result_files = Table(
+    "result_files",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("position", SmallInteger, nullable=False),  # in the answer, from 0
+    Column("media_type", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    PrimaryKeyConstraint("job_id", "position"),
+)
+
 # What came with an attempt that gave no usable answer, kept as bytes for a person to look at.
 attempt_bodies = Table(
     "attempt_bodies",

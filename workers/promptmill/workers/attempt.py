@@ -20,6 +20,7 @@ from promptmill.schema.moves.rescuing import is_on_trial
 from promptmill.schema.moves.spending import BUDGET, Reservation
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
+from promptmill.schema.requests import endpoint_of
 from promptmill.workers.attempted import unstorable
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
@@ -163,6 +164,7 @@ class Attempt:
             body=body,
             request_id=f"{job.batch_id}-{job.job_id}-{self.fence}",
             timeout_s=self._bench.deadlines.of(job.provider, job.model, attempts=job.attempts),
+            endpoint=endpoint_of(body),
         )
         self.sent = True
         began = loop.time()

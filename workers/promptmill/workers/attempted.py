@@ -77,6 +77,8 @@ def result_of(answer: Answer) -> StoredResult:
         tool_calls=_tool_calls(answer.tool_calls),
         response_model=clean(answer.response_model),
         response_id=clean(answer.response_id),
+        endpoint=answer.endpoint,
+        body=None if answer.body is None else _json(answer.body),
     )
 
 
@@ -109,6 +111,14 @@ def _unclean(text: str | None) -> str | None:
 def _tool_calls(calls: tuple[Mapping[str, Any], ...]) -> str | None:
     # Not by msgspec, which refuses a lone surrogate.
     return clean(json.dumps(calls, ensure_ascii=False)) if calls else None
+
+
+def _json(body: bytes) -> str:
+    """Read the bytes of JSON as text; what is not UTF-8 is written anew."""
+    try:
+        return body.decode().lstrip("\ufeff")
+    except UnicodeDecodeError:
+        return clean(json.dumps(json.loads(body)))
 
 
 def _outcome(refusal: Refusal) -> AttemptOutcome:

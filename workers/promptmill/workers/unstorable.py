@@ -16,7 +16,7 @@ _MOST_MICROS: Final = 2**62
 def hold(refused: Closing, error: Exception) -> Closing:
     """Hold the job of an end that SQL refused with *error*; its cost stays booked."""
     call, result = refused.attempted, refused.result
-    came = (result.text, result.tool_calls) if result else ()
+    came = (result.text, result.tool_calls, result.body) if result else ()
     raw = raw_bytes("\n".join(part for part in came if part))
     cost = call.cost_micros
     held = Attempted(

@@ -91,5 +91,7 @@ def _text(result: Result) -> str:
 def _as_object(result: Result) -> dict[str, Any]:
     micros = result.cost_micros
     written = asdict(result) | {"cost_usd": None if micros is None else micros / 1e6}
-    del written["cost_micros"]
+    written["body"] = result.body
+    written["files"] = [file._asdict() for file in result.files]
+    del written["cost_micros"], written["body_json"]
     return written

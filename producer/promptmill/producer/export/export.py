@@ -19,9 +19,8 @@ from promptmill.schema.exporting import COLUMNS, Selection, export_rows, one_mom
 from promptmill.schema.reading import batch_counts
 from promptmill.schema.states import JobState
 
-USUAL_COLUMNS = tuple(
-    name for name in COLUMNS if name not in ("request", "request_id", "response_id")
-)
+_CHOSEN_ONLY = frozenset({"request", "request_id", "response_id", "endpoint", "body"})
+USUAL_COLUMNS = tuple(name for name in COLUMNS if name not in _CHOSEN_ONLY)
 """of a file where nothing is chosen"""
 
 

@@ -5,12 +5,13 @@ cost is still booked on its attempt, as `late`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from sqlalchemy import Connection
 
 from promptmill.schema.moves.failing import pause_where_too_many_failed
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
+from promptmill.schema.requests import Endpoint
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
 
@@ -33,6 +34,18 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that came with an answer, and is on disk."""
+
+    position: int
+    """in the answer, from 0"""
+    media_type: str
+    bytes: int
+    sha256: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredResult:
     """An answer, as `results` keeps it."""
 
@@ -42,6 +55,10 @@ class StoredResult:
     """JSON array"""
     response_model: str | None = None
     response_id: str | None = None
+    endpoint: str = Endpoint.CHAT
+    body: str | None = None
+    """the provider's own answer, where it is kept: JSON"""
+    files: tuple[StoredFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,27 @@ _STORED = RowSet(
         Column("response_id", "text"),
     ),
 )
+_KEPT = RowSet(
+    "kept",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("endpoint", "text"),
+        Column("body", "text"),
+    ),
+)
+_FILES = RowSet(
+    "files",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("position", "smallint"),
+        Column("media_type", "text"),
+        Column("bytes", "bigint"),
+        Column("sha256", "text"),
+        Column("path", "text"),
+    ),
+)
 _ENDED = RowSet(
     "ended",
     (
@@ -188,6 +226,22 @@ from {stored} join jobs j on j.id = stored.job_id and j.fence = stored.fence and
 where true on conflict (job_id) do nothing""",
     _STORED,
 )
+_store_bodies = Statement(
+    """
+insert into result_bodies (job_id, endpoint, body)
+select kept.job_id, kept.endpoint, {json:kept.body}
+from {kept} join results r on r.job_id = kept.job_id and r.fence = kept.fence
+where true on conflict (job_id) do nothing""",
+    _KEPT,
+)
+_store_files = Statement(
+    """
+insert into result_files (job_id, position, media_type, bytes, sha256, path)
+select files.job_id, files.position, files.media_type, files.bytes, files.sha256, files.path
+from {files} join results r on r.job_id = files.job_id and r.fence = files.fence
+where true on conflict (job_id, position) do nothing""",
+    _FILES,
+)
 # Outcome 3 (unknown) may still be told better: the rescuer wrote it while the call went on.
 _end = Statement(
     """
@@ -244,9 +298,7 @@ def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str
         _reopen.run(connection, {"moves": missed})
         _adopt.run(connection, {"moves": missed}, worker_id=worker_id)
         moved |= {row[0] for row in _move.fetch(connection, {"moves": missed})}
-    stored = [_stored_row(c, c.result) for c in closings if c.result]
-    if stored:
-        _store.run(connection, {"stored": stored})
+    _store_results(connection, [(c, c.result) for c in closings if c.result])
     _end.run(connection, {"ended": [_ended_row(c) for c in closings]})
     bodies = [
         (c.job_id, c.fence, c.attempted.body_base64) for c in closings if c.attempted.body_base64
@@ -272,6 +324,29 @@ def intended(
     A worker's id is like no other, so what comes from another database is not in it.
     """
     return {(row[0], row[1]) for row in _intended.fetch(connection, {"claimed_by": attempts})}
+
+
+def _store_results(
+    connection: Connection, answered: Sequence[tuple[Closing, StoredResult]]
+) -> None:
+    if not answered:
+        return
+    stored = [_stored_row(closing, result) for closing, result in answered]
+    _store.run(connection, {"stored": stored})
+    kept = [
+        (closing.job_id, closing.fence, result.endpoint, result.body)
+        for closing, result in answered
+        if result.body is not None
+    ]
+    if kept:
+        _store_bodies.run(connection, {"kept": kept})
+    files = [
+        (closing.job_id, closing.fence, *astuple(file))
+        for closing, result in answered
+        for file in result.files
+    ]
+    if files:
+        _store_files.run(connection, {"files": files})
 
 
 def _moves(closings: Sequence[Closing]) -> list[tuple[object, ...]]:

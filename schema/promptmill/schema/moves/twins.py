@@ -51,6 +51,21 @@ from {chosen} join jobs t on t.id = chosen.id and t.state = 4
 join results r on r.job_id = t.twin_of""",
     _CHOSEN,
 )
+_copy_body = Statement(
+    """
+insert into result_bodies (job_id, endpoint, body)
+select t.id, b.endpoint, b.body from {chosen} join jobs t on t.id = chosen.id and t.state = 4
+join result_bodies b on b.job_id = t.twin_of""",
+    _CHOSEN,
+)
+_copy_files = Statement(
+    """
+insert into result_files (job_id, position, media_type, bytes, sha256, path)
+select t.id, f.position, f.media_type, f.bytes, f.sha256, f.path
+from {chosen} join jobs t on t.id = chosen.id and t.state = 4
+join result_files f on f.job_id = t.twin_of""",
+    _CHOSEN,
+)
 # Tokens belong to the call, which was the other's: of this one nothing was sent.
 _copy_attempt = Statement(
     """
@@ -106,6 +121,8 @@ def end_twins(connection: Connection, twins: tuple[int, ...]) -> int:
     ended = {"chosen": [(row[0],) for row in _end.fetch(connection, chosen)]}
     if ended["chosen"]:
         _copy_result.run(connection, ended)
+        _copy_body.run(connection, ended)
+        _copy_files.run(connection, ended)
         _copy_attempt.run(connection, ended)
         _close_attempt.run(connection, ended)
     return len(ended["chosen"])

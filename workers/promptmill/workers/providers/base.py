@@ -43,6 +43,9 @@ class Answer:
     tool_calls: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     limits: Mapping[str, float] = field(default_factory=dict)
     """Limits told by headers, by our names: rpm, tpm, itpm, otpm, rpd, tpd."""
+    endpoint: Endpoint = Endpoint.CHAT
+    body: bytes | None = field(default=None, repr=False)
+    """The provider's own answer, JSON: where the fields above do not hold all of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """One endpoint of a provider: how its request is said, and how its answer is read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from promptmill.schema.outcomes import Usage
+from promptmill.schema.requests import Endpoint, native_of
 from promptmill.workers.providers.base import Answer, Call
+from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.reply import Reply
 
 
@@ -47,3 +49,19 @@ class Operation:
     read: Callable[[Reply, Envelope], Read]
     usage: Callable[[Reply], Usage | None]
     """What was charged, whatever else the answer has; None where it is not told."""
+
+
+def operation_of(operations: Mapping[Endpoint, Operation], endpoint: Endpoint) -> Operation:
+    """Return how *endpoint* is asked. Raises UnsendableError where the provider has none."""
+    operation = operations.get(endpoint)
+    if operation is None:
+        raise UnsendableError(field="endpoint", problem=f"this provider answers no {endpoint}")
+    return operation
+
+
+def read_reply(operation: Operation, call: Call, reply: Reply, envelope: Envelope) -> Read:
+    """Read a complete answer to *call*; of a provider's own request the whole of it is kept."""
+    read = operation.read(reply, envelope)
+    if isinstance(read, Answer) and native_of(call.body) is not None:
+        return replace(read, endpoint=call.endpoint, body=reply.body)
+    return read

@@ -14,7 +14,7 @@ from promptmill.workers.providers.anthropic.messages import MESSAGES
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
-from promptmill.workers.providers.operation import Envelope, Operation
+from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
 from promptmill.workers.providers.reply import Reply, limits_told
 
 # Said with each request, or the SDK would copy its defaults deeply for each.
@@ -57,8 +57,8 @@ class AnthropicProvider:
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
-        operation = _OPERATIONS[call.endpoint]
         try:
+            operation = operation_of(_OPERATIONS, call.endpoint)
             body = encode(operation.body(call))
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
@@ -70,7 +70,7 @@ class AnthropicProvider:
         if isinstance(reply, Lost):
             return errors.lost(self._name, reply)
         if 200 <= reply.status < 300:
-            return self._read(operation, reply)
+            return self._read(operation, reply, call)
         return self._refuse(reply, call)
 
     async def close(self) -> None:
@@ -88,9 +88,9 @@ class AnthropicProvider:
             response = error.response
         return Reply(response.status_code, response.headers, response.content)
 
-    def _read(self, operation: Operation, reply: Reply) -> Answer | Refusal:
+    def _read(self, operation: Operation, reply: Reply, call: Call) -> Answer | Refusal:
         envelope = self._envelope(reply)
-        read = operation.read(reply, envelope)
+        read = read_reply(operation, call, reply, envelope)
         if isinstance(read, Answer):
             return read
         return errors.unanswered(

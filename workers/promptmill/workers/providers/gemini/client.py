@@ -20,6 +20,7 @@ from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import Lost, exchange
+from promptmill.workers.providers.operation import operation_of
 from promptmill.workers.providers.reply import Reply
 
 _ADDRESSES: Final = 256
@@ -48,8 +49,8 @@ class GeminiProvider:
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
-        operation = wire.OPERATIONS[call.endpoint]
         try:
+            operation = operation_of(wire.OPERATIONS, call.endpoint)
             path, body = wire.path_of(call.model, operation), encode(operation.body(call))
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)

@@ -27,7 +27,7 @@ from promptmill.workers.providers.http import (
     NotConnectedError,
     exchange,
 )
-from promptmill.workers.providers.operation import Operation
+from promptmill.workers.providers.operation import Operation, operation_of
 from promptmill.workers.providers.reply import Reply
 
 with warnings.catch_warnings():
@@ -64,8 +64,8 @@ class GeminiLegacyProvider:
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline. A late answer's thread ends soon after."""
-        operation = wire.OPERATIONS[call.endpoint]
         try:
+            operation = operation_of(wire.OPERATIONS, call.endpoint)
             request = _request(call, operation)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)

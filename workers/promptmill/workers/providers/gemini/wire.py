@@ -9,7 +9,7 @@ from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.gemini.faults import fault_of
 from promptmill.workers.providers.gemini.generate import GENERATE
-from promptmill.workers.providers.operation import Envelope, Operation
+from promptmill.workers.providers.operation import Envelope, Operation, read_reply
 from promptmill.workers.providers.reply import Reply
 
 BASE_URL: Final = "https://generativelanguage.googleapis.com"
@@ -41,7 +41,7 @@ def value_of(
             request_id=envelope.request_id,
             limits=envelope.limits,
         )
-    read = operation.read(reply, envelope)
+    read = read_reply(operation, call, reply, envelope)
     if isinstance(read, Answer):
         return read
     return errors.unanswered(

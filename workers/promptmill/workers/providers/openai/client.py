@@ -18,7 +18,7 @@ from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.openai.chat import chat
 from promptmill.workers.providers.openai.faults import error_inside, fault_of
 from promptmill.workers.providers.openai.server import server_of
-from promptmill.workers.providers.operation import Envelope, Operation
+from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
 from promptmill.workers.providers.reply import Reply, limits_told
 
 # Said with each request, or the SDK would copy its defaults deeply, and make up a key, for each.
@@ -59,8 +59,8 @@ class OpenAIProvider:
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
-        operation = self._operations[call.endpoint]
         try:
+            operation = operation_of(self._operations, call.endpoint)
             body = encode(operation.body(call))
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
@@ -92,7 +92,7 @@ class OpenAIProvider:
 
     def _read(self, operation: Operation, reply: Reply, call: Call) -> Answer | Refusal:
         envelope = self._envelope(reply)
-        read = operation.read(reply, envelope)
+        read = read_reply(operation, call, reply, envelope)
         if isinstance(read, Answer):
             return read
         if (error := error_inside(reply)) is not None:
