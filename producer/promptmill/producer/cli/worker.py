@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from threading import Event
 from typing import NoReturn
 
@@ -37,8 +37,9 @@ def run_workers(providers: Sequence[str], *, concurrency: int | None, processes:
         found = worker_command(names, name=f"{'-'.join(names)}-{os.getpid()}{part}")
         return found if concurrency is None else [*found, "-c", str(concurrency)]
 
-    if processes == 1:
-        _become(command(1), env, redis.keep_fds)
+    # Whoever uses the bundled server stays, to stop it as the last one out.
+    if processes == 1 and not redis.is_bundled:
+        _become(command(1), env)
     with Children(None, keep_fds=redis.keep_fds) as children:
         several = Several(children, processes, command, env)
         code = several.run(_told_to_stop(settings), grace_s=settings.worker.grace_s + STOP_SPARE_S)
@@ -46,10 +47,8 @@ def run_workers(providers: Sequence[str], *, concurrency: int | None, processes:
     raise typer.Exit(code)
 
 
-def _become(command: list[str], env: Mapping[str, str], keep_fds: Sequence[int]) -> NoReturn:
+def _become(command: list[str], env: Mapping[str, str]) -> NoReturn:
     """Go on as the worker, with no parent between it and who started us."""
-    for descriptor in keep_fds:
-        os.set_inheritable(descriptor, True)  # so that the worker counts as a user of the server
     whole = {**os.environ, **env}  # noqa: TID251  handed on as it is
     os.execve(command[0], command, whole)  # noqa: S606  no shell
 

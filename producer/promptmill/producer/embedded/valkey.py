@@ -61,6 +61,11 @@ class RedisPlace:
         return kombu_url(self.url)
 
     @property
+    def is_bundled(self) -> bool:
+        """Whether it is a server of ours, which its last user has to stop."""
+        return self._home is not None
+
+    @property
     def keep_fds(self) -> tuple[int, ...]:
         """Descriptors that a child process must inherit, so that it counts as a user too."""
         return () if self._share is None else (self._share.fd,)
