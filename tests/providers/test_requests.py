@@ -11,6 +11,7 @@ from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.openai.server import server_of
 from tests.providers.dialects import CANARY, PROMPT, Harness
 from tests.providers.recorder import Recorder
+from tests.providers.unified import WAIT
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -113,7 +114,7 @@ def test_no_trace_of_ours_is_sent_to_anthropic(harness: Harness) -> None:
         ("tools", {"tools": [{"type": "function"}]}),
         ("logprobs", {"logprobs": True}),
         ("n", {"n": 2}),
-        ("response_format", {"response_format": {"type": "json_object"}}),
+        ("response_format", {"response_format": {"type": "grammar"}}),
         ("temperature", {"temperature": "hot"}),
         ("messages", {"messages": []}),
         ("messages[0].role", {"messages": [{"role": "tool", "content": "x"}]}),
@@ -253,7 +254,9 @@ def test_the_options_that_submit_lets_through_are_those_that_are_said(
     harness: Harness, kind: ProviderKind
 ) -> None:
     values: dict[str, Any] = dict.fromkeys(TAKEN[kind], 1)
-    values |= {"stop": ["END"], "response_format": {"type": "text"}}
+    values |= {"stop": ["END"], "response_format": {"type": "text"}, "reasoning_effort": "low"}
+    values |= {"max_tokens": 4096, "max_completion_tokens": 4096, "cache_control": {}}
+    values |= {"tools": [WAIT], "tool_choice": "auto", "parallel_tool_calls": True}
     sent = send(harness, kind.value, messages=TALK, **values).bodies[0]
     assert "END" in str(sent)
     for name in TAKEN[ProviderKind.GEMINI] - TAKEN[kind]:

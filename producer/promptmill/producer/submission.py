@@ -27,7 +27,7 @@ from promptmill.producer.reading import (
     open_input,
     read_prompts,
 )
-from promptmill.producer.reading.parameters import check_names
+from promptmill.producer.reading.parameters import check_taken
 from promptmill.producer.routing import Route, route
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
@@ -131,7 +131,7 @@ def submit(
         checked = check_input(source, options)
         routes = _routes(source, options, checked, settings, asked)
         if checked.only_for is None:
-            _check_names(options, chain.from_iterable(routes.values()), settings)
+            _check_taken(options, chain.from_iterable(routes.values()), settings)
         batch = _new_batch(
             request,
             options=options,
@@ -207,9 +207,9 @@ def _check(request: SubmitRequest) -> None:
         raise UsageError(msg)
 
 
-def _check_names(options: ReadOptions, routes: Iterable[Route], settings: Settings) -> None:
+def _check_taken(options: ReadOptions, routes: Iterable[Route], settings: Settings) -> None:
     for provider in sorted({found.provider for found in routes}):
-        check_names(options.parameters, settings.providers[provider].kind, provider)
+        check_taken(options.parameters, settings.providers[provider].kind, provider)
 
 
 def _asked(request: SubmitRequest, settings: Settings) -> tuple[Route, ...]:

@@ -21,22 +21,27 @@ _WHOLE = ("top_k", "seed", "max_tokens", "max_completion_tokens", "top_logprobs"
 _COMMON = frozenset(
     {"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "response_format"}
 )
-_IGNORED = frozenset({"metadata", "store", "user", "stream_options"})
+_IGNORED = frozenset(
+    {"metadata", "store", "user", "stream_options", "safety_identifier"}
+    | {"prompt_cache_key", "prompt_cache_retention"}
+)
+_EVERYWHERE = _COMMON | {"tools", "tool_choice", "parallel_tool_calls", "reasoning_effort"}
 TAKEN = {
-    ProviderKind.ANTHROPIC: _COMMON | {"top_k"},
-    ProviderKind.GEMINI: _COMMON | {"top_k", "seed", "frequency_penalty", "presence_penalty"},
+    ProviderKind.ANTHROPIC: _EVERYWHERE | {"top_k", "cache_control"},
+    ProviderKind.GEMINI: _EVERYWHERE
+    | {"top_k", "seed", "frequency_penalty", "presence_penalty", "cache_control"},
 }
 """What the adapters of these kinds translate; a test holds both equal."""
 _OPENAI = (
     _COMMON
     | TAKEN[ProviderKind.GEMINI]
     | _IGNORED
-    | {"logit_bias", "logprobs", "top_logprobs", "reasoning_effort", "verbosity", "service_tier"}
-    | {"tools", "tool_choice", "parallel_tool_calls", "modalities", "audio", "prediction"}
-    | {"web_search_options", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
+    | {"logit_bias", "logprobs", "top_logprobs", "verbosity", "service_tier", "modalities", "audio"}
+    | {"prediction", "web_search_options"}
     | {"functions", "function_call", "min_p", "repetition_penalty", "best_of"}
 )
 _ALIKE = 0.85
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 def check_values(parameters: Mapping[str, Any]) -> None:
@@ -53,10 +58,28 @@ def check_values(parameters: Mapping[str, Any]) -> None:
         elif name == "stop" and not _is_text(value):
             msg = f'-o stop {value}: give a text, or several as JSON: \'["END", "###"]\''
             raise UsageError(msg)
+        elif name == "reasoning_effort" and value not in _EFFORTS:
+            msg = f"-o reasoning_effort {value}: give one of {', '.join(_EFFORTS)}"
+            raise UsageError(msg)
 
 
-def check_names(names: Iterable[str], kind: ProviderKind, provider: str) -> None:
+def check_taken(parameters: Mapping[str, Any], kind: ProviderKind, provider: str) -> None:
     """Refuse options that *provider*, which is of *kind*, does not take. Raises UsageError."""
+    _check_names(parameters, kind, provider)
+    form = parameters.get("response_format")
+    if (
+        kind is ProviderKind.ANTHROPIC
+        and isinstance(form, Mapping)
+        and form.get("type") == "json_object"
+    ):
+        msg = f"-o response_format: {provider} gives JSON by a schema only: give --schema FILE"
+        raise UsageError(msg)
+    if kind is ProviderKind.GEMINI and parameters.get("parallel_tool_calls") is False:
+        msg = f"-o parallel_tool_calls false: {provider} may always ask for several calls at once"
+        raise UsageError(msg)
+
+
+def _check_names(names: Iterable[str], kind: ProviderKind, provider: str) -> None:
     known = TAKEN.get(kind, _OPENAI)
     for name in names:
         if name in known or name in _IGNORED:

@@ -18,7 +18,7 @@ _BODY_FIELDS = frozenset(
     {"messages", "model", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop"}
     | {"seed", "tools", "tool_choice", "parallel_tool_calls", "response_format", "logit_bias"}
     | {"presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "reasoning_effort"}
-    | {"n", "stream", "stream_options"}
+    | {"n", "stream", "stream_options", "top_k", "cache_control"}
 )
 """Of a row with `messages`, what is sent. Its other columns are the user's own."""
 

@@ -1,18 +1,16 @@
-"""Our one request shape, read for the providers that speak another.
+"""A chat in nobody's words: what our one request shape says, for the providers that speak another.
 
-Chat completions as in an OpenAI body: text goes in, text comes out. What has no exact counterpart
-elsewhere (tools, images, log probabilities) is refused by name and before anything is sent;
-silently leaving it out would answer another question than the one that was asked.
+The shape is an OpenAI chat-completions body. `chat_body` reads it; a provider's own file says what
+is here in its words, or refuses by name what it has no words for, before anything is sent. Leaving
+that out silently would answer another question than the one that was asked.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import msgspec
-
-# Ours to decide, or without effect on the answer.
-_LEFT_OUT = frozenset({"model", "stream", "stream_options", "metadata", "store", "user"})
 
 
 class UnsendableError(Exception):
@@ -23,84 +21,171 @@ class UnsendableError(Exception):
         super().__init__(f"{field}: {problem}")
 
 
-class _Part(msgspec.Struct):
-    type: str
-    text: str | None = None
+Mark = Mapping[str, Any] | None
+"""A `cache_control`, as Anthropic writes it: what the provider may cache ends here."""
 
 
-class _Message(msgspec.Struct, forbid_unknown_fields=True):
-    role: str
-    content: str | list[_Part]
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of text."""
+
+    text: str = field(repr=False)
+    mark: Mark = None
 
 
-class _JSONSchema(msgspec.Struct):
-    schema: dict[str, Any]
+class MediaKind(StrEnum):
+    """What a part that is no text holds."""
+
+    IMAGE = "an image"
+    AUDIO = "audio"
+    VIDEO = "video"
+    DOCUMENT = "a document"
 
 
-class _ResponseFormat(msgspec.Struct):
-    type: str
-    json_schema: _JSONSchema | None = None
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """The bytes themselves."""
+
+    media_type: str
+    data: str = field(repr=False)
+    """base64"""
 
 
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    messages: list[_Message]
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    response_format: _ResponseFormat | None = None
-    n: int | None = None
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the provider finds the bytes; nobody here opens it."""
+
+    url: str = field(repr=False)
+    media_type: str | None
+    """as the name at its end tells"""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What was given to the provider before."""
+
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An image, a sound, a film or a document."""
+
+    kind: MediaKind
+    source: Inline | Address | Uploaded
+    where: str
+    """its place in the body, for an error"""
+    mark: Mark = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the assistant asked for in an earlier turn."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+    signature: str | None = field(default=None, repr=False)
+    """Gemini's own mark of the thoughts that led to it, which it wants back"""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What such a call came to."""
+
+    call_id: str
+    name: str
+    """of the tool"""
+    parts: tuple["Text | Media", ...]
+    mark: Mark = None
+
+
+Part = Text | Media | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the user or the assistant."""
+    """One message of the user or the assistant; results of tools are the user's."""
 
     role: str
     """`user` or `assistant`"""
-    text: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A tool of the user's own, which the model may ask to be called."""
+
+    name: str
+    description: str | None
+    parameters: Mapping[str, Any] | None
+    """JSON schema of an object"""
+    strict: bool
+    mark: Mark = None
+
+
+class Builtin(StrEnum):
+    """A tool that the provider runs by itself."""
+
+    WEB_SEARCH = "web_search"
+    CODE_EXECUTION = "code_execution"
+
+
+class Choosing(StrEnum):
+    """Whether the model calls a tool."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the model may have called."""
+
+    functions: tuple[Function, ...] = ()
+    builtins: tuple[Builtin, ...] = ()
+    choosing: Choosing | None = None
+    """None: nothing is said"""
+    only: str | None = None
+    """the one function that it must call, where `choosing` is required"""
+    parallel: bool | None = None
+    """whether several calls may be asked for at once; None: nothing is said"""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """The answer is to be JSON."""
+
+    schema: Mapping[str, Any] | None
+    """that it has to follow; None: any JSON object"""
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
     """A request in nobody's words."""
 
-    system: str | None
+    system: tuple[Text, ...]
     turns: tuple[Turn, ...]
     max_tokens: int | None
     sampling: Mapping[str, Any]
     """temperature, top_p, top_k, seed, stop (a list), frequency_penalty, presence_penalty: only
     those that were given."""
-    schema: Mapping[str, Any] | None = None
-    """JSON schema that the answer has to follow."""
+    form: AnswerForm | None = None
+    tools: Tools | None = None
+    effort: str | None = None
+    """how much to think: none, minimal, low, medium, high, xhigh, max"""
+    mark: Mark = None
+    """Anthropic's mark of the whole request"""
 
 
-def read_chat(body: Mapping[str, Any], *, without: frozenset[str] = frozenset()) -> Chat:
-    """Read *body*. Raises UnsendableError that names the field which cannot be said.
-
-    *without* names the sampling fields that the provider has no counterpart for.
-    """
-    asked = {
-        key: value for key, value in body.items() if value is not None and key not in _LEFT_OUT
-    }
-    try:
-        read = msgspec.convert(asked, type=_Body)
-    except msgspec.ValidationError as error:
-        raise UnsendableError(field="body", problem=str(error)) from None
-    if read.n not in {None, 1}:
-        raise UnsendableError(field="n", problem="one prompt gets one answer")
-    sampling = _sampling(read)
-    for field in sampling.keys() & without:
-        raise UnsendableError(field=field, problem="this provider has no such parameter")
-    system, turns = _turns(read.messages)
-    return Chat(
-        system, turns, read.max_completion_tokens or read.max_tokens, sampling, _schema(read)
-    )
+def plain(parts: tuple[Part, ...]) -> str | None:
+    """Join *parts* where they are text without marks, as nearly all are; else None."""
+    if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].mark is None:
+        return parts[0].text
+    if all(isinstance(part, Text) and part.mark is None for part in parts):
+        return "".join(part.text for part in parts if isinstance(part, Text))
+    return None
 
 
 def encode(body: Mapping[str, Any]) -> bytes:
@@ -109,53 +194,3 @@ def encode(body: Mapping[str, Any]) -> bytes:
         return msgspec.json.encode(body)
     except (TypeError, UnicodeEncodeError):
         raise UnsendableError(field="body", problem="holds text that is no Unicode") from None
-
-
-def _schema(read: _Body) -> Mapping[str, Any] | None:
-    form = read.response_format
-    if form is None or form.type == "text":
-        return None
-    if form.type == "json_schema" and form.json_schema is not None:
-        return form.json_schema.schema
-    problem = "this provider gives JSON by a schema only: response_format of type json_schema"
-    raise UnsendableError(field="response_format", problem=problem)
-
-
-def _sampling(read: _Body) -> dict[str, Any]:
-    given = {
-        "temperature": read.temperature,
-        "top_p": read.top_p,
-        "top_k": read.top_k,
-        "seed": read.seed,
-        "stop": [read.stop] if isinstance(read.stop, str) else read.stop,
-        "frequency_penalty": read.frequency_penalty,
-        "presence_penalty": read.presence_penalty,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _turns(messages: list[_Message]) -> tuple[str | None, tuple[Turn, ...]]:
-    system: list[str] = []
-    turns: list[Turn] = []
-    for at, message in enumerate(messages):
-        text = _text(message.content, at)
-        if message.role in {"user", "assistant"}:
-            turns.append(Turn(message.role, text))
-        elif message.role in {"system", "developer"} and not turns:
-            system.append(text)
-        else:
-            problem = "only user and assistant may follow the first turn, and only system precede"
-            raise UnsendableError(field=f"messages[{at}].role", problem=problem)
-    if not turns:
-        raise UnsendableError(field="messages", problem="has no message of the user")
-    return "\n\n".join(system) or None, tuple(turns)
-
-
-def _text(content: str | list[_Part], at: int) -> str:
-    if isinstance(content, str):
-        return content
-    for number, part in enumerate(content):
-        if part.type != "text" or part.text is None:
-            field = f"messages[{at}].content[{number}]"
-            raise UnsendableError(field=field, problem="only text can be sent to this provider yet")
-    return "".join(part.text or "" for part in content)

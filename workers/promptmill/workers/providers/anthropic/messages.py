@@ -7,8 +7,12 @@ import msgspec
 from promptmill.schema.bounds import ANTHROPIC_MAX_TOKENS
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.requests import native_of
+from promptmill.workers.providers.anthropic.blocks import blocks_of, marked, message_of
+from promptmill.workers.providers.anthropic.thinking import thinking_of
+from promptmill.workers.providers.anthropic.tools import tools_of
 from promptmill.workers.providers.base import Answer, Call
-from promptmill.workers.providers.chat import Chat, read_chat
+from promptmill.workers.providers.chat import AnswerForm, Chat, UnsendableError, plain
+from promptmill.workers.providers.chat_body import read_chat
 from promptmill.workers.providers.operation import Envelope, Operation, Unusable
 from promptmill.workers.providers.reply import Reply, decode, tool_call
 
@@ -57,15 +61,27 @@ def _message_body(model: str, chat: Chat) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": chat.max_tokens or ANTHROPIC_MAX_TOKENS,
-        "messages": [{"role": turn.role, "content": turn.text} for turn in chat.turns],
+        "messages": [message_of(turn) for turn in chat.turns],
     }
-    if chat.system is not None:
-        body["system"] = chat.system
-    if chat.schema is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": chat.schema}}
+    if chat.system:
+        text = plain(chat.system)
+        body["system"] = blocks_of(chat.system) if text is None else text
+    if chat.tools is not None:
+        body |= tools_of(chat.tools)
+    if chat.effort is not None:
+        body |= thinking_of(chat.effort, model=model, max_tokens=body["max_tokens"])
+    if chat.form is not None:
+        body["output_config"] = body.get("output_config", {}) | {"format": _format(chat.form)}
     for name, value in chat.sampling.items():
         body["stop_sequences" if name == "stop" else name] = value
-    return body
+    return marked(body, chat.mark)
+
+
+def _format(form: AnswerForm) -> dict[str, Any]:
+    if form.schema is None:
+        problem = "Anthropic gives JSON by a schema only: response_format of type json_schema"
+        raise UnsendableError(field="response_format", problem=problem)
+    return {"type": "json_schema", "schema": form.schema}
 
 
 def _read(reply: Reply, envelope: Envelope) -> Answer | Unusable:

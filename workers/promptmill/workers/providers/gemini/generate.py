@@ -8,7 +8,11 @@ import msgspec
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.requests import native_of
 from promptmill.workers.providers.base import Answer, Call
-from promptmill.workers.providers.chat import Chat, read_chat
+from promptmill.workers.providers.chat import Chat
+from promptmill.workers.providers.chat_body import read_chat
+from promptmill.workers.providers.gemini.parts import content_of
+from promptmill.workers.providers.gemini.thinking import thinking_of
+from promptmill.workers.providers.gemini.tools import tools_of
 from promptmill.workers.providers.operation import Blocked, Envelope, Operation, Read, Unusable
 from promptmill.workers.providers.reply import Reply, decode, tool_call
 
@@ -32,6 +36,7 @@ class _FunctionCall(msgspec.Struct):
 class _Part(msgspec.Struct, rename="camel"):
     text: str | None = None
     thought: bool = False
+    thought_signature: Any = None
     function_call: _FunctionCall | None = None
 
 
@@ -69,29 +74,32 @@ class _UsageOnly(msgspec.Struct, rename="camel"):
 
 def _body(call: Call) -> Mapping[str, Any]:
     native = native_of(call.body)
-    return _request_of(read_chat(call.body)) if native is None else native
+    return _request_of(read_chat(call.body), call.model) if native is None else native
 
 
-def _request_of(chat: Chat) -> dict[str, Any]:
-    config = {_SAMPLING[name]: value for name, value in chat.sampling.items()}
-    if chat.max_tokens is not None:
-        config["maxOutputTokens"] = chat.max_tokens
-    if chat.schema is not None:
-        config |= {"responseMimeType": "application/json", "responseJsonSchema": chat.schema}
-    body: dict[str, Any] = {
-        "contents": [
-            {
-                "role": "model" if turn.role == "assistant" else "user",
-                "parts": [{"text": turn.text}],
-            }
-            for turn in chat.turns
-        ]
-    }
-    if chat.system is not None:
-        body["systemInstruction"] = {"parts": [{"text": chat.system}]}
+def _request_of(chat: Chat, model: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"contents": [content_of(turn) for turn in chat.turns]}
+    if chat.system:
+        body["systemInstruction"] = {"parts": [{"text": text.text} for text in chat.system]}
+    if chat.tools is not None:
+        body |= tools_of(chat.tools)
+    config = _config(chat, model)
     if config:
         body["generationConfig"] = config
     return body
+
+
+def _config(chat: Chat, model: str) -> dict[str, Any]:
+    config = {_SAMPLING[name]: value for name, value in chat.sampling.items()}
+    if chat.max_tokens is not None:
+        config["maxOutputTokens"] = chat.max_tokens
+    if chat.effort is not None:
+        config["thinkingConfig"] = thinking_of(chat.effort, model=model)
+    if chat.form is not None:
+        config["responseMimeType"] = "application/json"
+        if chat.form.schema is not None:
+            config["responseJsonSchema"] = chat.form.schema
+    return config
 
 
 def _read(reply: Reply, envelope: Envelope) -> Read:
@@ -108,7 +116,6 @@ def _read(reply: Reply, envelope: Envelope) -> Read:
         return Unusable("no finishReason")
     parts = (candidate.content.parts if candidate.content else None) or []
     texts = [part.text for part in parts if part.text and not part.thought]
-    calls = [part.function_call for part in parts if part.function_call]
     return Answer(
         text="".join(texts) if texts else None,
         finish_reason=candidate.finish_reason,
@@ -116,8 +123,27 @@ def _read(reply: Reply, envelope: Envelope) -> Read:
         response_model=generated.model_version,
         response_id=generated.response_id,
         request_id=envelope.request_id,
-        tool_calls=tuple(tool_call(one.id, one.name, one.args) for one in calls),
+        tool_calls=_tool_calls(parts),
     )
+
+
+def _tool_calls(parts: list[_Part]) -> tuple[dict[str, Any], ...]:
+    """Write the calls as OpenAI does, and the signatures of the thoughts before them as Google.
+
+    https://ai.google.dev/gemini-api/docs/thought-signatures: a turn that is told again without
+    them is refused.
+    """
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        if (one := part.function_call) is None:
+            continue
+        # Older models give no id, and without one no result could name its call.
+        call = tool_call(one.id or f"call_{len(calls)}", one.name, one.args)
+        if part.thought_signature is not None:
+            signature = {"thought_signature": part.thought_signature}
+            call["extra_content"] = {"google": signature}
+        calls.append(call)
+    return tuple(calls)
 
 
 def _usage(reply: Reply) -> Usage | None:

@@ -7,6 +7,7 @@ taken out at the HTTP session, before any of that happens.
 """
 
 import asyncio
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -39,6 +40,9 @@ with warnings.catch_warnings():
     from google.protobuf.json_format import ParseError
 
 _PIECE = 64 * 1024
+_UNKNOWN = re.compile(
+    r'no field named "(\w{1,80})"|Invalid enum value \w+ for .* at \w+\.([\w.\[\]]{1,80})'
+)
 
 
 class GeminiLegacyProvider:
@@ -143,6 +147,8 @@ def _request(call: Call, operation: Operation) -> Any:
     body = {**operation.body(call), "model": f"models/{call.model}"}
     try:
         return GenerateContentRequest.from_json(encode(body).decode())
-    except (ValueError, ParseError):
-        problem = "this SDK knows no such field; google-genai does"
-        raise UnsendableError(field="generationConfig", problem=problem) from None
+    except (ValueError, ParseError) as error:
+        named = _UNKNOWN.search(str(error))
+        problem = "google-generativeai knows no such field; google-genai does"
+        field = (named[1] or named[2].rstrip(".")) if named else "body"
+        raise UnsendableError(field=field, problem=problem) from None

@@ -1,7 +1,8 @@
 """OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat).
 
 The request shape is our own, so a body goes out as it came: only `model` is set, the output limit
-gets the name that the server knows, and what would change the transport (`stream`) is left out.
+gets the name that the server knows, and what would change the transport (`stream`) is left out; so
+are, for OpenAI itself, marks that are meant for another provider.
 """
 
 from typing import Any, Final
@@ -11,6 +12,7 @@ import msgspec
 from promptmill.schema.outcomes import Usage
 from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.chat import UnsendableError
+from promptmill.workers.providers.openai.marks import strip_marks
 from promptmill.workers.providers.openai.server import Server
 from promptmill.workers.providers.operation import Envelope, Operation, Unusable
 from promptmill.workers.providers.reply import Reply, decode
@@ -70,6 +72,8 @@ def _body(call: Call, server: Server) -> dict[str, Any]:
             body.setdefault(server.output_limit, body[known])
             if known != server.output_limit:
                 del body[known]
+    if server.refuses_marks:
+        strip_marks(body)
     body["model"] = call.model
     return body
 

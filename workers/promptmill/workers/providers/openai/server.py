@@ -17,6 +17,8 @@ class Server:
     vendors know nothing else."""
     limit_headers: Mapping[str, str]
     """Header of a ceiling -> our name of it."""
+    refuses_marks: bool
+    """Whether it refuses fields that only other providers know. Some vendors pass them on."""
 
 
 def server_of(base_url: str | None, *, read_limit_headers: bool | None = None) -> Server:
@@ -30,4 +32,6 @@ def server_of(base_url: str | None, *, read_limit_headers: bool | None = None) -
     is_openai = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
     is_local = host in {"localhost", "127.0.0.1", "::1"}
     reads = is_openai or is_local if read_limit_headers is None else read_limit_headers
-    return Server("max_completion_tokens" if is_openai else "max_tokens", _HEADERS if reads else {})
+    limit_headers = _HEADERS if reads else {}
+    output_limit = "max_completion_tokens" if is_openai else "max_tokens"
+    return Server(output_limit, limit_headers, refuses_marks=is_openai)
