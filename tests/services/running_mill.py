@@ -19,6 +19,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from promptmill.producer.dispatch import run_dispatcher
+from promptmill.producer.reading.prompt import Prompt
 from promptmill.schema.database import Database
 from promptmill.schema.hint import queue_name
 from promptmill.schema.migrate import upgrade
@@ -204,11 +205,17 @@ class RunningMill:
         priority: int = 0,
         max_failures: int | None = None,
         budget_micros: int | None = None,
+        cache_s: int | None = None,
+        different: int | None = None,
         **body: Any,
     ) -> int:
-        """Load a batch of *count* prompts that contain *say*, dealt to *providers* in turn."""
+        """Load a batch of *count* prompts that contain *say*, dealt to *providers* in turn.
+
+        So many of them are *different*, all where that is left out; the others repeat those.
+        """
         jobs = [
-            self._job(n, providers[n % len(providers)], model, say=say, body=body)
+            self._job(n, providers[n % len(providers)], model, say=say, body=body, no=n % different)
+            for different in [different or count]
             for n in range(count)
         ]
         name = uuid.uuid4().hex
@@ -222,6 +229,7 @@ class RunningMill:
             priority=priority,
             max_failures=max_failures,
             budget_micros=budget_micros,
+            cache_s=cache_s,
         )
         with self.database.write() as connection:
             batch_id = create_batch(connection, batch)
@@ -281,17 +289,26 @@ class RunningMill:
         self._open.close()
 
     def _job(
-        self, n: int, provider: str, model: str | None, *, say: str, body: Mapping[str, Any]
+        self,
+        n: int,
+        provider: str,
+        model: str | None,
+        *,
+        say: str,
+        body: Mapping[str, Any],
+        no: int,
     ) -> NewJob:
-        text = f"prompt{self.canary} number {n} {say}"
+        text = f"prompt{self.canary} number {no} {say}"
         request = {"messages": [{"role": "user", "content": text}], "max_tokens": 60, **body}
+        prompt = Prompt(n + 1, f"row-{n}", json.dumps(request).encode(), None)
+        model = model or MODELS.get(provider, MODELS[OPENAI])
         return NewJob(
-            n + 1,
-            f"row-{n}",
+            prompt.position,
+            prompt.custom_id,
             provider,
-            model or MODELS.get(provider, MODELS[OPENAI]),
-            json.dumps(request),
-            f"{n:064x}",
+            model,
+            prompt.body.decode(),
+            prompt.request_hash(f"{provider}/{model}"),
         )
 
     def _make_environment(self) -> dict[str, str]:

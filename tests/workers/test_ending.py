@@ -23,6 +23,7 @@ from promptmill.workers.outages import Outages
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
+from promptmill.workers.references import References
 from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import serve
 from promptmill.workers.slots import Slots
@@ -67,6 +68,7 @@ def end_with(
         bench = Bench(
             recorder=recorder,
             permits=Permits(redis, prefix="test:", kinds={"openai": ProviderKind.OPENAI}),
+            references=References(redis, prefix="test:", read_secret=bytes),
             policy=RetrySettings(),
             deadlines=Deadlines(most_s=1.0, factor=0.0),
             slots=Slots(1),

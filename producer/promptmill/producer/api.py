@@ -30,6 +30,7 @@ from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from promptmill.producer import control
+from promptmill.producer.answer_cache import AnswerCache, parse_cache
 from promptmill.producer.estimate.budgets import parse_budget
 from promptmill.producer.export import (
     USUAL_COLUMNS,
@@ -166,12 +167,14 @@ def submit(
     max_failures: str | int | None = None,
     budget: float | None = None,
     dedupe: bool = False,
+    cache: bool | str = False,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
     """Store the prompts of the file *source* as a batch, or find the batch that has them.
 
-    *prompt* and *system* are templates, *options* go into each request (`temperature`). Raises
+    *prompt* and *system* are templates, *options* go into each request (`temperature`), *cache* is
+    True or how old an answer of an equal prompt may be (`"12h"`). Raises
     InputError for a bad line and UsageError for a bad argument; then nothing is stored.
     """
     settings = load_settings() if settings is None else settings
@@ -191,6 +194,7 @@ def submit(
         reading=reading,
         also=models[1:],
         dedupe=dedupe,
+        cache=parse_cache(cache) if isinstance(cache, str) else AnswerCache() if cache else None,
         name=name,
         priority=priority,
         on_unknown=on_unknown,

@@ -70,6 +70,12 @@ COST = Metric("promptmill_cost_dollars", "counter", "Cost, where the price is kn
 UNPRICED = Metric(
     "promptmill_unpriced_answers", "counter", "Answers whose price is not known.", _MODEL
 )
+CACHE_HITS = Metric(
+    "promptmill_cache_hits", "counter", "Jobs that took the answer of another.", _MODEL
+)
+CACHE_MISSES = Metric(
+    "promptmill_cache_misses", "counter", "Answers that had to be bought, beside a cache.", _MODEL
+)
 LLM_REQUESTS = Metric(
     "llm_requests", "counter", "Calls that were answered or refused.", ("model", "status")
 )
@@ -113,6 +119,8 @@ METRICS = (
     TOKENS,
     COST,
     UNPRICED,
+    CACHE_HITS,
+    CACHE_MISSES,
     LLM_REQUESTS,
     LLM_LATENCY,
     LLM_TOKENS,

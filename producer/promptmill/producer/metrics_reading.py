@@ -25,6 +25,7 @@ from promptmill.schema.states import JobState
 from promptmill.schema.totals import (
     batches_under_way,
     beating_workers,
+    cache_totals,
     job_totals,
     latency_totals,
     oldest_waiting,
@@ -77,6 +78,7 @@ class MetricsReader:
                 jobs = job_totals(connection)
                 oldest = oldest_waiting(connection)
                 usage = usage_totals(connection)
+                cache = cache_totals(connection)
                 latencies = latency_totals(connection)
                 under_way = batches_under_way(connection, most=_BATCHES)
                 beating = beating_workers(connection, within_s=self.settings.dispatch.lease_s)
@@ -93,6 +95,8 @@ class MetricsReader:
             *(Sample(metrics.OLDEST, scope, age_s) for scope, age_s in oldest.items()),
             *(Sample(metrics.WORKERS, (name,), count) for name, count in sorted(workers.items())),
             *_usage(usage),
+            *(Sample(metrics.CACHE_HITS, scope, hits) for scope, (hits, _) in cache.items()),
+            *(Sample(metrics.CACHE_MISSES, scope, misses) for scope, (_, misses) in cache.items()),
             *(
                 Sample(metrics.LLM_LATENCY, (model,), spread_of(counts))
                 for model, counts in latencies.items()

@@ -51,6 +51,8 @@ class Tally:
     cost_micros: int
     unpriced_calls: int
     """answers whose price is unknown: the cost has them not in it"""
+    hits: int = 0
+    """jobs that took the answer of another, and were not called"""
 
     @property
     def ended(self) -> int:
@@ -203,6 +205,7 @@ def tally_of(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage
         output_tokens=sum(used.output_tokens for used in usage),
         cost_micros=sum(used.cost_micros for used in usage),
         unpriced_calls=sum(used.unpriced_calls for used in paid),
+        hits=sum(used.hits for used in usage),
     )
 
 

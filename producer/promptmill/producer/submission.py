@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from promptmill.producer.answer_cache import AnswerCache, change_cache
 from promptmill.producer.control import MOST_PRIORITY
 from promptmill.producer.estimate.budgets import Budget, Routes, change_budget, require_keepable
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
@@ -58,6 +59,8 @@ class SubmitRequest:
     max_failures: str | None = None
     """`200` or `5%`: so many failed prompts pause it. `none` allows all; None leaves a batch that
     is there as it is"""
+    cache: AnswerCache | None = None
+    """which answers of other jobs it takes; None: as before, and a new one none"""
     new: bool = False
     """make another batch where there is one of this input already"""
     budget: Budget | None = None
@@ -166,6 +169,8 @@ def submit(
                 )
             if how is not How.NEW and failures is not None:
                 limit_failures(database, found.id, failures)
+            if how is not How.NEW and request.cache is not None:
+                change_cache(database, found.id, request.cache)
         except DatabaseError as error:
             msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
             raise ServiceError(msg) from None
@@ -291,6 +296,7 @@ def _new_batch(
         on_unknown=request.on_unknown or on_unknown,
         max_failures=None if failures is None else failures.of(total),
         budget_micros=request.budget.micros if request.budget else None,
+        cache_s=request.cache.seconds or None if request.cache else None,
     )
 
 

@@ -1,9 +1,9 @@
-"""End the twins of jobs that have ended, some at a time."""
+"""End the twins of jobs that have ended, or have one of them asked, some at a time."""
 
 from collections.abc import Callable
 
 from promptmill.schema.database import Database
-from promptmill.schema.moves.twins import end_twins, look_at_twins
+from promptmill.schema.moves.twins import end_twins, look_at_twins, promote_twins
 
 _LOOK = 10_000
 """twins that are looked at in a turn: 50 ms on SQLite where they all wait"""
@@ -19,7 +19,7 @@ class TwinEnder:
         self._at, self._after = clock(), 0
 
     def turn(self) -> int:
-        """End what can be ended among the next twins, if it is time; return how many."""
+        """Go on with what can go on among the next twins, if it is time; return how many ended."""
         if self._clock() < self._at:
             return 0
         with self._database.read() as connection:
@@ -31,4 +31,7 @@ class TwinEnder:
         for start in range(0, len(seen.ended), _CHUNK):
             with self._database.write() as connection:
                 ended += end_twins(connection, seen.ended[start : start + _CHUNK])
+        if seen.left:
+            with self._database.write() as connection:
+                promote_twins(connection, seen.left)
         return ended

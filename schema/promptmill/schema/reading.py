@@ -10,6 +10,7 @@ from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.spending import ROOM, Spending, read_spending
+from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.statement import Column, RowSet, Statement
 
 
@@ -36,6 +37,10 @@ class DueJob:
     """workers lost with it in hand"""
     has_budget: bool | int = False
     """whether its batch has one: a claim must reserve what the call can cost"""
+    cache_s: int | None = None
+    """how old an answer of another job may be that it takes; None: it takes none"""
+    request_hash: str = ""
+    """of what is asked, where it may take another's answer"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,12 @@ class ScopeUsage:
     output_tokens: int
     cost_micros: int
 
+    @property
+    def hits(self) -> int:
+        """Jobs that took the answer of another: not sent, no error, and known to be free."""
+        taken = self.outcome == AttemptOutcome.NOT_SENT and not self.error_kind
+        return self.calls - self.unpriced_calls if taken else 0
+
 
 _HINTS = RowSet("hints", (Column("job_id", "bigint"), Column("dispatch_no", "integer")))
 _AGE = {
@@ -97,7 +108,8 @@ def _due_statement(dialect: str) -> Statement:
         f"""
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
   b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
-  j.crashes, cast(b.budget_micros is not null as integer)
+  j.crashes, cast(b.budget_micros is not null as integer), nullif(b.cache_s, 0),
+  case when b.cache_s is null then '' else p.request_hash end
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})

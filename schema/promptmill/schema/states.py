@@ -42,6 +42,7 @@ LEGAL_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset(
         {JobState.PENDING, JobState.RUNNING, JobState.WAITING, JobState.FAILED}
         | {JobState.CANCELLED, JobState.QUARANTINED}
+        | {JobState.SUCCEEDED}  # by the answer that another job has
     ),
     JobState.RUNNING: frozenset(
         {JobState.PENDING, JobState.QUEUED, JobState.WAITING, JobState.SUCCEEDED}

@@ -58,6 +58,9 @@ batches = Table(
     # What of it was deleted because it is old, and when the last of that went; see moves/pruning.
     Column("pruned", Text),
     Column("pruned_at", Instant),
+    # Its jobs take answers that are so many seconds old at most. 0: no more; NULL: it never
+    # had a cache. See moves/caching.
+    Column("cache_s", BigInteger),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -86,8 +89,8 @@ jobs = Table(
     Column("finished_at", Instant),
     # Which of the models that are asked the same prompt.
     Column("model_no", SmallInteger, nullable=False, server_default="0"),
-    # The job with an equal request, which is asked in place of this one (`--dedupe`), and as which
-    # this one ends. See `moves.twins`.
+    # The job with an equal request, which is asked in place of this one (`--dedupe`, `--cache`).
+    # See `moves.twins`.
     Column("twin_of", BigInteger),
     CheckConstraint("state between 0 and 7", name="state"),
     CheckConstraint("(state = 1) = (queued_at is not null)", name="queued_at_iff_queued"),
@@ -335,6 +338,15 @@ leaders = Table(
     Column("owner", Text, nullable=False),
     Column("beat", BigInteger, nullable=False, server_default="0"),
     Column("taken_at", Instant, nullable=False),
+)
+
+# What this database makes up, once, so that nobody outside can guess it.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
 )
 
 # Each upgrade that was made, by the release that made it.

@@ -24,6 +24,14 @@ select provider, model, outcome, error_kind, sum(calls), sum(unpriced_calls), su
 from usage_hourly
 group by provider, model, outcome, error_kind order by provider, model, outcome, error_kind"""
 )
+_cache = Statement(
+    """
+select u.provider, u.model,
+  sum(case when u.outcome = 4 and u.error_kind = '' then u.calls - u.unpriced_calls else 0 end),
+  sum(case when u.outcome in (1, 5) then u.calls else 0 end)
+from usage_hourly u join batches b on b.id = u.batch_id and b.cache_s is not null
+group by u.provider, u.model order by u.provider, u.model"""
+)
 _latency = Statement(
     "select model, latency_ms, sum(calls) from latency_daily"
     " group by model, latency_ms order by model, latency_ms"
@@ -60,6 +68,14 @@ def job_totals(connection: Connection) -> dict[tuple[Scope, int], int]:
 def usage_totals(connection: Connection) -> list[ScopeUsage]:
     """Sum up the attempts of all batches that have ended."""
     return [ScopeUsage(*row[:4], *map(int, row[4:])) for row in _usage.fetch(connection)]
+
+
+def cache_totals(connection: Connection) -> dict[Scope, tuple[int, int]]:
+    """Count hits and misses, by scope, of the batches that have or had a cache."""
+    return {
+        Scope(provider, model): (int(hits), int(misses))
+        for provider, model, hits, misses in _cache.fetch(connection)
+    }
 
 
 def latency_totals(connection: Connection) -> dict[str, list[tuple[int, int]]]:

@@ -32,6 +32,9 @@ def _quantile(share: float) -> str:
     return f"min(case when s.up_to >= {share} * s.calls then s.latency_ms end)"
 
 
+_HITS = """case when u.outcome = 4 and u.error_kind = '' then u.calls - u.unpriced_calls
+  else 0 end"""
+
 VIEWS: dict[str, str] = {
     "promptmill_results": f"""
 select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
@@ -76,7 +79,8 @@ select u.batch_id, u.provider, u.model,
   {_total("case when u.outcome = 1 then u.calls else 0 end")} as succeeded_calls,
   {_total("u.input_tokens")} as input_tokens, {_total("u.output_tokens")} as output_tokens,
   {_usd("sum(u.cost_micros)")} as cost_usd,
-  {_total("case when u.outcome in (1, 5) then u.unpriced_calls else 0 end")} as unpriced_calls
+  {_total("case when u.outcome in (1, 5) then u.unpriced_calls else 0 end")} as unpriced_calls,
+  {_total(_HITS)} as hits
 from usage_hourly u
 group by u.batch_id, u.provider, u.model""",
     "promptmill_usage_by_hour": f"""

@@ -1,4 +1,4 @@
-"""The way of one prompt through a worker: peek, book, claim, call, settle, record.
+"""The way of one prompt through a worker: peek, perhaps share, book, claim, call, settle, record.
 
 Nothing is held while the job waits for a limit: no lease, no call slot, no intent. The intent is
 committed before the request goes out; the request goes out at the booked start or not at all.
@@ -22,11 +22,12 @@ from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.schema.requests import endpoint_of
 from promptmill.workers.attempted import unstorable
-from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
+from promptmill.workers.bench import STALE, BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.limit import Booked, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.served import Served
+from promptmill.workers.sharing import share
 from promptmill.workers.tokens import estimate
 from promptmill.workers.turn import Turn, sleep_until
 
@@ -35,7 +36,6 @@ CLAIM_LEAD_S = 0.015
 
 _log = structlog.get_logger(__name__)
 _NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
-_STALE = Report("dropped: stale, paused or cancelled")
 _PUT_BACK = Report("put back: this worker stops")
 _STOPPED = Refusal(ErrorKind.UNKNOWN, "the worker was told to stop at once", code="worker_stopped")
 
@@ -77,7 +77,11 @@ class Attempt:
         job = self._job = await self._bench.recorder.peek(self.hint)
         if job is None or self._bench.draining:
             await self._bench.recorder.unqueue(self.hint)
-            return _STALE
+            return STALE
+        if job.cache_s is not None:
+            shared = await share(self._bench, self._served, self.hint, job, keep_s=job.cache_s)
+            if shared is not None:
+                return shared
         self._reservation = Reservation(job.batch_id, 0) if job.has_budget else None
         if job.age_s > self._bench.policy.max_age_s:
             return await self._refuse("max_age", "older than retry.max_age_s allows")
@@ -132,7 +136,7 @@ class Attempt:
         if not await self._claim_before(booked):
             await turn.give_back()
             await self._bench.recorder.unqueue(self.hint)
-            return _STALE
+            return STALE
         confirmed = await turn.confirm(booked)
         if self._bench.draining:
             return await self._put_back()
@@ -218,7 +222,7 @@ class Attempt:
         """Fail a job before any call: claim it, so that nobody else has it, then close it."""
         if self.fence is None and not await self._claim():
             await self._bench.recorder.unqueue(self.hint)
-            return _STALE
+            return STALE
         refused = Attempted(
             AttemptOutcome.NOT_SENT, error_kind=ErrorKind.REQUEST, error_code=code, error_text=why
         )

@@ -13,6 +13,7 @@ from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages, Told
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.recorder import Recorder
+from promptmill.workers.references import References
 from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.slots import Slots
 
@@ -27,6 +28,10 @@ class Report:
     text: str
     retry_in_s: float | None = None
     failed: bool = False
+
+
+STALE = Report("dropped: stale, paused or cancelled")
+"""The hint was no longer good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class Bench:
 
     recorder: Recorder
     permits: Permits
+    references: References
     policy: RetrySettings
     deadlines: Deadlines
     slots: Slots

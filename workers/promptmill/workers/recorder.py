@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
+from promptmill.schema.moves.caching import Followed
 from promptmill.schema.moves.closing import Closing
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.outcomes import AttemptOutcome
@@ -24,6 +25,7 @@ from promptmill.workers.spool import Key, Record, Spool
 from promptmill.workers.writes import (
     CLOSED_FIRST,
     Claim,
+    Follow,
     Postpone,
     Requeue,
     Stored,
@@ -126,6 +128,14 @@ class Recorder:
         """Snooze a job that was hinted and not claimed."""
         await self._write(Postpone(hint, delay_s))
 
+    async def follow(self, hint: Hint, other: int) -> Followed | None:
+        """Let a job that was hinted and not claimed take the answer of job *other*, or wait for it.
+
+        None: SQL is away, and this worker leaves.
+        """
+        followed = await self._write(Follow(hint, other))
+        return followed if isinstance(followed, Followed) else None
+
     async def requeue(self, hint: Hint) -> bool:
         """Queue a waiting job that is due. False: dispatch was first, its hint is the good one."""
         return bool(await self._write(Requeue(hint)))
@@ -151,7 +161,7 @@ class Recorder:
             _log.warning("answers stay in %s: %s", self._spool.folder, type(error).__name__)
         return stopped and all(ended)
 
-    async def _write(self, write: Claim | Unqueue | Postpone | Requeue) -> Written:
+    async def _write(self, write: Claim | Follow | Unqueue | Postpone | Requeue) -> Written:
         try:
             return await self._writes.put(write)
         except (DatabaseError, ServiceError) as error:

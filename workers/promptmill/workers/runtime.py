@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import httpx2
 
 from promptmill.schema import tokens
 from promptmill.schema.broker import redis_url
+from promptmill.schema.cache_secret import cache_secret
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ContractError, ServiceError, SettingsError
 from promptmill.schema.hint import Hint
@@ -36,6 +38,7 @@ from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
+from promptmill.workers.references import References
 from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import Served, serve
 from promptmill.workers.slots import Slots
@@ -88,6 +91,11 @@ class Runtime:
                 spool=Spool(self._settings.spool_dir, most_bytes=worker.spool_bytes),
             ),
             permits=self._open_permits(),
+            references=References(
+                self._redis,
+                prefix=self._settings.key_prefix,
+                read_secret=partial(cache_secret, self._database),
+            ),
             policy=self._settings.retry,
             deadlines=Deadlines(most_s=worker.call_timeout_s, factor=worker.call_timeout_factor),
             slots=Slots(worker.concurrency),

@@ -6,6 +6,7 @@ from enum import Enum
 
 from promptmill.schema.database import Connection
 from promptmill.schema.hint import Hint
+from promptmill.schema.moves.caching import Followed, follow
 from promptmill.schema.moves.claiming import claim, claimed_before
 from promptmill.schema.moves.closing import Closing, close, closed_before
 from promptmill.schema.moves.queueing import postpone, requeue, unqueue
@@ -36,6 +37,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Let the job of this hint take the answer of another, or wait for it."""
+
+    hint: Hint
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unqueue:
     """Put the job of this hint back to pending."""
 
@@ -57,10 +66,10 @@ class Requeue:
     hint: Hint
 
 
-Write = Claim | Closing | Unqueue | Postpone | Requeue
-Written = int | bool | Stored | None
-"""A claim's fence or None; of an end, what became of it; for the others, whether the job moved."""
-CLOSED_FIRST = (Closing, Claim, Unqueue, Postpone, Requeue)
+Write = Claim | Closing | Follow | Unqueue | Postpone | Requeue
+Written = int | bool | Stored | Followed | None
+"""A claim's fence or None; of an end or a wish, what became of it; else whether the job moved."""
+CLOSED_FIRST = (Closing, Claim, Follow, Unqueue, Postpone, Requeue)
 """No job is claimed before the answers that are there."""
 
 
@@ -84,7 +93,9 @@ def apply(
         moved |= closed_before(connection, closings)
         fences |= _claimed_before(connection, claims, worker_id, again)
     moved |= _queue(connection, writes)
-    return [_answer(write, moved, fences) for write in writes]
+    wishes = [(write.hint, write.other) for write in writes if isinstance(write, Follow)]
+    followed = follow(connection, wishes) if wishes else {}
+    return [_answer(write, moved, fences, followed) for write in writes]
 
 
 def _claim(connection: Connection, claims: Sequence[Claim], worker_id: str) -> dict[int, int]:
@@ -113,10 +124,14 @@ def _queue(connection: Connection, writes: Sequence[Write]) -> set[int]:
     return moved
 
 
-def _answer(write: Write, moved: set[int], fences: dict[int, int]) -> Written:
+def _answer(
+    write: Write, moved: set[int], fences: dict[int, int], followed: dict[int, Followed]
+) -> Written:
     match write:
         case Claim(hint=hint):
             return fences.pop(hint.job_id, None)  # of two like hints, one wins
+        case Follow(hint=hint):
+            return followed[hint.job_id]
         case Closing(job_id=job_id):
             return Stored.MOVED if job_id in moved else Stored.TAKEN
         case Unqueue(hint=hint) | Postpone(hint=hint) | Requeue(hint=hint):

@@ -57,6 +57,7 @@ def _counts(tally: Tally) -> dict[str, Any]:
         "input_tokens": tally.input_tokens,
         "output_tokens": tally.output_tokens,
         "cost_usd": None if tally.unpriced_calls else tally.cost_micros / 1e6,
+        "hits": tally.hits,
     }
 
 

@@ -126,6 +126,8 @@ def _foot(sight: Sight) -> Text:
         note.append(f"   left {duration(sight.left_s)}", style="bold")
     if all_.refusals or all_.retries:
         note.append(f"\n{again_text(all_)}", style="dim")
+    if all_.hits:
+        note.append(f"\n{all_.hits:,} answered by the cache, without a call", style="dim")
     spending = sight.progress.batch.spending
     if spending is not None and spending.budget is not None:
         note.append(f"\nbudget: {budget_text(spending)}", style="dim")

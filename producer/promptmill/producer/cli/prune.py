@@ -1,10 +1,10 @@
 """`promptmill prune`: delete what is old of batches that have ended."""
 
-import re
 from collections.abc import Iterable
 
 import typer
 
+from promptmill.producer.ages import parse_age
 from promptmill.producer.cli.output import Counter, moment, note, print_json, print_table
 from promptmill.producer.opening import opened
 from promptmill.producer.pruning import PruneOrder, prune_steps, to_prune
@@ -15,9 +15,6 @@ from promptmill.schema.reading import batch_row
 from promptmill.schema.settings import load_settings
 from promptmill.schema.space import can_give_back, free_bytes
 
-_AGE = re.compile(r"([0-9]{1,5})([hdw])")
-_SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-
 
 def make_order(batches: Iterable[int], older_than: str | None, *, keep_answers: bool) -> PruneOrder:
     """Make one value of what was typed. Raises UsageError."""
@@ -26,7 +23,8 @@ def make_order(batches: Iterable[int], older_than: str | None, *, keep_answers: 
         msg = "say what may go: --older-than 30d, or the ids of batches"
         raise UsageError(msg)
     level = Pruned.PROMPTS if keep_answers else Pruned.ALL
-    return PruneOrder(level, _seconds(older_than) if older_than is not None else 0.0, chosen)
+    age_s = 0.0 if older_than is None else parse_age(older_than, "--older-than")
+    return PruneOrder(level, age_s, chosen)
 
 
 def prune_batches(order: PruneOrder, *, dry_run: bool, yes: bool, as_json: bool) -> None:
@@ -94,11 +92,3 @@ def _tell_of_room(database: Database) -> None:
     elif free := free_bytes(database):
         how = "" if can_give_back(database) else ": `sqlite3 FILE vacuum` gives it back"
         note(f"{free / 1e6:,.0f} MB are free in the file and used again{how}")
-
-
-def _seconds(age: str) -> float:
-    found = _AGE.fullmatch(age)
-    if found is None:
-        msg = f"--older-than {age!r} is no age: write 12h, 30d or 8w"
-        raise UsageError(msg)
-    return int(found[1]) * _SECONDS[found[2]]

@@ -78,6 +78,8 @@ def _head(overview: Overview) -> Iterator[str]:
         f"{overall.cancelled:,} cancelled   {overall.running:,} running   "
         f"{overall.waiting:,} waiting   {overall.pending:,} pending"
     )
+    if overall.hits:
+        yield f"cache: {overall.hits:,} took the answer of another prompt, and were not called"
     if took := overview.latency.get(ALL):
         yield (
             f"latency: half within {milliseconds(took.p50_ms)}, 95% within"
@@ -258,4 +260,5 @@ def _tally_object(tally: Tally) -> dict[str, Any]:
         "output_tokens": tally.output_tokens,
         "cost_usd": None if tally.unpriced_calls else tally.cost_micros / 1e6,
         "unpriced_calls": tally.unpriced_calls,
+        "hits": tally.hits,
     }

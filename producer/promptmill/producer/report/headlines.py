@@ -82,6 +82,8 @@ def numbers(facts: Facts) -> Iterator[Number]:
     """Give the figures that everybody asks for first."""
     overall = facts.overview.progress.overall
     answered = f"{share(overall.succeeded, overall.total)} of {overall.total:,}"
+    if overall.hits:
+        answered += f", {overall.hits:,} from the cache"
     yield Number("Answered", f"{overall.succeeded:,}", answered)
     kinds = plural(len(facts.overview.failures), "reason")
     yield Number(

@@ -198,7 +198,8 @@ where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state in (6,
 )
 _adopt = Statement(
     """
-update jobs set state = 2, lease_owner = :worker_id, queued_at = null, run_at = null
+update jobs set state = 2, lease_owner = :worker_id, queued_at = null, run_at = null,
+  twin_of = null
 from {moves}
 where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state in (0, 1, 3)
   and moves.state = 4""",

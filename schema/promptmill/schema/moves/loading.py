@@ -29,6 +29,8 @@ class NewBatch:
     """what it may cost; None: anything"""
     max_failures: int | None = None
     """so many failed jobs pause it"""
+    cache_s: int | None = None
+    """its jobs take answers of others that are so old at most; None: none"""
 
 
 class NewJob(msgspec.Struct, frozen=True, gc=False):
@@ -71,9 +73,9 @@ from batches b where b.identity = :identity order by b.identity_no desc limit 1"
 _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
-  total, created_at, budget_micros, max_failures)
+  total, created_at, budget_micros, max_failures, cache_s)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
-  :on_unknown, :total, {now}, :budget_micros, :max_failures)
+  :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -134,6 +136,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         max_failures=batch.max_failures,
         total=batch.total,
         budget_micros=batch.budget_micros,
+        cache_s=batch.cache_s,
     )
     batch_id = int(rows[0][0])
     if batch.budget_micros is not None:

@@ -89,6 +89,7 @@ where state in (select wanted.state from {wanted}) and state in (5, 6, 7)
 returning id""",
     _STATES,
 )
+_set_cache = Statement("update batches set cache_s = :cache_s where id = :batch_id")
 _set_priority = Statement(
     "update batches set priority = :priority where id = :batch_id and priority <> :priority"
 )
@@ -130,6 +131,11 @@ def allow_failures(connection: Connection, batch_id: int, most: int | None) -> b
     """
     _allow_failures.run(connection, batch_id=batch_id, most=most)
     return bool(_resume_reached.run(connection, batch_id=batch_id, reached=f"{REACHED}%"))
+
+
+def set_cache(connection: Connection, batch_id: int, cache_s: int) -> None:
+    """Let jobs of a batch take answers of others that are so old at most; 0: none any more."""
+    _set_cache.run(connection, batch_id=batch_id, cache_s=cache_s)
 
 
 def set_priority(connection: Connection, batch_id: int, priority: int) -> bool:

@@ -1,19 +1,26 @@
-"""Twins: jobs that are not asked, since another job of their batch asks the same (`--dedupe`).
+"""Twins: jobs that are not asked, since another job asks the same (`--dedupe`, `--cache`).
 
-A twin waits without end (`run_at` is far away) for the job that `twin_of` names, and ends as that
-one ends: with the same answer or the same failure, at no cost. Nothing in a worker's way knows of
-it: the dispatcher ends it.
+A twin waits without end (`run_at` is far away) for the job that `twin_of` names, and gets a copy of
+its answer, at no cost. The dispatcher ends it. Where the other comes to nothing, a twin by
+`--dedupe` ends as that one did; of those by `--cache` one is asked, and the others wait for it.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from promptmill.schema.errors import ServiceError
 from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.states import JobState
 
 NEVER_S = 100 * 365.25 * 86400
 """how far away the `run_at` of a twin is"""
 _CHOSEN = RowSet("chosen", (Column("id", "bigint"),))
+_MOVED = RowSet(
+    "moved", (Column("id", "bigint"), Column("twin_of", "bigint"), Column("next", "bigint"))
+)
 
 # Before the batch opens, so nothing of it is dispatched meanwhile.
 _mark = Statement(
@@ -25,21 +32,43 @@ where jobs.id = equal.id and equal.id <> equal.first_id and jobs.state = 0"""
 )
 # The trigger counted their moves; a batch's jobs are counted when it opens.
 _uncount = Statement("delete from batch_counts where batch_id = :batch_id")
+# By the cache, or since its batch had one: that the other comes to nothing is no answer for it.
+_BY_CACHE = "(b.cache_s is not null or o.id is null or o.batch_id <> t.batch_id)"
+# The other has the answer, or will be asked for it.
+_HOPEFUL = """coalesce(o.state in (2, 4)
+  or o.state in (0, 1, 3) and (o.state <> 3 or o.twin_of is null)
+    and (ob.state = 'open' or o.batch_id = t.batch_id), false)"""
 _look = Statement(
-    """
-select t.id, o.state >= 4 as ended
-from (select id, twin_of from jobs where twin_of is not null and state = 3 and id > :after
-  order by id limit :most) as t
-join jobs o on o.id = t.twin_of
+    f"""
+select t.id, t.twin_of, b.state = 'open', o.state = 4 or o.state > 4 and not {_BY_CACHE},
+  {_BY_CACHE} and not {_HOPEFUL}
+from (select id, batch_id, twin_of from jobs where twin_of is not null and state = 3
+  and id > :after order by id limit :most) as t
+join batches b on b.id = t.batch_id
+left join jobs o on o.id = t.twin_of
+left join batches ob on ob.id = o.batch_id
 order by t.id"""
 )
+# Its fence is raised: an answer that comes late to an earlier call of its own is `late`.
 _end = Statement(
     """
-update jobs set state = o.state, run_at = null, finished_at = {now}
+update jobs set state = o.state, fence = jobs.fence + 1, run_at = null, finished_at = {now}
 from {chosen} join jobs o on +o.state >= 4
 where jobs.id = chosen.id and o.id = jobs.twin_of and jobs.state = 3
-returning jobs.id""",
+returning jobs.id, jobs.state""",
     _CHOSEN,
+)
+_promote = Statement(
+    """
+update jobs set state = 0, twin_of = null, run_at = null from {moved}
+where jobs.id = moved.id and jobs.twin_of = moved.twin_of and +jobs.state = 3""",
+    _MOVED,
+)
+_follow_next = Statement(
+    """
+update jobs set twin_of = moved.next from {moved}
+where jobs.id = moved.id and jobs.twin_of = moved.twin_of and +jobs.state = 3""",
+    _MOVED,
 )
 _copy_result = Statement(
     """
@@ -89,11 +118,23 @@ where attempts.job_id = t.id and attempts.fence = t.fence and attempts.outcome =
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A twin whose other came to nothing."""
+
+    id: int
+    twin_of: int
+    is_open: bool
+    """its batch goes on, so it can be asked now"""
+
+
+@dataclass(frozen=True, slots=True)
 class TwinsSeen:
     """A look at some twins that wait."""
 
     ended: tuple[int, ...]
-    """those whose other has ended, by id"""
+    """those that end as their other did, by id"""
+    left: tuple[Left, ...]
+    """those that are to be asked, or to wait for the next that is, by id"""
     last: int | None
     """the last that was looked at; None where there are no more"""
 
@@ -111,18 +152,54 @@ def mark_twins(connection: Connection, batch_id: int) -> int:
 def look_at_twins(connection: Connection, *, after: int, most: int) -> TwinsSeen:
     """Look at the first *most* waiting twins with ids above *after*."""
     rows = _look.fetch(connection, after=after, most=most)
-    ended = tuple(row[0] for row in rows if row[1])
-    return TwinsSeen(ended, rows[-1][0] if len(rows) == most else None)
+    return TwinsSeen(
+        ended=tuple(row[0] for row in rows if row[3]),
+        left=tuple(Left(row[0], row[1], bool(row[2])) for row in rows if row[4]),
+        last=rows[-1][0] if len(rows) == most else None,
+    )
 
 
-def end_twins(connection: Connection, twins: tuple[int, ...]) -> int:
+def end_twins(connection: Connection, twins: Sequence[int]) -> int:
     """End those of *twins* whose other has ended as that one did; return how many."""
-    chosen = {"chosen": [(twin,) for twin in twins]}
-    ended = {"chosen": [(row[0],) for row in _end.fetch(connection, chosen)]}
-    if ended["chosen"]:
-        _copy_result.run(connection, ended)
-        _copy_body.run(connection, ended)
-        _copy_files.run(connection, ended)
-        _copy_attempt.run(connection, ended)
-        _close_attempt.run(connection, ended)
-    return len(ended["chosen"])
+    rows = _end.fetch(connection, {"chosen": [(twin,) for twin in twins]})
+    copy_ends(connection, {row[0]: JobState(row[1]) for row in rows})
+    return len(rows)
+
+
+def promote_twins(connection: Connection, left: Iterable[Left]) -> int:
+    """Let twins be asked whose other came to nothing: of each other's the first, the rest wait on.
+
+    Returns how many are to be asked.
+    """
+    by_other: defaultdict[int, list[Left]] = defaultdict(list)
+    for twin in left:
+        by_other[twin.twin_of].append(twin)
+    promoted, following = [], []
+    for twins in by_other.values():
+        first = next((twin for twin in twins if twin.is_open), None)
+        for twin in twins:
+            if first is None or twin is first or not twin.is_open:
+                promoted.append((twin.id, twin.twin_of, None))
+            else:
+                following.append((twin.id, twin.twin_of, first.id))
+    if following:
+        _follow_next.run(connection, {"moved": following})
+    return _promote.run(connection, {"moved": promoted})
+
+
+def copy_ends(connection: Connection, ended: dict[int, JobState]) -> None:
+    """Give jobs that just ended as the job `twin_of` did, to these states, its answer or error.
+
+    Raises ServiceError, and is to be tried again, where an answer was pruned in that moment.
+    """
+    if not ended:
+        return
+    chosen = {"chosen": [(twin,) for twin in ended]}
+    answered = sum(state is JobState.SUCCEEDED for state in ended.values())
+    if answered and _copy_result.run(connection, chosen) != answered:
+        msg = "an answer was pruned while it was copied"
+        raise ServiceError(msg)
+    _copy_body.run(connection, chosen)
+    _copy_files.run(connection, chosen)
+    _copy_attempt.run(connection, chosen)
+    _close_attempt.run(connection, chosen)

@@ -17,6 +17,7 @@ from typer import Argument, Option
 from promptmill.schema.errors import UsageError
 
 if TYPE_CHECKING:
+    from promptmill.producer.answer_cache import AnswerCache
     from promptmill.producer.submission import SubmitRequest
 
 
@@ -89,6 +90,12 @@ def read_request(
     dedupe: Annotated[
         bool, _prompts("--dedupe", help="Ask equal prompts once; each row shows it.")
     ] = False,
+    cache: Annotated[
+        bool, _batch("--cache", help="Take answers that equal prompts had in the last 7 days.")
+    ] = False,
+    cache_ttl: Annotated[
+        str | None, _batch(metavar="AGE", help="--cache, of answers so old at most: 12h, none.")
+    ] = None,
     new: Annotated[
         bool, _batch("--new", help="Make another batch though this input has one.")
     ] = False,
@@ -117,6 +124,7 @@ def read_request(
         reading=reading,
         also=tuple(model[1:] if model else ()),
         dedupe=dedupe,
+        cache=_cache(cache, cache_ttl),
         name=name,
         priority=priority,
         on_unknown=on_unknown,
@@ -124,6 +132,14 @@ def read_request(
         new=new,
         budget=None if budget is None else parse_budget(budget),
     )
+
+
+def _cache(cache: bool, ttl: str | None) -> "AnswerCache | None":
+    from promptmill.producer.answer_cache import AnswerCache, parse_cache
+
+    if ttl is not None:
+        return parse_cache(ttl)
+    return AnswerCache() if cache else None
 
 
 def takes_prompts(verb: Callable[..., None]) -> Callable[..., None]:

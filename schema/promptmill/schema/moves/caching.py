@@ -1,0 +1,86 @@
+"""The response cache: a job takes the answer of an equal request, or waits for it, unasked.
+
+Redis tells a worker which job was asked the same, and is not believed. One statement checks that
+the request is equal, and that the answer is there and young enough, or will come.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+
+from sqlalchemy import Connection
+
+from promptmill.schema.hint import Hint
+from promptmill.schema.moves.twins import NEVER_S, copy_ends
+from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.states import JobState
+
+Wish = tuple[Hint, int]
+"""a job by its hint, and the job whose answer it would take"""
+
+
+class Followed(Enum):
+    """What came of a wish."""
+
+    ANSWERED = "answered"
+    WAITS = "waits"
+    """the other is still to be answered"""
+    REFUSED = "refused"
+    """the other has no answer for it, and will have none"""
+    STALE = "stale"
+    """the hint is no longer good"""
+
+
+_WISHES = RowSet(
+    "wishes",
+    (Column("job_id", "bigint"), Column("dispatch_no", "integer"), Column("other", "bigint")),
+)
+_DUE = """jobs.id = wishes.job_id and jobs.dispatch_no = wishes.dispatch_no
+  and (+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})"""
+
+# One statement for both ends, since two would lock the counters in two orders. Whose hint it was
+# has no hint any more. A twin is never followed, or two could wait for each other.
+_follow = Statement(
+    f"""
+update jobs set state = case o.state when 4 then 4 else 3 end,
+  fence = jobs.fence + case o.state when 4 then 1 else 0 end,
+  dispatch_no = jobs.dispatch_no + 1, twin_of = o.id, queued_at = null,
+  run_at = case when o.state <> 4 then {{after:cast(:never_s as float)}} end,
+  finished_at = case when o.state = 4 then {{now}} end
+from {{wishes}} cross join jobs o cross join batches ob cross join job_payloads op
+left join results r on r.job_id = o.id
+cross join job_payloads p cross join batches b
+where {_DUE} and p.job_id = wishes.job_id and b.id = jobs.batch_id and b.state = 'open'
+  and o.id = wishes.other and o.id <> jobs.id and o.twin_of is null and ob.id = o.batch_id
+  and op.job_id = o.id and op.request_hash = p.request_hash
+  and (+o.state = 4 and r.created_at > {{after:-b.cache_s}}
+    or +o.state = 2 or +o.state in (0, 1, 3) and ob.state = 'open')
+returning jobs.id, jobs.state""",
+    _WISHES,
+)
+_still_due = Statement(f"select jobs.id from {{wishes}} join jobs on {_DUE}", _WISHES)
+
+
+def follow(connection: Connection, wishes: Sequence[Wish]) -> dict[int, Followed]:
+    """Let hinted jobs take the answer of the other that each names, or wait for it.
+
+    Returns what came of each, by its job.
+    """
+    rows = [(hint.job_id, hint.dispatch_no, other) for hint, other in wishes]
+    moved = {
+        row[0]: JobState(row[1])
+        for row in _follow.fetch(connection, {"wishes": rows}, never_s=NEVER_S)
+    }
+    copy_ends(connection, {job: end for job, end in moved.items() if end is JobState.SUCCEEDED})
+    missed = [row for row in rows if row[0] not in moved]
+    due = {row[0] for row in _still_due.fetch(connection, {"wishes": missed})} if missed else set()
+    return {hint.job_id: _came_of(moved.get(hint.job_id), hint.job_id in due) for hint, _ in wishes}
+
+
+def _came_of(moved_to: JobState | None, is_due: bool) -> Followed:
+    match moved_to:
+        case JobState.SUCCEEDED:
+            return Followed.ANSWERED
+        case None:
+            return Followed.REFUSED if is_due else Followed.STALE
+        case _:
+            return Followed.WAITS
