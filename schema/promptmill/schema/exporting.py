@@ -91,6 +91,9 @@ _PATIENTLY = (
     "set local idle_in_transaction_session_timeout = 0",
 )
 
+# What is read once, in the order it lies in, gains nothing by 64 MiB of pages kept.
+_SPARINGLY = "pragma cache_size = -4096"
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -108,6 +111,8 @@ def one_moment(database: Database) -> Iterator[Connection]:
         if database.dialect == "postgresql":
             for statement in _PATIENTLY:
                 connection.exec_driver_sql(statement)
+        else:
+            connection.exec_driver_sql(_SPARINGLY)
         yield connection
 
 

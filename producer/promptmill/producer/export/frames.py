@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from promptmill.producer.export.arrow import arrow_schema, import_arrow, record_batch
 from promptmill.producer.export.export import STATES, What, check_columns
-from promptmill.producer.export.parquet import arrow_schema, import_arrow, record_batch
 from promptmill.producer.export.sheet import Rows
 from promptmill.producer.progress import read_progress
 from promptmill.schema.database import Database
