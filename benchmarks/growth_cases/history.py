@@ -8,9 +8,10 @@ from benchmarks.million_cases.filling import Shape, fill
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.claiming import claim
-from promptmill.schema.moves.loading import NewBatch, NewJob, create_batch, insert_jobs, open_batch
+from promptmill.schema.moves.loading import NewBatch, create_batch, insert_jobs, open_batch
 from promptmill.schema.moves.queueing import postpone, queue_pending
 from promptmill.schema.moves.spending import Reservation
+from promptmill.schema.new_job import NewJob
 from promptmill.schema.presence import register_worker
 
 PROVIDER, MODEL, WORKER = "openai", "gpt-4o-mini", "the worker"

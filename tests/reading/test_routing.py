@@ -4,10 +4,10 @@ import pytest
 
 from promptmill.producer.routing import Route, route
 from promptmill.schema.errors import UsageError
-from promptmill.schema.settings import ProviderKind, ProviderSettings
+from promptmill.schema.provider_settings import ProviderKind
 
-PROVIDERS = {kind.value: ProviderSettings(kind=kind) for kind in ProviderKind}
-LOCAL = {"local": ProviderSettings(kind=ProviderKind.OPENAI, base_url="http://127.0.0.1:1")}
+PROVIDERS = {kind.value: kind for kind in ProviderKind}
+LOCAL = {"local": ProviderKind.OPENAI}
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_model_of_a_kind_that_nobody_serves_is_refused() -> None:
 
 def test_a_rule_goes_before_the_name_and_may_rename() -> None:
     both = PROVIDERS | LOCAL
-    routes = {"gpt-4o": "local/llama", "meta-llama/*": "local", "gpt-*": "openai"}
-    assert route("gpt-4o", both, routes=routes) == Route("local", "llama")
-    assert route("meta-llama/L3", both, routes=routes) == Route("local", "meta-llama/L3")
-    assert route("gpt-5", both, routes=routes) == Route("openai", "gpt-5")
-    assert route("openai/gpt-4o", both, routes=routes) == Route("openai", "gpt-4o")
+    rules = {"gpt-4o": "local/llama", "meta-llama/*": "local", "gpt-*": "openai"}
+    assert route("gpt-4o", both, rules=rules) == Route("local", "llama")
+    assert route("meta-llama/L3", both, rules=rules) == Route("local", "meta-llama/L3")
+    assert route("gpt-5", both, rules=rules) == Route("openai", "gpt-5")
+    assert route("openai/gpt-4o", both, rules=rules) == Route("openai", "gpt-4o")
     with pytest.raises(UsageError, match="routes names the provider 'nobody'"):
-        route("x", both, routes={"x": "nobody"})
+        route("x", both, rules={"x": "nobody"})
 
 
 @pytest.mark.parametrize(

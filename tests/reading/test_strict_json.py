@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptmill.producer.reading.chat import chat_prompt
-from promptmill.producer.reading.lines import Line
+from promptmill.producer.reading.lines import Block, Line
 from promptmill.producer.reading.openai_batch import read_request
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.strict_json import canonical, decode_exactly, decode_object
@@ -109,23 +109,30 @@ def test_the_fast_reader_and_the_slow_one_agree(text: str) -> None:
 
 
 @settings(max_examples=300)
-@given(usual_bodies, st.text("ab:\u00e9"), spellings)
-def test_the_usual_line_is_read_as_any_other_line_is(
-    body: dict[str, Any], custom_id: str, spelling: dict[str, Any]
+@given(st.lists(st.tuples(usual_bodies, st.text("ab:\u00e9")), min_size=1, max_size=3), spellings)
+def test_usual_lines_are_read_as_any_other_line_is(
+    asked: list[tuple[dict[str, Any], str]], spelling: dict[str, Any]
 ) -> None:
-    outer = {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions"}
-    line, options = line_of({**outer, "body": body}, **spelling), ReadOptions()
-    usual = verdict(lambda line: read_usual(line, None), line)
-    if usual is not None:
-        general = verdict(
-            lambda line: chat_prompt(line, read_request(line), system=None, options=options), line
-        )
-        assert usual == general
+    outer = {"method": "POST", "url": "/v1/chat/completions"}
+    raws = [line_of({**outer, "custom_id": n, "body": b}, **spelling).raw for b, n in asked]
+    usual = read_usual(Block("in.jsonl", 1, b"\n".join(raws)), None)
+    for number, prompt in enumerate(usual or (), 1):
+        line = Line("in.jsonl", number, raws[number - 1])
+        general = chat_prompt(line, read_request(line), system=None, options=ReadOptions())
+        assert prompt == general
 
 
 def test_the_usual_line_is_the_usual_one(batch_line: Callable[..., bytes]) -> None:
     raw = batch_line(model="gpt-4o-mini", max_tokens=9, temperature=0.7)
-    assert read_usual(Line("in.jsonl", 1, raw), None) is not None
+    assert read_usual(Block("in.jsonl", 1, raw), None) is not None
+
+
+@pytest.mark.parametrize("unusual", [b"", b" ", b"{}{}", b'{"custom_id":\n"x"}', b"[]"])
+def test_a_block_with_an_unusual_line_is_not_read_as_usual(
+    unusual: bytes, batch_line: Callable[..., bytes]
+) -> None:
+    raw = b"\n".join([batch_line(), unusual, batch_line()])
+    assert read_usual(Block("in.jsonl", 1, raw), None) is None
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

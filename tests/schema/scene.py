@@ -12,10 +12,11 @@ from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import Attempted, Closing, StoredResult, close
-from promptmill.schema.moves.loading import NewBatch, NewJob, create_batch, insert_jobs, open_batch
+from promptmill.schema.moves.loading import NewBatch, create_batch, insert_jobs, open_batch
 from promptmill.schema.moves.queueing import queue_pending, queue_waiting
 from promptmill.schema.moves.rescuing import rescue
 from promptmill.schema.moves.spending import Reservation
+from promptmill.schema.new_job import NewJob
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.types import iso
 

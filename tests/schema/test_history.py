@@ -14,7 +14,7 @@ from promptmill.schema.history import (
     used_since,
 )
 from promptmill.schema.moves.closing import Attempted, finish, keep, retry, snooze, unclaim
-from promptmill.schema.moves.loading import NewJob
+from promptmill.schema.new_job import NewJob
 from promptmill.schema.outcomes import AttemptOutcome, Usage
 from tests.schema.scene import (
     ANSWER,

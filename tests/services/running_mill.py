@@ -23,7 +23,8 @@ from promptmill.producer.reading.prompt import Prompt
 from promptmill.schema.database import Database
 from promptmill.schema.hint import queue_name
 from promptmill.schema.migrate import upgrade
-from promptmill.schema.moves.loading import NewBatch, NewJob, create_batch, insert_jobs, open_batch
+from promptmill.schema.moves.loading import NewBatch, create_batch, insert_jobs, open_batch
+from promptmill.schema.new_job import NewJob
 from promptmill.schema.settings import Settings, load_settings
 from promptmill.schema.states import JobState
 from promptmill.simulator import Simulator

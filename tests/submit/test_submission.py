@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptmill.producer import control, loader
+from promptmill.producer import chunks, control
 from promptmill.producer.submission import How, SubmitRequest, Submitted, submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import InputError, UsageError
@@ -28,7 +28,7 @@ class Killed(BaseException):
 @pytest.fixture
 def submitting(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Submit:
     """Submit in chunks of three."""
-    monkeypatch.setattr(loader, "CHUNK_ROWS", CHUNK)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", CHUNK)
 
     def submit_it(request: SubmitRequest, **hooks: Any) -> Submitted:
         return submit(database, request, settings, **hooks)
@@ -52,6 +52,11 @@ def kill_after(chunks: int) -> Callable[[int, int], None]:
             raise Killed
 
     return report
+
+
+def add_line(source: Path) -> None:
+    with source.open("a") as file:
+        file.write(json.dumps(batch_line("late")) + "\n")
 
 
 def test_every_prompt_is_stored_in_the_order_of_the_input(
@@ -206,38 +211,17 @@ def test_a_custom_id_given_twice_is_refused_and_nothing_is_left(
     assert [scene.count(table) for table in ("batches", "jobs", "job_payloads")] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("limit", [None, 5])
-def test_an_input_that_changes_while_it_is_read_is_refused_and_nothing_is_left(
-    submitting: Submit, source: Path, scene: Scene, limit: int | None
-) -> None:
-    def change(_providers: object) -> None:
-        with source.open("a") as file:
-            file.write(json.dumps(batch_line("late")) + "\n")
-
-    with pytest.raises(InputError, match="changed while it was read"):
-        submitting(asking(source, limit=limit), admit=change)
-    assert [scene.count(table) for table in ("batches", "jobs", "job_payloads")] == [0, 0, 0]
-
-
-def test_a_submit_that_finds_its_input_changed_leaves_an_opened_batch_alone(
+def test_a_small_input_is_stored_as_it_was_read(
     submitting: Submit, source: Path, scene: Scene
 ) -> None:
-    def finish_elsewhere_and_change(_done: int, _total: int) -> None:
-        if scene.count("jobs") == CHUNK:
-            submitting(asking(source))
-            with source.open("a") as file:
-                file.write("\n")
-
-    with pytest.raises(InputError, match="changed while it was read"):
-        submitting(asking(source), report=finish_elsewhere_and_change)
+    submitting(asking(source), admit=lambda _: add_line(source))
     assert scene.count("jobs") == 10
-    assert [row.state for row in scene.sql("select state from batches")] == ["open"]
 
 
 def test_long_prompts_are_stored_in_smaller_chunks(
     submitting: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1000)
     lines = [batch_line(f"a{n}", user="x" * 600) for n in range(1, 6)]
     told: list[int] = []
     submitting(

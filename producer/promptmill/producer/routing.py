@@ -7,8 +7,10 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from promptmill.schema.errors import UsageError
-from promptmill.schema.settings import ProviderKind, ProviderSettings
+from promptmill.schema.provider_settings import ProviderKind
 
+Kinds = Mapping[str, ProviderKind]
+"""of each provider, by its name"""
 _FAMILIES = {
     ProviderKind.OPENAI: re.compile(r"gpt-|chatgpt-|o[134](-|$)|ft:"),
     ProviderKind.ANTHROPIC: re.compile(r"claude-"),
@@ -35,20 +37,52 @@ class Route:
         return f"{self.provider}/{self.model}"
 
 
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Who is asked: the models of -m, else the one that a line names."""
+
+    providers: Kinds
+    rules: Mapping[str, str]
+    """of `[routes]`"""
+    asked: tuple[Route, ...] = ()
+    """the models of -m"""
+    only_for: ProviderKind | None = None
+    """whose own requests are to be answered"""
+
+    def routes(self, model: str | None) -> tuple[Route, ...]:
+        """Say who is asked by a line that names *model*. Raises UsageError."""
+        if self.asked:
+            return tuple(self._route(one.full) for one in self.asked)
+        if model is None:
+            msg = "no model is named"
+            raise UsageError(msg)
+        return (self._route(model),)
+
+    def answering(self, model: str | None) -> tuple[Route, ...]:
+        """Say the same, and nobody in place of an error."""
+        try:
+            return self.routes(model)
+        except UsageError:
+            return ()
+
+    def _route(self, model: str) -> Route:
+        return route(model, self.providers, rules=self.rules, only_for=self.only_for)
+
+
 def route(
     model: str,
-    providers: Mapping[str, ProviderSettings],
+    providers: Kinds,
     *,
-    routes: Mapping[str, str] | None = None,
+    rules: Mapping[str, str] | None = None,
     only_for: ProviderKind | None = None,
 ) -> Route:
-    """Read `provider/model`, or look the model up in *routes*, or tell by how models are named.
+    """Read `provider/model`, or look the model up in *rules*, or tell by how models are named.
 
     *only_for* says whose own requests are to be answered. Raises UsageError that lists what is
     known.
     """
-    found = _found(model, providers, routes or {}, only_for)
-    kind = providers[found.provider].kind
+    found = _found(model, providers, rules or {}, only_for)
+    kind = providers[found.provider]
     if only_for not in (None, kind):
         msg = (
             f"these requests are written in {_WHOSE[only_for]} own words, which the provider"
@@ -61,8 +95,8 @@ def route(
 
 def _found(
     model: str,
-    providers: Mapping[str, ProviderSettings],
-    routes: Mapping[str, str],
+    providers: Kinds,
+    rules: Mapping[str, str],
     only_for: ProviderKind | None,
 ) -> Route:
     provider, slash, rest = model.partition("/")
@@ -71,7 +105,7 @@ def _found(
             msg = f"{model!r} names no model: write provider/model"
             raise UsageError(msg)
         return Route(provider, rest)
-    for pattern, target in routes.items():
+    for pattern, target in rules.items():
         if fnmatchcase(model, pattern):
             return _by_rule(model, target, providers)
     if slash:
@@ -86,7 +120,7 @@ def _found(
     raise UsageError(msg + _known(providers))
 
 
-def _by_rule(model: str, target: str, providers: Mapping[str, ProviderSettings]) -> Route:
+def _by_rule(model: str, target: str, providers: Kinds) -> Route:
     """Follow a line of `[routes]`: a provider, or provider/model where it is called otherwise."""
     provider, _, other = target.partition("/")
     if provider not in providers:
@@ -104,9 +138,9 @@ def _meant(model: str) -> str:
     return ""
 
 
-def _of_kind(kind: ProviderKind, model: str, providers: Mapping[str, ProviderSettings]) -> str:
+def _of_kind(kind: ProviderKind, model: str, providers: Kinds) -> str:
     """Prefer the provider that is named after its kind, else the only one of the kind."""
-    names = [name for name, settings in providers.items() if settings.kind is kind]
+    names = [name for name, its_kind in providers.items() if its_kind is kind]
     if kind.value in names:
         return kind.value
     if len(names) == 1:
@@ -115,7 +149,7 @@ def _of_kind(kind: ProviderKind, model: str, providers: Mapping[str, ProviderSet
     raise UsageError(msg + _known(providers))
 
 
-def _known(providers: Mapping[str, ProviderSettings]) -> str:
+def _known(providers: Kinds) -> str:
     names = ", ".join(sorted(providers)) or "none"
     return (
         f"known providers are {names}; models named gpt-, chatgpt-, o1, o3, o4 go to openai, "

@@ -1,25 +1,23 @@
 """Store an input as a batch: all of it or nothing, and the same input only once.
 
-The first pass checks every line, so nothing is stored of an input with a bad one. The second pass
-stores chunks; a submit that was killed in between is resumed by the same command. Redis is not
-needed.
+A submit that was killed is gone on with by the same command. Redis is not needed.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from promptmill.producer.answer_cache import AnswerCache, change_cache
+from promptmill.producer.chunks import Chunk
 from promptmill.producer.control import MOST_PRIORITY
 from promptmill.producer.estimate.budgets import Budget, Routes, change_budget, require_keepable
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
-from promptmill.producer.loader import Loader
+from promptmill.producer.identity import identity_of, options_of, storable, written
+from promptmill.producer.intake import Intake
+from promptmill.producer.loader import Loader, TwiceError
 from promptmill.producer.reading import (
     Checked,
     Input,
@@ -27,9 +25,10 @@ from promptmill.producer.reading import (
     check_input,
     open_input,
     read_prompts,
+    refuse_duplicate,
 )
 from promptmill.producer.reading.parameters import check_taken
-from promptmill.producer.routing import Route, route
+from promptmill.producer.routing import Kinds, Route, Router, route
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
@@ -115,68 +114,44 @@ def submit(
     request: SubmitRequest,
     settings: Settings,
     *,
-    admit: Callable[[Plan], object] = lambda _plan: None,
-    report: Callable[[int, int], object] = lambda _done, _total: None,
+    require: Callable[[frozenset[str]], object] = lambda _providers: None,
+    admit: Callable[[Plan], object] | None = None,
+    report: Callable[[int, int | None], object] = lambda _done, _total: None,
 ) -> Submitted:
     """Store the prompts of *request* as a batch and open it, or find the batch that has them.
 
-    *admit* sees the plan before anything is stored, and may raise a UsageError. *report* is told
-    after each chunk how many prompts are stored, of how many.
+    Before anything is stored, *require* hears who is asked, and *admit* sees the plan of a batch
+    that is not there yet; both may raise a UsageError. With *admit* a large input is read twice.
+    *report* is told after each chunk how many prompts are stored, of how many, where that is known.
 
-    Raises UsageError, and InputError for a bad line; then nothing is stored. Raises ServiceError
-    where SQL fails; what is stored is kept, and the same call goes on with it.
+    Raises UsageError, and InputError for a bad line; then nothing is left of it. Raises
+    ServiceError where SQL fails; what is stored is kept, and the same call goes on with it.
     """
     _check(request)
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
     asked = _asked(request, settings)
     options = _spelled(request.reading, asked)
     with open_input(request.source, settings.state_dir / "spool") as source:
-        checked = check_input(source, options)
-        routes = _routes(source, options, checked, settings, asked)
-        if checked.only_for is None:
-            _check_taken(options, chain.from_iterable(routes.values()), settings)
-        batch = _new_batch(
-            request,
+        submission = _Submission(
+            database=database,
+            request=request,
+            settings=settings,
             options=options,
             source=source,
-            checked=checked,
-            routes=routes,
-            on_unknown=settings.retry.on_unknown,
+            intake=Intake(source, options, Router(_kinds(settings), settings.routes, asked)),
             failures=failures,
+            require=require,
+            admit=admit,
+            report=report,
         )
-        known = not request.new and _is_known(database, batch.identity)
-        admit(Plan(source.name, checked, routes, known))
-        if request.budget is not None:
-            require_keepable(request.budget, checked, routes, settings.providers)
+        submitted = None
         try:
-            twins, goes_on = 0, False
-            found, how = _find_or_create(database, batch, new=request.new)
-            if request.budget is not None and how is not How.NEW:
-                goes_on = change_budget(database, found.id, request.budget)
-            if how is not How.REUSED:
-                loader = Loader(
-                    database,
-                    identity=batch.identity,
-                    batch_id=found.id,
-                    loaded=found.loaded,
-                    routes=routes,
-                )
-                twins = loader.load(
-                    source,
-                    options,
-                    lambda done: report(done, batch.total),
-                    dedupe=request.dedupe,
-                )
-            if how is not How.NEW and failures is not None:
-                limit_failures(database, found.id, failures)
-            if how is not How.NEW and request.cache is not None:
-                change_cache(database, found.id, request.cache)
+            while submitted is None:
+                submitted = submission.attempt()
         except DatabaseError as error:
             msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
             raise ServiceError(msg) from None
-    return Submitted(
-        found.id, batch.name, batch.total, how, checked.kind, goes_on=goes_on, twins=twins
-    )
+    return submitted
 
 
 def examine(request: SubmitRequest, settings: Settings) -> Plan:
@@ -186,7 +161,155 @@ def examine(request: SubmitRequest, settings: Settings) -> Plan:
     options = _spelled(request.reading, asked)
     with open_input(request.source, settings.state_dir / "spool") as source:
         checked = check_input(source, options)
-        return Plan(source.name, checked, _routes(source, options, checked, settings, asked))
+        router = Router(_kinds(settings), settings.routes, asked, checked.only_for)
+        return Plan(source.name, checked, _routes(source, options, checked, router))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Submission:
+    """One call of `submit`."""
+
+    database: Database
+    request: SubmitRequest
+    settings: Settings
+    options: ReadOptions
+    source: Input
+    intake: Intake
+    failures: FailureLimit | None
+    require: Callable[[frozenset[str]], object]
+    admit: Callable[[Plan], object] | None
+    report: Callable[[int, int | None], object]
+
+    def attempt(self) -> Submitted | None:
+        """Find the batch, or make it. None: more is known of it now, so once more."""
+        routes = self._routes()
+        found = self._find(routes)
+        known = found is not None and not self.request.new
+        if not known and self.admit is not None and self.intake.checked is None:
+            self.intake.look_through()
+            return None
+        self.require(frozenset(one.provider for one in chain.from_iterable(routes.values())))
+        if self.admit is not None and self.intake.checked is not None:
+            self.admit(Plan(self.source.name, self.intake.checked, routes, known))
+        if found is not None and _how(found, new=self.request.new) is How.REUSED:
+            if self.request.budget is not None:
+                self.intake.look_through()
+            self._require_keepable(routes)
+            return self._reused(found)
+        self._require_keepable(routes)
+        return self._load(routes)
+
+    def _load(self, routes: Routes) -> Submitted | None:
+        begun = self._batch(routes)
+        with closing(self.intake.chunks()) as chunks:
+            # Before there is a batch: a bad line near the top leaves no trace.
+            first = next(chunks, None)
+            found, how = _find_or_create(self.database, begun, new=self.request.new)
+            if how is How.REUSED:  # another submit of it was quicker
+                return self._reused(found)
+            loader = Loader(self.database, found)
+            try:
+                self._store(loader, chain([first] if first else [], chunks), begun.total or None)
+                routes = self._routes()
+                self._require_keepable(routes)
+            except InputError:
+                loader.discard()
+                raise
+            except UsageError:
+                if how is How.NEW:
+                    loader.discard()
+                raise
+        return self._open(loader, found, how, routes)
+
+    def _store(self, loader: Loader, chunks: Iterable[Chunk], total: int | None) -> None:
+        try:
+            for chunk in chunks:
+                loader.store(chunk)
+                self.report(loader.passed, total)
+        except TwiceError as twice:
+            raise refuse_duplicate(self.source, self.options, twice.custom_id) from None
+
+    def _open(
+        self, loader: Loader, found: BatchFound, how: How, routes: Routes
+    ) -> Submitted | None:
+        batch, number = self._batch(routes), found.identity_no
+        of_identity = self._find(routes)
+        if of_identity is None:
+            number = 0
+        elif of_identity.id != found.id:
+            if _how(of_identity, new=self.request.new) is not How.NEW:
+                loader.discard()
+                return None
+            number = of_identity.identity_no + 1
+        goes_on = how is How.RESUMED and self._change_budget(found.id)
+        twins = loader.open(batch, identity_no=number, dedupe=self.request.dedupe)
+        if how is How.RESUMED:
+            self._change_others(found.id)
+        return self._submitted(found.id, batch.total, how, goes_on=goes_on, twins=twins)
+
+    def _reused(self, found: BatchFound) -> Submitted:
+        goes_on = self._change_budget(found.id)
+        self._change_others(found.id)
+        return self._submitted(found.id, found.total, How.REUSED, goes_on=goes_on)
+
+    def _submitted(
+        self, batch_id: int, total: int, how: How, *, goes_on: bool, twins: int = 0
+    ) -> Submitted:
+        name = self.request.name or storable(Path(self.source.name).name)
+        kind = self.intake.kind
+        return Submitted(batch_id, name, total, how, kind, goes_on=goes_on, twins=twins)
+
+    def _routes(self) -> Routes:
+        """Say who is asked, as far as it is known which models are named. Raises UsageError."""
+        router, checked = self.intake.router, self.intake.checked
+        if checked is not None:
+            routes = _routes(self.source, self.options, checked, router)
+        else:
+            found = {model: router.answering(model) for model in self.intake.models()}
+            routes = {model: asked for model, asked in found.items() if asked}
+        if router.only_for is None:
+            for provider in sorted({one.provider for one in chain.from_iterable(routes.values())}):
+                check_taken(self.options.parameters, router.providers[provider], provider)
+        return routes
+
+    def _batch(self, routes: Routes) -> NewBatch:
+        """Describe the batch, as far as it is known."""
+        request, checked = self.request, self.intake.checked
+        asked = options_of(self.options, routes, dedupe=request.dedupe)
+        total = 0
+        if checked is not None:
+            total = sum(len(routes[model]) * rows for model, rows in checked.models.items())
+        return NewBatch(
+            name=request.name or storable(Path(self.source.name).name),
+            identity=identity_of(self.source.sha256, asked, routes),
+            input_name=storable(self.source.name),
+            options=written(asked).decode(),
+            total=total,
+            priority=request.priority,
+            on_unknown=request.on_unknown or self.settings.retry.on_unknown,
+            max_failures=self.failures.of(total) if self.failures and checked else None,
+            budget_micros=request.budget.micros if request.budget else None,
+            cache_s=request.cache.seconds or None if request.cache else None,
+        )
+
+    def _find(self, routes: Routes) -> BatchFound | None:
+        with self.database.read() as connection:
+            return find_batch(connection, self._batch(routes).identity)
+
+    def _require_keepable(self, routes: Routes) -> None:
+        budget, checked = self.request.budget, self.intake.checked
+        if budget is not None and checked is not None:
+            require_keepable(budget, checked, routes, self.settings.providers)
+
+    def _change_budget(self, batch_id: int) -> bool:
+        budget = self.request.budget
+        return budget is not None and change_budget(self.database, batch_id, budget)
+
+    def _change_others(self, batch_id: int) -> None:
+        if self.failures is not None:
+            limit_failures(self.database, batch_id, self.failures)
+        if self.request.cache is not None:
+            change_cache(self.database, batch_id, self.request.cache)
 
 
 def _spelled(options: ReadOptions, asked: Sequence[Route]) -> ReadOptions:
@@ -194,9 +317,8 @@ def _spelled(options: ReadOptions, asked: Sequence[Route]) -> ReadOptions:
     return replace(options, model=asked[0].full) if asked else options
 
 
-def _is_known(database: Database, identity: str) -> bool:
-    with database.read() as connection:
-        return find_batch(connection, identity) is not None
+def _kinds(settings: Settings) -> Kinds:
+    return {name: provider.kind for name, provider in settings.providers.items()}
 
 
 def _check(request: SubmitRequest) -> None:
@@ -212,28 +334,19 @@ def _check(request: SubmitRequest) -> None:
         raise UsageError(msg)
 
 
-def _check_taken(options: ReadOptions, routes: Iterable[Route], settings: Settings) -> None:
-    for provider in sorted({found.provider for found in routes}):
-        check_taken(options.parameters, settings.providers[provider].kind, provider)
-
-
 def _asked(request: SubmitRequest, settings: Settings) -> tuple[Route, ...]:
     """Route the models of -m, each once and in the order of their names. Raises UsageError."""
     if request.reading.model is None:
         return ()
-    models = (request.reading.model, *request.also)
-    found = {route(model, settings.providers, routes=settings.routes) for model in models}
+    models, kinds = (request.reading.model, *request.also), _kinds(settings)
+    found = {route(model, kinds, rules=settings.routes) for model in models}
     return tuple(sorted(found, key=lambda one: one.full))
 
 
 def _routes(
-    source: Input,
-    options: ReadOptions,
-    checked: Checked,
-    settings: Settings,
-    asked: tuple[Route, ...],
+    source: Input, options: ReadOptions, checked: Checked, router: Router
 ) -> dict[str | None, tuple[Route, ...]]:
-    """Say who is asked, by the model of the line: those of -m, else the one that it names.
+    """Say who is asked, by the model of the line.
 
     Raises InputError at the first line that cannot be routed.
     """
@@ -243,81 +356,30 @@ def _routes(
             if model is None:
                 msg = f"{prompts:,} of {checked.rows:,} prompts name no model"
                 raise UsageError(msg)
-            routes[model] = tuple(
-                route(
-                    one,
-                    settings.providers,
-                    routes=settings.routes,
-                    only_for=checked.only_for,
-                )
-                for one in ([found.full for found in asked] or [model])
-            )
+            routes[model] = router.routes(model)
         except UsageError as error:
             asking = (one.position for one in read_prompts(source, options) if one.model == model)
             raise InputError(
                 problem=str(error),
                 file=source.name,
-                line=0 if asked else next(asking, 0),
+                line=0 if router.asked else next(asking, 0),
                 value=model or "",
                 fix="give -m MODEL for all lines, or name a model in each that somebody answers",
             ) from None
     return routes
 
 
-def _new_batch(
-    request: SubmitRequest,
-    *,
-    options: ReadOptions,
-    source: Input,
-    checked: Checked,
-    routes: Mapping[str | None, tuple[Route, ...]],
-    on_unknown: str,
-    failures: FailureLimit | None,
-) -> NewBatch:
-    asked = {
-        "prompt": options.template,
-        "system": options.system,
-        "models": [found.full for found in routes[options.model]] if options.model else [],
-        "parameters": options.parameters,
-        "schema": options.schema,
-        "format": options.format,
-        "dedupe": request.dedupe,
-        "id_column": options.id_column,
-        "limit": options.limit,
-    }
-    total = sum(len(routes[model]) * rows for model, rows in checked.models.items())
-    return NewBatch(
-        name=request.name or _storable(Path(source.name).name),
-        identity=_identity(checked, asked, routes),
-        input_name=_storable(source.name),
-        options=_json(asked).decode(),
-        total=total,
-        priority=request.priority,
-        on_unknown=request.on_unknown or on_unknown,
-        max_failures=None if failures is None else failures.of(total),
-        budget_micros=request.budget.micros if request.budget else None,
-        cache_s=request.cache.seconds or None if request.cache else None,
-    )
-
-
-def _identity(
-    checked: Checked, asked: Mapping[str, Any], routes: Mapping[str | None, tuple[Route, ...]]
-) -> str:
-    """Hash all that decides which requests there are, and nothing else."""
-    asked_whom = sorted(
-        (model or "", one.provider, one.model) for model, found in routes.items() for one in found
-    )
-    return hashlib.sha256(_json([1, checked.sha256.hex(), asked, asked_whom])).hexdigest()
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="sorted")
-
-
-def _storable(name: str) -> str:
-    """Make a file's name, which may be any bytes, into text that every database takes."""
-    text = name.encode(errors="replace").decode()
-    return "".join(char if char.isprintable() else "?" for char in text)
+def _how(found: BatchFound | None, *, new: bool) -> How:
+    """Say what a submit comes to that finds this batch of its identity. Raises UsageError."""
+    if found is None or found.is_gone or (new and found.state != BatchState.LOADING):
+        return How.NEW
+    if found.state == BatchState.CANCELLED:
+        msg = (
+            f"this input is batch {found.id}, which was cancelled: `promptmill retry {found.id}`"
+            " takes it up again, --new makes another batch"
+        )
+        raise UsageError(msg)
+    return How.RESUMED if found.state == BatchState.LOADING else How.REUSED
 
 
 def _find_or_create(database: Database, batch: NewBatch, *, new: bool) -> tuple[BatchFound, How]:
@@ -325,19 +387,15 @@ def _find_or_create(database: Database, batch: NewBatch, *, new: bool) -> tuple[
     try:
         with database.write() as connection:
             found = find_batch(connection, batch.identity)
-            if found is None or found.is_gone or (new and found.state != BatchState.LOADING):
+            how = _how(found, new=new)
+            if found is None or how is How.NEW:
                 number = 0 if found is None else found.identity_no + 1
                 batch_id = create_batch(connection, batch, identity_no=number)
-                return BatchFound(batch_id, number, BatchState.LOADING, batch.total, 0), How.NEW
+                found = BatchFound(batch_id, number, BatchState.LOADING, batch.total, 0)
     except DatabaseError:
         with database.read() as connection:
             found = find_batch(connection, batch.identity)
         if found is None:
             raise
-    if found.state == BatchState.CANCELLED:
-        msg = (
-            f"this input is batch {found.id}, which was cancelled: `promptmill retry {found.id}`"
-            " takes it up again, --new makes another batch"
-        )
-        raise UsageError(msg)
-    return found, How.RESUMED if found.state == BatchState.LOADING else How.REUSED
+        how = _how(found, new=False)
+    return found, how

@@ -18,15 +18,15 @@ from promptmill.schema.settings import Settings
 
 def confirming(
     settings: Settings, database: Database, request: SubmitRequest, *, yes: bool
-) -> Callable[[Plan], None]:
-    """Make what asks for a yes to a plan, where one is wanted. It raises UsageError for a no."""
+) -> Callable[[Plan], None] | None:
+    """Make what asks for a yes to a plan. It raises UsageError for a no. None: a yes was given."""
     limited = request.budget is not None and request.budget.micros is not None
 
     def ask(plan: Plan) -> None:
-        if not (yes or limited or plan.known):
+        if not plan.known:
             _ask(settings, database, plan)
 
-    return ask
+    return None if yes or limited else ask
 
 
 def _ask(settings: Settings, database: Database, plan: Plan) -> None:

@@ -103,8 +103,8 @@ class Counter:
         )
         self._task = self._bar.add_task(what, total=None)
 
-    def show(self, done: int, total: int) -> None:
-        """Show that *done* of *total* are done."""
+    def show(self, done: int, total: int | None) -> None:
+        """Show that *done* of *total*, where that is known, are done."""
         self._bar.update(self._task, completed=done, total=total)
 
     def __enter__(self) -> Self:

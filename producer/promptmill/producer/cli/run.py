@@ -1,8 +1,9 @@
 """`promptmill run`: submit, bring what is missing, watch to the end."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import typer
 
@@ -18,7 +19,7 @@ from promptmill.producer.figures import duration
 from promptmill.producer.news import pause_reason
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, open_besides, read_progress
-from promptmill.producer.submission import Plan, SubmitRequest
+from promptmill.producer.submission import SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.outcomes import ErrorKind
@@ -51,7 +52,11 @@ def run_batch(
     ceilings = {"rpm": _amount("--rpm", options.rpm), "tpm": _amount("--tpm", options.tpm)}
     with opened(settings, create=True) as database:
         stored = submit_with_counter(
-            database, request, settings, admit=_admitting(settings, database, request, yes=yes)
+            database,
+            request,
+            settings,
+            require=partial(_require_keys, settings),
+            admit=confirming(settings, database, request, yes=yes),
         )
         progress = read_progress(database, stored.batch_id)
         names = [tally.name for tally in progress.providers if tally.ended < tally.total]
@@ -97,19 +102,6 @@ def _answer(
     except Interrupted:
         note(f"stopped; batch {batch_id} is kept. The same command goes on with it.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _admitting(
-    settings: Settings, database: Database, request: SubmitRequest, *, yes: bool
-) -> Callable[[Plan], None]:
-    """Before anything is stored: look for the keys, then ask whether to spend so much."""
-    ask = confirming(settings, database, request, yes=yes)
-
-    def admit(plan: Plan) -> None:
-        _require_keys(settings, plan.providers)
-        ask(plan)
-
-    return admit
 
 
 def _require_keys(settings: Settings, names: Collection[str]) -> None:

@@ -34,11 +34,14 @@ def submit_with_counter(
     request: SubmitRequest,
     settings: Settings,
     *,
-    admit: Callable[[Plan], object] = lambda _plan: None,
+    require: Callable[[frozenset[str]], object] = lambda _providers: None,
+    admit: Callable[[Plan], object] | None = None,
 ) -> Submitted:
     """Submit, with a counter on a terminal and a line of what came of it on stderr."""
     with Counter("prompts stored") as counter:
-        submitted = submit_prompts(database, request, settings, admit=admit, report=counter.show)
+        submitted = submit_prompts(
+            database, request, settings, require=require, admit=admit, report=counter.show
+        )
     told = _TOLD[submitted.how].format(id=submitted.batch_id)
     if submitted.goes_on:
         note(f"batch {submitted.batch_id} was paused by its budget, and goes on")

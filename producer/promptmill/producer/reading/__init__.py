@@ -1,6 +1,6 @@
 """An input made into checked prompts, as a stream, in bounded memory.
 
-Open in this order: `reader` (the two passes), `source` and `lines` (bytes to numbered lines),
+Open in this order: `reader` (a pass over it), `source` and `lines` (bytes to numbered lines),
 `formats` and `kinds` (which kind of file), then one file a kind (a line or row to a prompt), `chat`
 and `strict_json` (what is refused). docs/input.md tells users the same.
 """
@@ -9,6 +9,7 @@ from promptmill.producer.reading.json_schema import checked_schema, read_schema
 from promptmill.producer.reading.options import ReadOptions, parse_parameter
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.reader import (
+    Check,
     Checked,
     check_input,
     read_prompts,
@@ -18,6 +19,7 @@ from promptmill.producer.reading.source import Input, open_input
 from promptmill.producer.reading.template import read_template
 
 __all__ = [
+    "Check",
     "Checked",
     "Input",
     "Prompt",

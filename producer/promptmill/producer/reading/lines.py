@@ -55,32 +55,54 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-def split_lines(
-    chunks: Iterable[bytes], *, file: str, max_bytes: int, blank: bool = False
-) -> Iterator[Line]:
-    r"""Yield the lines of *chunks*, blank ones where *blank* says so, without a byte order mark.
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Some lines of an input, that lie together."""
+
+    file: str
+    first: int
+    """number of the first of them"""
+    raw: bytes
+    """with their newlines; only the last line of an input may have none"""
+
+    def lines(self, max_bytes: int, *, blank: bool = False) -> Iterator[Line]:
+        """Yield the lines, blank ones where *blank* says so. Raises InputError at one too long."""
+        *whole, last = self.raw.split(b"\n")
+        for number, raw in enumerate(whole, self.first):
+            if len(raw) > max_bytes:
+                raise _too_long(Line(self.file, number, raw[:_SHOWN_BYTES]), max_bytes)
+            if blank or (raw and not raw.isspace()):
+                yield Line(self.file, number, raw)
+        yield from _last_line(Line(self.file, self.first + len(whole), last), max_bytes)
+
+
+def split_blocks(chunks: Iterable[bytes], *, file: str, max_bytes: int) -> Iterator[Block]:
+    r"""Yield *chunks* cut between lines, without a byte order mark.
 
     Only `\n` ends a line; JSON and the other formats take a `\r` before it as white space. Holds
-    at most *max_bytes* and one chunk. Raises InputError at the first line longer than *max_bytes*.
+    at most *max_bytes* and one chunk. Raises InputError where a line is longer than *max_bytes* for
+    sure; others that are, are in a block.
     """
     number, held, held_bytes = 1, list[bytes](), 0
     for chunk in _without_bom(chunks):
-        first, *rest = chunk.split(b"\n")
-        held.append(first)
-        held_bytes += len(first)
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            raw = b"".join((*held, chunk[:end]))
+            yield Block(file, number, raw)
+            number += raw.count(b"\n")
+            held, held_bytes = [], 0
+        held.append(chunk[end:])
+        held_bytes += len(chunk) - end
         if held_bytes > max_bytes:
             raise _too_long(Line(file, number, b"".join(held)[:_SHOWN_BYTES]), max_bytes)
-        if not rest:
-            continue
-        last = rest.pop()
-        for raw in (b"".join(held), *rest):
-            if len(raw) > max_bytes:
-                raise _too_long(Line(file, number, raw[:_SHOWN_BYTES]), max_bytes)
-            if blank or (raw and not raw.isspace()):
-                yield Line(file, number, raw)
-            number += 1
-        held, held_bytes = [last], len(last)
-    yield from _last_line(Line(file, number, b"".join(held)), max_bytes)
+    yield Block(file, number, b"".join(held))
+
+
+def split_lines(
+    chunks: Iterable[bytes], *, file: str, max_bytes: int, blank: bool = False
+) -> Iterator[Line]:
+    """Yield the lines of *chunks*, as `Block.lines` does."""
+    for block in split_blocks(chunks, file=file, max_bytes=max_bytes):
+        yield from block.lines(max_bytes, blank=blank)
 
 
 def _last_line(line: Line, max_bytes: int) -> Iterator[Line]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from promptmill.producer.reading.chat import Request, chat_prompt
-from promptmill.producer.reading.lines import Line
+from promptmill.producer.reading.lines import Block, Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
@@ -43,19 +43,28 @@ class OpenAIBatch:
         self._system = None if options.system is None else Template(options.system, name="-s")
 
     def prompts(self, source: Input) -> Iterator[Prompt | InputError]:
-        for line in source.lines(self._options.max_line_bytes):
-            try:
-                prompt = self._prompt(line)
-            except InputError as error:
-                yield error
-            else:
-                yield prompt
+        most = self._options.max_line_bytes
+        for block in source.blocks(most):
+            usual = self._usual(block) if len(block.raw) <= most else None
+            if usual is not None:
+                yield from usual
+                continue
+            for line in block.lines(most):
+                try:
+                    prompt = self._prompt(line)
+                except InputError as error:
+                    yield error
+                else:
+                    yield prompt
+
+    def _usual(self, block: Block) -> list[Prompt] | None:
+        if self._system is not None or self._options.parameters:
+            return None
+        return read_usual(block, self._options.model)
 
     def _prompt(self, line: Line) -> Prompt:
-        if self._system is None and not self._options.parameters:
-            usual = read_usual(line, self._options.model)
-            if usual is not None:
-                return usual
+        if usual := self._usual(Block(line.file, line.number, line.raw)):
+            return usual[0]
         request, system = read_request(line), None
         if self._system is not None:
             system = self._system.render(line, {"custom_id": request.custom_id})

@@ -1,11 +1,11 @@
-"""The two passes over an input: check all of it, then read it."""
+"""A pass over an input: one that checks all of it and counts, or one that only reads."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from promptmill.producer.reading.formats import Format, recognise
+from promptmill.producer.reading.formats import recognise
 from promptmill.producer.reading.kinds import PARQUET
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt
@@ -36,45 +36,63 @@ class Checked:
     """every k-th prompt, at most 1,000 and 8 MiB, for an estimate"""
 
 
+class Check:
+    """One pass over *source* that checks every line, in bounded memory, and counts."""
+
+    def __init__(self, source: Input, options: ReadOptions) -> None:
+        self._source, self._options = source, options
+        self._format = recognise(source, options)
+        self._models = Counter[str | None]()
+        self._sample, self._body_bytes = Sample(), 0
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Yield the prompts of the input in its order, up to the first bad line.
+
+        Then it looks for more bad lines, up to `max_errors`, and raises InputError: the first, and
+        in its text the others.
+        """
+        models, sample = self._models, self._sample
+        for prompt in islice(self._good_prompts(), self._options.limit):
+            models[prompt.model] += 1
+            self._body_bytes += len(prompt.body)
+            sample.offer(prompt)
+            yield prompt
+
+    def checked(self) -> Checked:
+        """Say what was found, once all prompts were taken. Raises InputError for a changed file."""
+        return Checked(
+            kind=self._format.described,
+            only_for=self._format.only_for,
+            rows=self._models.total(),
+            sha256=self._source.sha256,
+            size_bytes=self._source.size_bytes,
+            body_bytes=self._body_bytes,
+            models=self._models,
+            sample=self._sample.taken,
+        )
+
+    def _good_prompts(self) -> Iterator[Prompt]:
+        errors: list[InputError] = []
+        try:
+            for item in self._format.prompts(self._source):
+                if isinstance(item, InputError):
+                    errors.append(item)
+                    if len(errors) >= self._options.max_errors:
+                        break
+                elif not errors:
+                    yield item
+        except InputError as error:
+            errors.append(error)
+        if errors:
+            raise _joined(errors)
+
+
 def check_input(source: Input, options: ReadOptions) -> Checked:
-    """Read and check all of *source*, in bounded memory.
-
-    Raises InputError: the first bad line, and in its text those after it, up to `max_errors`.
-    """
-    models = Counter[str | None]()
-    sample, body_bytes = Sample(), 0
-    found = recognise(source, options)
-    for prompt in islice(_good_prompts(source, found, options), options.limit):
-        models[prompt.model] += 1
-        body_bytes += len(prompt.body)
-        sample.offer(prompt)
-    return Checked(
-        kind=found.described,
-        only_for=found.only_for,
-        rows=models.total(),
-        sha256=source.sha256,
-        size_bytes=source.size_bytes,
-        body_bytes=body_bytes,
-        models=models,
-        sample=sample.taken,
-    )
-
-
-def _good_prompts(source: Input, found: Format, options: ReadOptions) -> Iterator[Prompt]:
-    """Yield prompts up to the first bad line; then look for more bad lines, and raise."""
-    errors: list[InputError] = []
-    try:
-        for item in found.prompts(source):
-            if isinstance(item, InputError):
-                errors.append(item)
-                if len(errors) >= options.max_errors:
-                    break
-            elif not errors:
-                yield item
-    except InputError as error:
-        errors.append(error)
-    if errors:
-        raise _joined(errors)
+    """Read and check all of *source*. Raises InputError as `Check.prompts` does."""
+    check = Check(source, options)
+    for _ in check.prompts():
+        pass
+    return check.checked()
 
 
 def read_prompts(source: Input, options: ReadOptions) -> Iterator[Prompt]:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from promptmill.producer.reading import gunzip
-from promptmill.producer.reading.lines import Line, split_lines
+from promptmill.producer.reading.lines import Block, Line, split_blocks, split_lines
 from promptmill.schema.errors import InputError
 from promptmill.schema.private import private_folder
 
@@ -53,13 +53,7 @@ class Input:
                 digest.update(chunk)
                 yield chunk
         if self._sha256 not in (None, digest.digest()):
-            raise InputError(
-                problem="the file changed while it was read",
-                file=self.name,
-                line=0,
-                value=str(self.path),
-                fix="type the command again when nobody writes to the file",
-            )
+            raise self.changed()
         self._sha256 = digest.digest()
 
     def chunks(self, caps: gunzip.UnpackCaps = _CAPS) -> Iterator[bytes]:
@@ -71,6 +65,10 @@ class Input:
     def lines(self, max_bytes: int, *, blank: bool = False) -> Iterator[Line]:
         """Yield the lines, blank ones only if *blank*. Raises InputError at one too long."""
         return split_lines(self.chunks(), file=self.name, max_bytes=max_bytes, blank=blank)
+
+    def blocks(self, max_bytes: int) -> Iterator[Block]:
+        """Yield the lines by the hundred. Raises InputError as `split_blocks` does."""
+        return split_blocks(self.chunks(), file=self.name, max_bytes=max_bytes)
 
     def head(self) -> bytes:
         """Read the first unpacked bytes: all of a short input, else at least 64 KiB."""
@@ -84,6 +82,14 @@ class Input:
     def refused(self, *, problem: str, fix: str, value: str = "") -> InputError:
         """Make the error that refuses all of it."""
         return InputError(problem, file=self.name, line=0, value=value, fix=fix)
+
+    def changed(self) -> InputError:
+        """Make the error for bytes that are not those of another pass."""
+        return self.refused(
+            problem="the file changed while it was read",
+            fix="type the command again when nobody writes to the file",
+            value=str(self.path),
+        )
 
     def _starts_with(self, magic: bytes) -> bool:
         with self.path.open("rb") as file:

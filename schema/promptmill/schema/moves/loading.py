@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from promptmill.schema.moves.spending import begin_spending, forget_spending
+from promptmill.schema.new_job import NewJob
 from promptmill.schema.statement import Statement
 
 
@@ -22,7 +22,8 @@ class NewBatch:
     input_name: str
     options: str
     """JSON: what was asked for, for people to read"""
-    total: int
+    total: int = 0
+    """jobs; 0 where that is known only when all of the input was read: see `complete_batch`"""
     priority: int = 0
     on_unknown: str = "retry"
     budget_micros: int | None = None
@@ -31,22 +32,6 @@ class NewBatch:
     """so many failed jobs pause it"""
     cache_s: int | None = None
     """its jobs take answers of others that are so old at most; None: none"""
-
-
-class NewJob(msgspec.Struct, frozen=True, gc=False):
-    """One prompt to be stored."""
-
-    position: int
-    """line number in the input, from 1"""
-    custom_id: str
-    provider: str
-    model: str
-    body: str
-    """JSON of the request"""
-    request_hash: str
-    """hex SHA-256 over body and model"""
-    model_no: int = 0
-    """which of the models that are asked the same, from 0"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +48,13 @@ class BatchFound:
     """all of it was pruned"""
 
 
-_find = Statement(
-    """
+_FOUND = """
 select b.id, b.identity_no, b.state, b.total,
   coalesce((select max(j.position) from jobs j where j.batch_id = b.id), 0),
   coalesce(b.pruned, '') = 'all'
-from batches b where b.identity = :identity order by b.identity_no desc limit 1"""
-)
+from batches b"""
+_find = Statement(f"{_FOUND} where b.identity = :identity order by b.identity_no desc limit 1")
+_look = Statement(f"{_FOUND} where b.id = :batch_id")
 _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
@@ -79,6 +64,12 @@ values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
+_complete = Statement(
+    """
+update batches set identity = :identity, identity_no = :identity_no, total = :total,
+  max_failures = coalesce(:max_failures, max_failures)
+where id = :batch_id and state = 'loading'"""
+)
 _open = Statement(
     """
 update batches set state = 'open', opened_at = {now},
@@ -86,11 +77,17 @@ update batches set state = 'open', opened_at = {now},
   last_job_id = (select max(j.id) from jobs j where j.batch_id = :batch_id)
 where id = :batch_id and state = 'loading'"""
 )
+# Each half has an index of its own that covers it. Nothing else is in a batch that just opened.
 _count = Statement(
     """
 insert into batch_counts (batch_id, provider, model, state, jobs)
-select batch_id, provider, model, state, count(*) from jobs where batch_id = :batch_id
-group by batch_id, provider, model, state"""
+select batch_id, provider, model, 0, count(*) from jobs
+where batch_id = :batch_id and state = 0 group by batch_id, provider, model
+union all
+select j.batch_id, j.provider, j.model, 3, count(*)
+from batches b join jobs j on j.id between b.first_job_id and b.last_job_id
+where b.id = :batch_id and j.batch_id = b.id and j.twin_of is not null and j.state = 3
+group by j.batch_id, j.provider, j.model"""
 )
 # From the end: where this is cut short, what is left is the beginning, and can be gone on with.
 _discard_payloads = Statement(
@@ -112,6 +109,8 @@ _position_of = Statement(
 _LAST_ID = """
 select max(coalesce((select max(id) from jobs), 0),
   coalesce((select max(last_job_id) from batches), 0))"""
+# Of each page of a table that only grows one is at work: 64 MiB of them would be kept for nothing.
+_SPARINGLY = "pragma cache_size = -16384"
 _JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model", "model_no")
 _PAYLOAD_COLUMNS = ("job_id", "body", "request_hash")
 
@@ -119,6 +118,12 @@ _PAYLOAD_COLUMNS = ("job_id", "body", "request_hash")
 def find_batch(connection: Connection, identity: str) -> BatchFound | None:
     """Find the newest batch of this identity."""
     rows = _find.fetch(connection, identity=identity)
+    return BatchFound(*rows[0]) if rows else None
+
+
+def look_at_batch(connection: Connection, batch_id: int) -> BatchFound | None:
+    """See how far a batch is loaded."""
+    rows = _look.fetch(connection, batch_id=batch_id)
     return BatchFound(*rows[0]) if rows else None
 
 
@@ -167,6 +172,23 @@ def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -
     payload_rows = [(first + n, job.body, job.request_hash) for n, job in enumerate(jobs)]
     _bulk_insert(connection, "jobs", _JOB_COLUMNS, job_rows)
     _bulk_insert(connection, "job_payloads", _PAYLOAD_COLUMNS, payload_rows)
+
+
+def complete_batch(
+    connection: Connection, batch_id: int, batch: NewBatch, *, identity_no: int
+) -> None:
+    """Say of a loading batch what is known once all of its input was read.
+
+    Raises DatabaseError where there is a batch of this identity and number already.
+    """
+    _complete.run(
+        connection,
+        batch_id=batch_id,
+        identity=batch.identity,
+        identity_no=identity_no,
+        total=batch.total,
+        max_failures=batch.max_failures,
+    )
 
 
 def open_batch(connection: Connection, batch_id: int) -> bool:
@@ -226,6 +248,7 @@ def _bulk_insert(
 ) -> None:
     names = ", ".join(columns)
     if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_SPARINGLY)
         marks = ", ".join("?" * len(columns))
         connection.exec_driver_sql(f"insert into {table} ({names}) values ({marks})", list(rows))
         return

@@ -1,0 +1,68 @@
+"""Prompts as chunks of jobs: what is stored in one transaction."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from promptmill.producer.reading import Prompt
+from promptmill.producer.routing import Route, Router
+from promptmill.schema.new_job import NewJob
+
+CHUNK_ROWS = 5000
+CHUNK_BYTES = 8 << 20
+"""of bodies; a chunk has one prompt more at most"""
+
+
+class Chunk(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """All jobs of some prompts, in the order of the input."""
+
+    jobs: list[NewJob]
+    size: int
+    """bytes of their bodies"""
+
+    @property
+    def last(self) -> int:
+        """Position of its last prompt."""
+        return self.jobs[-1].position
+
+
+def chunks_of(prompts: Iterator[Prompt], router: Router) -> Iterator[Chunk]:
+    """Make jobs of *prompts*: one for each model that is asked.
+
+    From a model on that nobody answers there are no more chunks, but all prompts are taken still:
+    what is wrong with lines further down is told too.
+    """
+    routes: dict[str | None, tuple[Route, ...]] = {}
+    jobs, size = list[NewJob](), 0
+    for prompt in prompts:
+        if (asked := routes.get(prompt.model)) is None:
+            asked = routes[prompt.model] = router.answering(prompt.model)
+        if not asked:
+            break
+        _add_jobs(jobs, prompt, asked)
+        size += len(prompt.body)
+        if len(jobs) + len(asked) > CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield Chunk(jobs, size)
+            jobs, size = [], 0
+    else:
+        if jobs:
+            yield Chunk(jobs, size)
+        return
+    for _ in prompts:
+        pass
+
+
+def _add_jobs(jobs: list[NewJob], prompt: Prompt, asked: tuple[Route, ...]) -> None:
+    body = prompt.body.decode()
+    for number, route in enumerate(asked):
+        jobs.append(
+            NewJob(
+                prompt.position,
+                prompt.custom_id,
+                route.provider,
+                route.model,
+                body,
+                prompt.request_hash(route.full),
+                number,
+            )
+        )

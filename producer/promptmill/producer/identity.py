@@ -1,0 +1,44 @@
+"""What makes a batch the same one: all that decides which requests there are, and nothing else."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from promptmill.producer.estimate.budgets import Routes
+from promptmill.producer.reading import ReadOptions
+
+
+def options_of(options: ReadOptions, routes: Routes, *, dedupe: bool) -> dict[str, Any]:
+    """List what was asked for, besides the input."""
+    return {
+        "prompt": options.template,
+        "system": options.system,
+        "models": [found.full for found in routes.get(options.model, ())] if options.model else [],
+        "parameters": options.parameters,
+        "schema": options.schema,
+        "format": options.format,
+        "dedupe": dedupe,
+        "id_column": options.id_column,
+        "limit": options.limit,
+    }
+
+
+def identity_of(sha256: bytes, asked: Mapping[str, Any], routes: Routes) -> str:
+    """Hash the input, what was asked for, and who is asked."""
+    asked_whom = sorted(
+        (model or "", one.provider, one.model) for model, found in routes.items() for one in found
+    )
+    return hashlib.sha256(written([1, sha256.hex(), asked, asked_whom])).hexdigest()
+
+
+def written(value: Any) -> bytes:
+    """Write JSON that is the same for equal values."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def storable(name: str) -> str:
+    """Make a file's name, which may be any bytes, into text that every database takes."""
+    text = name.encode(errors="replace").decode()
+    return "".join(char if char.isprintable() else "?" for char in text)

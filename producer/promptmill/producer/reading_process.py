@@ -1,0 +1,149 @@
+"""Read an input in a process of its own, so that one core reads while another one stores.
+
+The process is told what to read over its standard input, and writes frames to its standard output:
+eight bytes of length, then a message. It ends with whoever started it: nobody takes the next frame.
+"""
+
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from promptmill.producer.chunks import Chunk, chunks_of
+from promptmill.producer.reading import Check, Checked, Input, ReadOptions
+from promptmill.producer.routing import Router
+from promptmill.schema.errors import InputError, ServiceError, UsageError
+
+_LENGTH_BYTES = 8
+_PIPE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be read."""
+
+    path: Path
+    name: str
+    """of the input, for messages"""
+    options: ReadOptions
+    router: Router
+
+
+class Whole(msgspec.Struct, frozen=True, tag=True):
+    """The last message: all of it is good."""
+
+    checked: Checked
+
+
+class BadLine(msgspec.Struct, frozen=True, tag=True):
+    """The last message: it is refused for a line. The fields are those of InputError."""
+
+    problem: str
+    file: str
+    line: int
+    value: str
+    fix: str
+    unit: str
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The last message: it is refused."""
+
+    why: str
+
+
+Message = Chunk | Whole | BadLine | Refused
+
+
+class ReadingProcess:
+    """A process that reads. Ends with its block, however far it is."""
+
+    def __init__(self, order: Order) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pipesize=_PIPE_BYTES,
+            start_new_session=True,  # Ctrl-C is for us to decide about
+        )
+        assert self._process.stdin and self._process.stdout  # noqa: S101, PT018  as asked for
+        self._frames: IO[bytes] = self._process.stdout
+        with self._process.stdin as stdin:
+            pickle.dump(order, stdin)
+
+    def chunks(self) -> Iterator[Chunk | Checked]:
+        """Yield chunks as they come, and at the end what all of it was.
+
+        Raises UsageError where the input is refused, and ServiceError where the process was ended.
+        """
+        decoder = msgspec.msgpack.Decoder(Message)
+        while True:
+            match decoder.decode(self._frame()):
+                case Chunk() as chunk:
+                    yield chunk
+                case Whole(checked):
+                    yield checked
+                    return
+                case BadLine() as bad:
+                    raise InputError(**msgspec.structs.asdict(bad))
+                case Refused(why):
+                    raise UsageError(why)
+
+    def _frame(self) -> bytes:
+        length = int.from_bytes(self._frames.read(_LENGTH_BYTES), "little")
+        frame = self._frames.read(length)
+        if not length or len(frame) < length:
+            msg = (
+                f"the process that reads the input ended, with status {self._process.wait()}:"
+                " type the same command to go on"
+            )
+            raise ServiceError(msg)
+        return frame
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._frames.close()
+
+
+def messages(order: Order) -> Iterator[Message]:
+    """Read what *order* says."""
+    try:
+        check = Check(Input(order.path, name=order.name), order.options)
+        yield from chunks_of(check.prompts(), order.router)
+        yield Whole(check.checked())
+    except InputError as error:
+        yield BadLine(error.problem, error.file, error.line, error.value, error.fix, error.unit)
+    except UsageError as error:
+        yield Refused(str(error))
+
+
+def main() -> None:
+    """Be the process."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    order = pickle.load(sys.stdin.buffer)  # noqa: S301  from our own parent
+    encoder, out = msgspec.msgpack.Encoder(), sys.stdout.buffer
+    for message in messages(order):
+        frame = encoder.encode(message)
+        out.write(len(frame).to_bytes(_LENGTH_BYTES, "little"))
+        out.write(frame)
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()

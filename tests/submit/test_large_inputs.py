@@ -1,0 +1,200 @@
+"""A large input is stored while a process of its own reads on; what comes of it is the same."""
+
+import gzip
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptmill.producer import chunks, intake
+from promptmill.producer.estimate.budgets import Budget
+from promptmill.producer.reading_process import ReadingProcess
+from promptmill.producer.submission import How, SubmitRequest, Submitted, submit
+from promptmill.schema.database import Database
+from promptmill.schema.errors import InputError, ServiceError, UsageError
+from promptmill.schema.settings import Settings
+from tests.schema.scene import Scene
+from tests.submit.inputs import asking, batch_line, write_batch, write_lines
+
+Submit = Callable[..., Submitted]
+LINES = 6000
+"""of 150 bytes: more than a pipe holds, in two chunks"""
+TABLES = ("batches", "jobs", "job_payloads", "batch_counts")
+
+
+class Killed(BaseException):
+    """Ends a submit in the middle, as a signal does."""
+
+
+@pytest.fixture
+def submitting(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Submit:
+    """Take every input for a large one."""
+    monkeypatch.setattr(intake, "HELD_BYTES", -1)
+
+    def submit_it(request: SubmitRequest, **hooks: Any) -> Submitted:
+        return submit(database, request, settings, **hooks)
+
+    return submit_it
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_batch(tmp_path / "in.jsonl", LINES)
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+def left(scene: Scene) -> list[int]:
+    return [scene.count(table) for table in TABLES]
+
+
+def test_it_is_stored_as_a_small_one_is(
+    submitting: Submit, source: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int | None]] = []
+    request = replace(asking(source), max_failures="5%")
+    large = submitting(request, report=lambda *now: told.append(now))
+    assert (large.how, large.total, large.kind) == (How.NEW, LINES, "OpenAI Batch lines")
+    assert told == [(5000, None), (6000, None)]
+    monkeypatch.undo()
+    monkeypatch.setattr(intake, "HELD_BYTES", 8 << 20)
+    small = submitting(replace(request, new=True))
+    same = "name, identity, cast(options as text), total, max_failures, state"
+    assert len(scene.sql(f"select distinct {same} from batches")) == 1
+    assert [row.identity_no for row in scene.sql("select * from batches order by id")] == [0, 1]
+    jobs = f"""select position, custom_id, provider, model, model_no, request_hash,
+      cast(body as text) as body, count(*) as n from jobs join job_payloads on job_id = id
+      where batch_id in ({large.batch_id}, {small.batch_id}) group by 1, 2, 3, 4, 5, 6, 7"""
+    found = scene.sql(f"select min(n) as least, count(*) as jobs from ({jobs}) as j")
+    assert vars(found[0]) == {"least": 2, "jobs": LINES}
+    scene.assert_sums()
+
+
+def test_it_is_known_again_without_being_read(
+    submitting: Submit, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = submitting(asking(source))
+    monkeypatch.setattr(ReadingProcess, "chunks", kill)
+    again = submitting(asking(source))
+    assert (again.how, again.batch_id, again.total) == (How.REUSED, first.batch_id, LINES)
+
+
+def test_a_killed_submit_of_it_is_gone_on_with(
+    submitting: Submit, source: Path, scene: Scene
+) -> None:
+    with pytest.raises(Killed):
+        submitting(asking(source), report=kill)
+    assert left(scene) == [1, 5000, 5000, 0]
+    assert submitting(asking(source)).how is How.RESUMED
+    assert left(scene) == [1, LINES, LINES, 1]
+    assert scene.sql("select total from batches")[0].total == LINES
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (batch_line("a1"), "that of line 1"),
+        ("{]", "line 6001: this is not JSON"),
+        (batch_line("z", model=None), "line 6001: 1 of 6,001 prompts name no model"),
+    ],
+    ids=["custom_id twice", "bad line", "no model"],
+)
+def test_of_one_that_is_refused_at_its_end_nothing_is_left(
+    submitting: Submit, tmp_path: Path, scene: Scene, line: dict[str, Any] | str, problem: str
+) -> None:
+    lines = [batch_line(f"a{n}") for n in range(1, LINES + 1)]
+    with pytest.raises(InputError, match=problem):
+        submitting(asking(write_lines(tmp_path / "in.jsonl", *lines, line)))
+    assert left(scene) == [0, 0, 0, 0]
+
+
+def test_a_bad_line_in_the_first_chunk_is_told_before_there_is_a_batch(
+    submitting: Submit, tmp_path: Path, scene: Scene
+) -> None:
+    with pytest.raises(InputError, match="also:  line 3: this is not JSON"):
+        submitting(asking(write_lines(tmp_path / "in.jsonl", batch_line("a"), "{]", "{]")))
+    submitting(asking(write_batch(tmp_path / "good.jsonl", 1)))
+    assert scene.sql("select id from batches")[0].id == 1
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_one_that_changes_while_it_is_read_is_refused_and_nothing_is_left(
+    submitting: Submit, source: Path, scene: Scene, limit: int | None
+) -> None:
+    def change(_plan: object) -> None:
+        with source.open("a") as file:
+            file.write(json.dumps(batch_line("late")) + "\n")
+
+    with pytest.raises(InputError, match="changed while it was read"):
+        submitting(asking(source, limit=limit), admit=change)
+    assert left(scene) == [0, 0, 0, 0]
+
+
+def test_models_that_come_late_are_part_of_what_it_is(
+    submitting: Submit, tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "HEAD_PROMPTS", 1)
+    late = write_lines(
+        tmp_path / "late.jsonl", batch_line("a"), batch_line("b", model="claude-haiku-4-5")
+    )
+    first = submitting(asking(late))
+    assert submitting(asking(late)).batch_id == first.batch_id
+    monkeypatch.setattr(intake, "HELD_BYTES", 8 << 20)
+    assert submitting(asking(late)).how is How.REUSED
+    assert left(scene) == [1, 2, 2, 2]
+
+
+def test_who_wants_to_see_the_plan_sees_it_before_anything_is_stored(
+    submitting: Submit, source: Path, scene: Scene
+) -> None:
+    def refuse(plan: Any) -> None:
+        assert (plan.checked.rows, plan.known) == (LINES, False)
+        msg = "no"
+        raise UsageError(msg)
+
+    with pytest.raises(UsageError, match="no"):
+        submitting(asking(source), admit=refuse)
+    assert left(scene) == [0, 0, 0, 0]
+    submitting(asking(source))
+    submitting(asking(source), admit=refuse)  # it is known, so it is not asked
+
+
+def test_a_budget_that_cannot_be_kept_leaves_nothing(
+    submitting: Submit, source: Path, scene: Scene
+) -> None:
+    with pytest.raises(UsageError, match="more than the budget"):
+        submitting(replace(asking(source), budget=Budget(1)))
+    assert left(scene) == [0, 0, 0, 0]
+
+
+def test_a_packed_one_with_a_template_that_grows_is_read_apart(
+    submitting: Submit, tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "HELD_BYTES", 40_000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 10_000)
+    source = tmp_path / "rows.csv.gz"
+    source.write_bytes(gzip.compress(b"id,text\n" + b"".join(b"%d,x\n" % n for n in range(300))))
+    asked = asking(source, model="gpt-4o", template="{text}" + "y" * 500)
+    assert submitting(asked).total == 300
+    assert left(scene) == [1, 300, 300, 1]
+
+
+def test_a_reading_process_that_is_killed_is_told(
+    submitting: Submit, source: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = ReadingProcess.__enter__
+
+    def begin_and_kill(process: ReadingProcess) -> ReadingProcess:
+        os.kill(process._process.pid, signal.SIGKILL)
+        return begin(process)
+
+    monkeypatch.setattr(ReadingProcess, "__enter__", begin_and_kill)
+    with pytest.raises(ServiceError, match="ended, with status -9: type the same command"):
+        submitting(asking(source))
