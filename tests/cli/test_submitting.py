@@ -71,7 +71,7 @@ def test_an_input_without_prompts_is_refused(
         ("-p", "{text}", "-t", "file"),
         ("-t", "missing.txt"),
         ("-p", "{{ text"),
-        ("-o", "stream", "true"),
+        ("-o", "stream", "often"),
         ("-o", "seed"),
         ("--priority", "500"),
         ("--limit", "0"),

@@ -13,6 +13,7 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         "candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]
     },
 }
+_ANSWERS["streamGenerateContent"] = _ANSWERS["generateContent"]
 
 
 class Recorder:

@@ -48,16 +48,56 @@ async def by_gemini(url: str) -> None:
     await http.aclose()
 
 
+async def by_openai_stream(url: str) -> None:
+    client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=CANARY, max_retries=0)
+    options: Any = {"include_usage": True}
+    stream = await client.chat.completions.create(
+        model="m-1", messages=_TALK, seed=7, stream=True, stream_options=options
+    )
+    await stream.close()
+    await client.close()
+
+
+async def by_anthropic_stream(url: str) -> None:
+    client = anthropic.AsyncAnthropic(base_url=url, api_key=CANARY, max_retries=0)
+    stream = await client.messages.create(model="m-1", messages=_TALK, max_tokens=9, stream=True)
+    await stream.close()
+    await client.close()
+
+
+async def by_gemini_stream(url: str) -> None:
+    http = httpx2.AsyncClient()
+    options = types.HttpOptions(base_url=url, api_version="v1beta", httpx_async_client=http)
+    client = genai.Client(api_key=CANARY, http_options=options)
+    config = types.GenerateContentConfig(max_output_tokens=9)
+    content = types.Content(role="user", parts=[types.Part(text="Zanzibar")])
+    async for _ in await client.aio.models.generate_content_stream(
+        model="m-1", contents=[content], config=config
+    ):
+        pass
+    await http.aclose()
+
+
 PUBLIC: dict[str, tuple[Callable[[str], Awaitable[None]], dict[str, Any]]] = {
     "openai": (by_openai, {"messages": _TALK, "seed": 7}),
     "anthropic": (by_anthropic, {"messages": _TALK, "max_tokens": 9}),
     "gemini": (by_gemini, {"messages": _TALK, "max_tokens": 9}),
 }
+STREAMED = {
+    "openai": (by_openai_stream, {"messages": _TALK, "seed": 7, "stream": True}),
+    "anthropic": (by_anthropic_stream, {"messages": _TALK, "max_tokens": 9, "stream": True}),
+    "gemini": (by_gemini_stream, {"messages": _TALK, "max_tokens": 9, "stream": True}),
+}
 
 
 @pytest.mark.parametrize("adapter", PUBLIC)
-def test_what_goes_out_is_what_the_public_call_would_send(harness: Harness, adapter: str) -> None:
-    call_publicly, body = PUBLIC[adapter]
+@pytest.mark.parametrize("public", [PUBLIC, STREAMED], ids=["whole", "streamed"])
+def test_what_goes_out_is_what_the_public_call_would_send(
+    harness: Harness,
+    adapter: str,
+    public: dict[str, tuple[Callable[[str], Awaitable[None]], dict[str, Any]]],
+) -> None:
+    call_publicly, body = public[adapter]
 
     async def record() -> Recorder:
         async with Recorder() as recorder:

@@ -46,7 +46,7 @@ def send(harness: Harness, adapter: str, **body: Any) -> Recorder:
 def test_an_openai_body_goes_out_as_it_came(harness: Harness) -> None:
     body: dict[str, Any] = {"messages": TALK, "seed": 7, "max_tokens": 9, **SAMPLING}
     body |= {"response_format": {"type": "json_object"}, "logprobs": True, "vendor": {"own": 1}}
-    sent = send(harness, "openai", **body, model="other", stream=True)
+    sent = send(harness, "openai", **body, model="other")
     assert sent.bodies == [body | {"model": "m-1"}]
     assert sent.paths == ["/v1/chat/completions"]
     assert sent.headers[0]["authorization"] == f"Bearer {CANARY}"
@@ -257,6 +257,7 @@ def test_the_options_that_submit_lets_through_are_those_that_are_said(
     values |= {"stop": ["END"], "response_format": {"type": "text"}, "reasoning_effort": "low"}
     values |= {"max_tokens": 4096, "max_completion_tokens": 4096, "cache_control": {}}
     values |= {"tools": [WAIT], "tool_choice": "auto", "parallel_tool_calls": True}
+    values |= {"stream": False}
     sent = send(harness, kind.value, messages=TALK, **values).bodies[0]
     assert "END" in str(sent)
     for name in TAKEN[ProviderKind.GEMINI] - TAKEN[kind]:

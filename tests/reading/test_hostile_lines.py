@@ -83,7 +83,10 @@ LINES: dict[str, tuple[bytes, str]] = {
         b'{"messages": [{"role": "user", "content": [{"text": "x"}]}]}',
         "messages[0] has no content that can be sent",
     ),
-    "stream": (b"{" + MESSAGES + b', "stream": true}', "stream is asked for"),
+    "a stream of some kind": (
+        b"{" + MESSAGES + b', "stream": "yes"}',
+        "stream is neither true nor false",
+    ),
     "several answers": (b"{" + MESSAGES + b', "n": 3}', "n asks for several answers"),
     "a token limit that is text": (
         b"{" + MESSAGES + b', "max_tokens": "9"}',
@@ -137,9 +140,9 @@ BATCH_LINES: dict[str, tuple[bytes, str]] = {
     "a field nobody knows": (outer(prio=1), "no field 'prio'"),
     "an empty custom_id": (outer(custom_id=""), "custom_id is empty"),
     "no messages": (outer(body={}), "messages is missing"),
-    "stream": (
-        outer(body={"messages": [{"role": "user", "content": "x"}], "stream": True}),
-        "stream is asked for",
+    "a stream of some kind": (
+        outer(body={"messages": [{"role": "user", "content": "x"}], "stream": 1}),
+        "stream is neither true nor false",
     ),
     "a twin outside": (outer()[:-1] + b', "method": "POST"}', "'method' is there twice"),
     "a twin inside": (outer().replace(b'{"role"', b'{"role": "user", "role"'), "'role' is there"),

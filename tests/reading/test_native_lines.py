@@ -71,12 +71,31 @@ def test_options_are_put_where_the_provider_looks(read: Read) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("line", "options", "streams"),
+    [
+        (anthropic(stream=True), {}, True),
+        (anthropic(stream=False), {}, False),
+        (anthropic(), {"stream": True}, True),
+        (anthropic(stream=True), {"stream": False}, False),
+        (gemini(), {"stream": True}, True),
+        (gemini(), {}, False),
+    ],
+)
+def test_that_an_answer_is_to_be_streamed_is_kept_beside_the_request(
+    line: bytes, options: dict[str, Any], streams: bool, read: Read
+) -> None:
+    (prompt,) = read(line, parameters=options)
+    assert prompt.request.get("stream", False) is streams
+    assert "stream" not in native(prompt)
+
+
 BAD: dict[str, tuple[bytes, str]] = {
     "no maximum": (anthropic(max_tokens=None), "max_tokens is not a positive integer"),
     "no messages": (anthropic(messages=[]), "messages is missing"),
     "no content": (anthropic(messages=[{"role": "user"}]), "messages[0] has no content"),
     "no role": (anthropic(messages=[{"content": "x"}]), "messages[0] has no role"),
-    "a stream": (anthropic(stream=True), "stream is asked for"),
+    "a stream of some kind": (anthropic(stream="yes"), "stream is neither true nor false"),
     "two answers": (gemini(generation_config={"candidateCount": 2}), "several answers"),
     "no parts": (gemini(contents=[{"role": "user"}]), "contents[0] has no parts"),
     "no contents": (gemini(contents="x"), "contents is missing"),

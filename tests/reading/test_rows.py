@@ -178,10 +178,26 @@ def test_a_parameter_is_json_where_it_can_be(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "option", "streams"),
+    [(True, None, True), (False, None, False), (None, True, True), (True, False, False)],
+)
+def test_a_stream_is_asked_for_by_the_line_or_by_an_option(
+    given: bool | None,
+    option: bool | None,
+    streams: bool,
+    read: Read,
+    batch_line: Callable[..., bytes],
+) -> None:
+    parameters = {} if option is None else {"stream": option}
+    (prompt,) = read(batch_line(model="gpt-4o", stream=given), parameters=parameters)
+    assert prompt.request.get("stream") is (True if streams else None)
+
+
+@pytest.mark.parametrize(
     ("parameters", "problem"),
     [
         ({"messages": []}, "messages come from the input"),
-        ({"stream": True}, "nothing to stream"),
+        ({"stream": 1}, "give true, or false"),
         ({"model": "x"}, "with -m"),
         ({"n": 2}, "one answer"),
         ({"stop": "a\0"}, "NUL"),

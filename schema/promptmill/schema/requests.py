@@ -4,7 +4,7 @@
     {"native": {"contents": [...]}}                          the provider's own, sent as it is
     {"endpoint": "embeddings", "native": {"input": "..."}}   the same, not of a chat
 
-None holds the model, which is a column of the job.
+None holds the model, which is a column of the job. Each may hold `"stream": true`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ from typing import Any
 
 NATIVE = "native"
 ENDPOINT = "endpoint"
+STREAM = "stream"
 _BYTES = frozenset({"data", "file_data", "fileData"})
 """Fields of images and documents: their base64 is not billed by its length."""
 
@@ -42,6 +43,11 @@ def native_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the provider's own body that *body* carries, or None where it is in our shape."""
     native = body.get(NATIVE)
     return native if isinstance(native, dict) else None
+
+
+def is_streamed(body: Mapping[str, Any]) -> bool:
+    """Tell whether the answer to *body* was asked for as a stream."""
+    return body.get(STREAM) is True
 
 
 def native_texts(value: Any) -> Iterator[str]:

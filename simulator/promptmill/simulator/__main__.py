@@ -51,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency-sigma", type=float, metavar="SIGMA", help="lognormal")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--answer-tokens", type=int, metavar="N")
+    parser.add_argument("--chunk-tokens", type=int, metavar="N", help="in an event of a stream")
+    parser.add_argument("--chunk-interval", type=float, metavar="SECONDS", help="between events")
     parser.add_argument("--key", action="append", metavar="KEY", help="accept only these keys")
     parser.add_argument("--shape", choices=[shape.value for shape in Shape])
     parser.add_argument("--burst", type=float, metavar="SECONDS", help="what a bucket holds")
@@ -85,6 +87,8 @@ def _config(options: argparse.Namespace) -> SimulatorConfig:
         "latency_sigma": options.latency_sigma,
         "seed": options.seed,
         "answer_tokens": options.answer_tokens,
+        "chunk_tokens": options.chunk_tokens,
+        "chunk_interval_s": options.chunk_interval,
         "keys": options.key,
         "limit_headers": options.limit_headers,
         "retry_after": options.retry_after,

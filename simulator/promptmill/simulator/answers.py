@@ -59,6 +59,12 @@ def answer_to(
     )
 
 
+def pieces(text: str, tokens: int) -> list[str]:
+    """Cut *text* into pieces of so many tokens, as it is streamed."""
+    length = tokens * 4
+    return [text[at : at + length] for at in range(0, len(text), length)]
+
+
 def _speak(sha256: bytes, tokens: int) -> str:
     """Return a sentence of exactly *tokens* x 4 ASCII characters."""
     length = tokens * 4 - 1

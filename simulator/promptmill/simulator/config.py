@@ -103,6 +103,10 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """rules in force from the start"""
     answer_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """length of every answer; None lets the prompt's digest choose 12 to 43"""
+    chunk_tokens: Annotated[int, msgspec.Meta(ge=1)] = 8
+    """tokens in each event of a streamed answer"""
+    chunk_interval_s: Seconds = 0.0
+    """from one event of a streamed answer to the next"""
     bill_rows: Annotated[int, msgspec.Meta(ge=1)] = 200_000
     """bill entries that are kept, newest first to stay; totals are kept of all"""
 

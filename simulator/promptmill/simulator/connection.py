@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Iterator
 from typing import cast
 
 from promptmill.simulator.control import Control
@@ -140,7 +141,29 @@ class Connection(asyncio.Protocol):
 
     def _send(self, call: Call, reply: Reply) -> None:
         call.entry.status = reply.status
-        self._transport.write(render_head(reply, keep_alive=self._keep_alive) + reply.body)
+        head = render_head(reply, keep_alive=self._keep_alive)
+        if reply.events is None:
+            self._transport.write(head + reply.body)
+            self._sent(call, reply)
+        else:
+            self._held = call
+            self._transport.write(head)
+            self._flow(call, reply, iter(reply.chunks))
+
+    def _flow(self, call: Call, reply: Reply, chunks: Iterator[bytes]) -> None:
+        """Write a stream, one event each interval; without one, each by itself all the same."""
+        interval_s = self._engine.config.chunk_interval_s
+        for chunk in chunks:
+            if self._lost:
+                return
+            self._transport.write(chunk)
+            if interval_s:
+                self._loop.call_later(interval_s, self._flow, call, reply, chunks)
+                return
+        self._held = None
+        self._sent(call, reply)
+
+    def _sent(self, call: Call, reply: Reply) -> None:
         self._is_flushing = self._is_full
         if self._is_full:
             self._unsent = call
@@ -158,11 +181,14 @@ class Connection(asyncio.Protocol):
                 call.entry.status = reply.status
                 self._held = call
                 self._transport.write(render_head(reply, keep_alive=self._keep_alive))
-                self._drip(call, reply.body, 0, fault.interval_s)
+                self._drip(call, b"".join(reply.chunks), 0, fault.interval_s)
             case Accident.CUT:
-                head = render_head(reply, keep_alive=self._keep_alive)
-                self._transport.write(head + reply.body[: fault.after_bytes])
+                self._transport.write(self._beginning(reply, fault))
                 self._break_off(call, reply.status)
+            case Accident.STALL:
+                call.entry.status = reply.status
+                self._held = call
+                self._transport.write(self._beginning(reply, fault))
             case Accident.GARBAGE:
                 self._transport.write(_GARBAGE)
                 self._break_off(call, 0)
@@ -173,6 +199,12 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
             case _:
                 self._send(call, reply)
+
+    def _beginning(self, reply: Reply, fault: Fault) -> bytes:
+        head = render_head(reply, keep_alive=self._keep_alive)
+        if reply.events is None:
+            return head + reply.body[: fault.after_bytes]
+        return head + b"".join(reply.chunks[:-1])
 
     def _drip(self, call: Call, body: bytes, at: int, interval_s: float) -> None:
         if self._lost:

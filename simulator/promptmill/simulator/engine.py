@@ -12,7 +12,7 @@ from promptmill.simulator.bill import Bill, Entry
 from promptmill.simulator.config import Dimension, SimulatorConfig
 from promptmill.simulator.dialects import DIALECTS
 from promptmill.simulator.dialects.base import Context, Dialect, Prompt, Unreadable
-from promptmill.simulator.faults import Fault, FaultBook, Trouble
+from promptmill.simulator.faults import Accident, Fault, FaultBook, Trouble
 from promptmill.simulator.limits import Excess, Limiter, Scope
 from promptmill.simulator.provider import Provider
 from promptmill.simulator.spoiled import spoil, unsettle
@@ -95,9 +95,11 @@ class Engine:
                 self._charge(call)
             return call.refusal
         if fault is None:
-            return call.dialect.succeed(self._context(call), self._charge(call))
+            return self._say(call, self._charge(call))
         answer = self._charge(call) if fault.is_billed else self._answer(call)
-        reply = call.dialect.succeed(self._context(call), unsettle(fault, answer))
+        reply = self._say(call, unsettle(fault, answer))
+        if fault.what is Accident.STREAM_ERROR and reply.events is not None:
+            return self._break_off(call, fault, reply, reply.events)
         return spoil(fault, reply)
 
     def models(self, dialect: Dialect, request: Request) -> Reply:
@@ -147,6 +149,21 @@ class Engine:
             kept = [(name, value) for name, value in reply.headers if name != "retry-after"]
             reply = reply._replace(headers=[*kept, ("retry-after", fault.retry_after)])
         return reply
+
+    def _say(self, call: Call, answer: answers.Answer) -> Reply:
+        context = self._context(call)
+        if not call.prompt.streams:
+            return call.dialect.succeed(context, answer)
+        texts = answers.pieces(answer.text, self.config.chunk_tokens)
+        return call.dialect.stream(context, call.prompt, answer, texts)
+
+    def _break_off(
+        self, call: Call, fault: Fault, reply: Reply, events: tuple[bytes, ...]
+    ) -> Reply:
+        before = len(events) // 2 if fault.after_events is None else fault.after_events
+        usual = call.dialect.refuse(self._context(call), Trouble.OVERLOADED).body
+        error = call.dialect.error_event(fault.body.encode() or usual)
+        return reply._replace(events=(*events[:before], error))
 
     def _answer(self, call: Call) -> answers.Answer:
         return answers.answer_to(
@@ -214,7 +231,7 @@ def find_dialect(request: Request) -> tuple[Dialect | None, bool]:
             return DIALECTS[Provider.OPENAI], True
         if path == "/v1/messages":
             return DIALECTS[Provider.ANTHROPIC], True
-        if path.endswith(":generateContent") and path.startswith(
+        if path.endswith((":generateContent", ":streamGenerateContent")) and path.startswith(
             ("/v1beta/models/", "/v1/models/")
         ):
             return DIALECTS[Provider.GEMINI], True

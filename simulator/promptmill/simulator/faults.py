@@ -47,7 +47,12 @@ class Accident(StrEnum):
     DRIP = "drip"
     """the body comes one byte each `interval_s`"""
     CUT = "cut"
-    """the connection is closed after `after_bytes` of the body"""
+    """the connection is closed after `after_bytes` of the body, or `after_events` of a stream"""
+    STALL = "stall"
+    """the same, but the connection stays open, and nothing more comes"""
+    STREAM_ERROR = "stream_error"
+    """after `after_events` an error follows, `body` or that the model is overloaded; an answer that
+    is not streamed comes whole"""
     RESET = "reset"
     """TCP reset in place of the answer"""
     GARBAGE = "garbage"
@@ -59,7 +64,7 @@ class Accident(StrEnum):
     EMPTY_OBJECT = "empty_object"
     """200 with {}"""
     TRUNCATED = "truncated"
-    """200 with the first half of the JSON, as if it were all"""
+    """200 with the first half of the JSON, or of the events, as if it were all"""
     NUL = "nul"
     """a NUL in the text, as a JSON escape"""
     SURROGATE = "surrogate"
@@ -91,6 +96,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     retry_after: str | None = None
     """sent as it is; may be nonsense"""
     after_bytes: Annotated[int, msgspec.Meta(ge=0)] = 20
+    after_events: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """None: after half of them"""
     interval_s: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200
     body: str = ""

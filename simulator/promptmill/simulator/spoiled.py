@@ -27,10 +27,31 @@ def spoil(fault: Fault, reply: Reply) -> Reply:
     """Return what arrives in place of *reply*."""
     if fault.what is Accident.RAW:
         return _raw(fault, reply)
+    if reply.events is not None:
+        return _spoiled_stream(fault, reply, reply.events)
     body = _spoiled_body(fault, reply.body)
     is_page = fault.what is Accident.HTML
     content_type = "text/html; charset=UTF-8" if is_page else reply.content_type
     return reply._replace(body=body, content_type=content_type)
+
+
+def _spoiled_stream(fault: Fault, reply: Reply, events: tuple[bytes, ...]) -> Reply:
+    before = len(events) // 2 if fault.after_events is None else fault.after_events
+    match fault.what:
+        case Accident.HTML:
+            return reply._replace(body=_HTML, events=None, content_type="text/html; charset=UTF-8")
+        case Accident.EMPTY:
+            events = ()
+        case Accident.EMPTY_OBJECT:
+            events = (b"data: {}\n\n",)
+        case Accident.CUT | Accident.STALL | Accident.TRUNCATED:
+            events = events[:before]
+        case Accident.SURROGATE:
+            half = _STANDS_FOR_SURROGATE.encode()
+            events = tuple(event.replace(half, b"\\ud83d") for event in events)
+        case _:
+            pass
+    return reply._replace(events=events)
 
 
 def _spoiled_body(fault: Fault, body: bytes) -> bytes:

@@ -12,6 +12,8 @@ from urllib.parse import unquote
 MAX_HEAD = 64 * 1024
 MAX_BODY = 64 * 1024 * 1024
 Headers = list[tuple[str, str]]
+_CHUNKED = "transfer-encoding: chunked"
+_END = b"0\r\n\r\n"
 
 
 class BadHttp(Exception):  # noqa: N818  a reply follows, with this status
@@ -50,6 +52,15 @@ class Reply(NamedTuple):
     body: bytes
     headers: Headers
     content_type: str = "application/json"
+    events: tuple[bytes, ...] | None = None
+    """of a stream, in place of `body`"""
+
+    @property
+    def chunks(self) -> list[bytes]:
+        """What follows the head: the body, or a chunk for each event."""
+        if self.events is None:
+            return [self.body]
+        return [*(b"%x\r\n%s\r\n" % (len(event), event) for event in self.events), _END]
 
 
 class Parser:
@@ -185,9 +196,10 @@ _STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in
 
 
 def render_head(reply: Reply, *, keep_alive: bool) -> bytes:
-    """Return status line and headers, with the content length of the whole body."""
+    """Return status line and headers, with the content length of the whole body, if it has one."""
     line = _STATUS_LINES.get(reply.status) or f"HTTP/1.1 {reply.status} Unknown\r\n"
-    lines = [line, f"content-type: {reply.content_type}\r\ncontent-length: {len(reply.body)}\r\n"]
+    size = f"content-length: {len(reply.body)}" if reply.events is None else _CHUNKED
+    lines = [line, f"content-type: {reply.content_type}\r\n{size}\r\n"]
     lines.extend([f"{name}: {value}\r\n" for name, value in reply.headers])
     lines.append("\r\n" if keep_alive else "connection: close\r\n\r\n")
     return "".join(lines).encode("latin-1", "replace")

@@ -10,7 +10,7 @@ from typing import Any, overload
 from promptmill.schema.moves.closing import Attempted, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.prices import PriceList
-from promptmill.workers.providers.base import Answer, Refusal
+from promptmill.workers.providers.base import Answer, Refusal, charged
 from promptmill.workers.unstorable import plausible, raw_bytes
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -96,8 +96,8 @@ def clean(text: str | None) -> str | None:
 def _bill(
     reply: Answer | Refusal, prices: PriceList, model: str
 ) -> tuple[Usage | None, int | None]:
-    usage = plausible(reply.usage)
-    cost = prices.cost_micros(model, usage, at=datetime.now(UTC)) if usage else None
+    usage, whole = plausible(reply.usage), charged(reply)
+    cost = prices.cost_micros(model, usage, at=datetime.now(UTC)) if usage and whole else None
     return usage, cost
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from promptmill.workers.bench import Bench
 from promptmill.workers.limits.desk import LATE_S
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
-from promptmill.workers.providers.base import Answer, Refusal
+from promptmill.workers.providers.base import Answer, Refusal, charged
 
 SOON_S = 2.0
 """How long a job may wait for its start in a slot, or claimed."""
@@ -71,7 +71,7 @@ class Turn:
         """Correct the booking to what the call used. Acts once."""
         if self._booked is not None:
             booked, self._booked = self._booked, None
-            await self._bench.permits.settle(booked, reply.usage)
+            await self._bench.permits.settle(booked, charged(reply))
             await self._bench.permits.observe(booked.scope, reply.limits)
 
     async def give_back(self) -> None:

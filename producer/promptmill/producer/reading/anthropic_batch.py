@@ -46,8 +46,3 @@ class AnthropicBatch:
             if not isinstance(message.get("content"), str | list) or not message["content"]:
                 raise line.refused(problem=f"messages[{number}] has no content", fix=_FIX)
         check_tokens(line, "max_tokens", body.get("max_tokens"))
-        if body.pop("stream", None) not in (None, False):
-            raise line.refused(
-                problem="stream is asked for",
-                fix="leave it out: answers are stored whole, not streamed",
-            )

@@ -8,13 +8,14 @@ from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.strict_json import canonical
+from promptmill.schema.requests import STREAM
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 _ROLES = frozenset(get_args(Role))
 _WITHOUT_CONTENT = ("tool_calls", "function_call", "refusal", "audio")
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
-_NOT_SENT = frozenset({"stream", "stream_options", "n"})
-_CHECKED = _NOT_SENT | {*_TOKEN_LIMITS}
+_NOT_SENT = frozenset({"stream_options", "n"})
+_CHECKED = _NOT_SENT | {STREAM, *_TOKEN_LIMITS}
 MAX_MODEL_CHARACTERS = 256
 
 
@@ -41,6 +42,7 @@ def chat_prompt(
     model = check_model(line, request.model)
     if not _CHECKED.isdisjoint(body):
         _check_parameters(line, body)
+        body = _without_needless(body)
     if system is not None or options.parameters or not _NOT_SENT.isdisjoint(body):
         body, written = _completed(line, body, system, options), None
     if written is None:
@@ -58,6 +60,13 @@ def _completed(
     if options.parameters:
         body.update(options.parameters)
         _check_parameters(line, body)
+    return _without_needless(body)
+
+
+def _without_needless(body: dict[str, Any]) -> dict[str, Any]:
+    """Leave out a `stream` that asks for none: the same request without it is the same request."""
+    if body.get(STREAM) is not True:
+        body.pop(STREAM, None)
     return body
 
 
@@ -102,11 +111,7 @@ def _check_message(line: Line, where: str, message: Any) -> None:
 
 
 def _check_parameters(line: Line, body: dict[str, Any]) -> None:
-    if body.get("stream") not in (None, False):
-        raise line.refused(
-            problem="stream is asked for",
-            fix="leave it out: answers are stored whole, not streamed",
-        )
+    check_stream(line, body.get(STREAM))
     if body.get("n") not in (None, 1):
         raise line.refused(
             problem="n asks for several answers",
@@ -120,6 +125,16 @@ def _check_parameters(line: Line, body: dict[str, Any]) -> None:
                 fix="give the most tokens an answer may have, such as 200",
                 value=str(limit),
             )
+
+
+def check_stream(line: Line, stream: Any) -> None:
+    """Refuse what says neither that the answer is to be streamed nor that it is not."""
+    if stream is not None and not isinstance(stream, bool):
+        raise line.refused(
+            problem="stream is neither true nor false",
+            fix="leave it out, unless the answer is long: it is stored whole either way",
+            value=str(stream),
+        )
 
 
 def check_model(line: Line, model: Any) -> str | None:

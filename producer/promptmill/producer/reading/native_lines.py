@@ -1,9 +1,10 @@
 """Lines that hold a provider's own request, which is sent to that provider as it is."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
-from promptmill.producer.reading.chat import check_model
+from promptmill.producer.reading.chat import check_model, check_stream
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
@@ -12,7 +13,7 @@ from promptmill.producer.reading.strict_json import canonical, decode_object
 from promptmill.producer.reading.template import Template
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.provider_settings import ProviderKind
-from promptmill.schema.requests import NATIVE
+from promptmill.schema.requests import NATIVE, STREAM
 
 
 class Dialect(Protocol):
@@ -47,6 +48,10 @@ class NativeLines:
                 msg = f"{flag}: for plain rows; these {dialect.described} have their own"
                 raise UsageError(msg)
         self._options, self._dialect = options, dialect
+        # To stream is no part of a body: Gemini says it by another address.
+        self._stream = options.parameters.get(STREAM)
+        rest = {name: value for name, value in options.parameters.items() if name != STREAM}
+        self._given = replace(options, parameters=rest)
         self._system = None if options.system is None else Template(options.system, name="-s")
 
     @property
@@ -82,9 +87,12 @@ class NativeLines:
         system = None
         if self._system is not None:
             system = self._system.render(line, {dialect.id_field: custom_id})
-        dialect.add(line, body, system, self._options)
+        stream = body.pop(STREAM, None)
+        check_stream(line, stream)
+        dialect.add(line, body, system, self._given)
         dialect.check(line, body)
-        written = canonical({NATIVE: body})
+        asked = stream if self._stream is None else self._stream
+        written = canonical({NATIVE: body, STREAM: True} if asked else {NATIVE: body})
         return Prompt(line.number, custom_id, written, self._options.model or model)
 
     def _check_fields(self, line: Line, value: dict[str, Any]) -> None:

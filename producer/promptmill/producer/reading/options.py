@@ -13,7 +13,6 @@ from promptmill.schema.errors import UsageError
 _NOT_PARAMETERS = {
     "messages": "messages come from the input, -p and -s",
     "model": "name the model with -m",
-    "stream": "answers are stored whole, so there is nothing to stream",
     "n": "one prompt has one answer; repeat its line for more",
 }
 

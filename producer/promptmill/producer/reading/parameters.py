@@ -20,6 +20,7 @@ _NUMBERS = {
 _WHOLE = ("top_k", "seed", "max_tokens", "max_completion_tokens", "top_logprobs")
 _COMMON = frozenset(
     {"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "response_format"}
+    | {"stream"}
 )
 _IGNORED = frozenset(
     {"metadata", "store", "user", "stream_options", "safety_identifier"}
@@ -54,6 +55,9 @@ def check_values(parameters: Mapping[str, Any]) -> None:
                 raise UsageError(msg)
         elif name in _WHOLE and type(value) is not int:
             msg = f"-o {name} {value}: give a whole number, such as 200"
+            raise UsageError(msg)
+        elif name == "stream" and not isinstance(value, bool):
+            msg = f"-o stream {value}: give true, or false where the input says true"
             raise UsageError(msg)
         elif name == "stop" and not _is_text(value):
             msg = f'-o stop {value}: give a text, or several as JSON: \'["END", "###"]\''

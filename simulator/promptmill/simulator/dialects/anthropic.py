@@ -11,11 +11,13 @@ import msgspec
 from promptmill.simulator.answers import Answer
 from promptmill.simulator.config import Dimension
 from promptmill.simulator.dialects.base import (
+    EVENT_STREAM,
     Context,
     Prompt,
     Unreadable,
     decode_as,
     encode,
+    event,
     text_of,
 )
 from promptmill.simulator.faults import Trouble
@@ -125,12 +127,9 @@ class Anthropic:
         if body.max_tokens < 1:
             msg = "max_tokens: Input should be greater than or equal to 1"
             raise Unreadable(msg)
-        if body.stream:
-            msg = "stream: this simulator does not stream"
-            raise Unreadable(msg)
         texts = text_of(body.system)
         texts.extend(text for message in body.messages for text in text_of(message.content))
-        return Prompt(body.model, "\n".join(texts), body.max_tokens)
+        return Prompt(body.model, "\n".join(texts), body.max_tokens, bool(body.stream))
 
     def thinks(self, model: str) -> bool:  # noqa: ARG002  only where a request asks for it
         return False
@@ -166,6 +165,35 @@ class Anthropic:
             },
         }
         return Reply(200, encode(body), _headers(context))
+
+    def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:  # noqa: ARG002
+        message = msgspec.json.decode(self.succeed(context, answer).body)
+        end = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
+        usage = {"output_tokens": answer.output_tokens}
+        message |= {"content": [], "stop_reason": None}
+        message["usage"] |= {"output_tokens": 1}
+        block = {"type": "text", "text": ""}
+        said = [
+            {"type": "message_start", "message": message},
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {"type": "ping"},
+            *(
+                {
+                    "type": "content_block_delta",
+                    "index": 0,
+                    "delta": {"type": "text_delta", "text": text},
+                }
+                for text in texts
+            ),
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": end, "usage": usage},
+            {"type": "message_stop"},
+        ]
+        events = tuple(event(each, str(each["type"])) for each in said)
+        return Reply(200, b"", _headers(context), EVENT_STREAM, events)
+
+    def error_event(self, body: bytes) -> bytes:
+        return event(body, "error")
 
     def refuse(self, context: Context, trouble: Trouble, *, message: str | None = None) -> Reply:
         status, kind, error_code, usual = _ERRORS[trouble]

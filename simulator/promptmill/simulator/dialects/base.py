@@ -22,6 +22,9 @@ class Prompt(NamedTuple):
     text: str
     """all text parts in their order, the system's first, joined by newlines"""
     max_tokens: int | None
+    streams: bool = False
+    tells_usage: bool = True
+    """whether a stream tells what it cost"""
 
 
 class Context(NamedTuple):
@@ -67,6 +70,14 @@ class Dialect(Protocol):
         """Say an answer."""
         ...
 
+    def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:
+        """Say an answer in events, one for each of *texts*, which are its text in pieces."""
+        ...
+
+    def error_event(self, body: bytes) -> bytes:
+        """Say an error, whose body this is, in a stream."""
+        ...
+
     def refuse(self, context: Context, trouble: Trouble, *, message: str | None = None) -> Reply:
         """Say an error that is no limit's. *message* replaces the usual one."""
         ...
@@ -84,7 +95,14 @@ class Dialect(Protocol):
 
 
 T = TypeVar("T")
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 encode = msgspec.json.Encoder().encode
+
+
+def event(data: Any, name: str | None = None) -> bytes:
+    """Write a server-sent event."""
+    named = f"event: {name}\n".encode() if name else b""
+    return b"%sdata: %s\n\n" % (named, data if isinstance(data, bytes) else encode(data))
 
 
 def text_of(content: str | list[Any] | None) -> list[str]:

@@ -12,11 +12,13 @@ import msgspec
 from promptmill.simulator.answers import Answer
 from promptmill.simulator.config import Dimension
 from promptmill.simulator.dialects.base import (
+    EVENT_STREAM,
     Context,
     Prompt,
     Unreadable,
     decode_as,
     encode,
+    event,
     text_of,
 )
 from promptmill.simulator.faults import Trouble
@@ -171,7 +173,8 @@ class Gemini:
         texts = [text for content in contents for text in text_of(content.parts)]
         maximum = body.generation_config.max_output_tokens if body.generation_config else None
         model = request.head.path.rpartition("/models/")[2].partition(":")[0]
-        return Prompt(model, "\n".join(texts), maximum)
+        streams = request.head.path.endswith(":streamGenerateContent")
+        return Prompt(model, "\n".join(texts), maximum, streams)
 
     def thinks(self, model: str) -> bool:
         return "lite" not in model
@@ -205,6 +208,16 @@ class Gemini:
             "responseId": context.request_id,
         }
         return Reply(200, encode(body), _headers(), _JSON)
+
+    def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:  # noqa: ARG002
+        last = msgspec.json.decode(self.succeed(context, answer).body)
+        said = [_chunk(last, text, answer, at) for at, text in enumerate(texts[:-1], start=1)]
+        last["candidates"][0]["content"]["parts"][0]["text"] = texts[-1] if texts else ""
+        events = tuple(event(each) for each in [*said, last])
+        return Reply(200, b"", _headers(), EVENT_STREAM, events)
+
+    def error_event(self, body: bytes) -> bytes:
+        return event(body)
 
     def refuse(self, context: Context, trouble: Trouble, *, message: str | None = None) -> Reply:
         if trouble is Trouble.BAD_GATEWAY:
@@ -263,6 +276,14 @@ _HELP = {
     "description": "Learn more about Gemini API quotas",
     "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
 }
+
+
+def _chunk(last: dict[str, Any], text: str, answer: Answer, number: int) -> dict[str, Any]:
+    """Return a chunk before the *last*: usage counts what came with it and those before."""
+    candidate = {"content": {"parts": [{"text": text}], "role": "model"}, "index": 0}
+    output = min(answer.output_tokens, number * max(1, len(text) // 4))
+    usage = {"candidatesTokenCount": output, "totalTokenCount": answer.input_tokens + output}
+    return {**last, "candidates": [candidate], "usageMetadata": last["usageMetadata"] | usage}
 
 
 def _error(code: int, status: str, message: str, details: list[dict[str, Any]]) -> bytes:

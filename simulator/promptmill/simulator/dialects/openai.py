@@ -11,11 +11,13 @@ import msgspec
 from promptmill.simulator.answers import Answer
 from promptmill.simulator.config import Dimension
 from promptmill.simulator.dialects.base import (
+    EVENT_STREAM,
     Context,
     Prompt,
     Unreadable,
     decode_as,
     encode,
+    event,
     text_of,
 )
 from promptmill.simulator.faults import Trouble
@@ -36,12 +38,17 @@ class _Message(msgspec.Struct):
     content: str | list[_Part] | None = None
 
 
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
 class _Body(msgspec.Struct):
     model: str
     messages: list[_Message]
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stream: bool | None = None
+    stream_options: _StreamOptions | None = None
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -145,12 +152,10 @@ class OpenAI:
         if not body.messages:
             msg = "Invalid 'messages': empty array. Expected an array with minimum length 1."
             raise Unreadable(msg)
-        if body.stream:
-            msg = "Unsupported value: 'stream' does not support true with this simulator."
-            raise Unreadable(msg)
         texts = [text for message in body.messages for text in text_of(message.content)]
         maximum = body.max_completion_tokens or body.max_tokens
-        return Prompt(body.model, "\n".join(texts), maximum)
+        tells = body.stream_options is not None and body.stream_options.include_usage
+        return Prompt(body.model, "\n".join(texts), maximum, bool(body.stream), tells)
 
     def thinks(self, model: str) -> bool:
         return model.startswith(("gpt-5", "o1", "o3", "o4"))
@@ -200,6 +205,30 @@ class OpenAI:
             "system_fingerprint": "fp_promptmill",
         }
         return Reply(200, encode(body), _headers(context))
+
+    def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:
+        whole = msgspec.json.decode(self.succeed(context, answer).body)
+        (choice,), usage = whole.pop("choices"), whole.pop("usage")
+        whole["object"] = "chat.completion.chunk"
+        told = {"usage": None} if prompt.tells_usage else {}
+        beginning = {"role": "assistant", "content": "", "refusal": None}
+        deltas = [beginning, *({"content": text} for text in texts), {}]
+        chunks = [
+            {
+                **whole,
+                "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}],
+                **told,
+            }
+            for delta in deltas
+        ]
+        chunks[-1]["choices"][0]["finish_reason"] = choice["finish_reason"]
+        if prompt.tells_usage:
+            chunks.append({**whole, "choices": [], "usage": usage})
+        events = (*(event(chunk) for chunk in chunks), b"data: [DONE]\n\n")
+        return Reply(200, b"", _headers(context), EVENT_STREAM, events)
+
+    def error_event(self, body: bytes) -> bytes:
+        return event(body)
 
     def refuse(self, context: Context, trouble: Trouble, *, message: str | None = None) -> Reply:
         if trouble is Trouble.BAD_GATEWAY:

@@ -46,6 +46,8 @@ class Answer:
     endpoint: Endpoint = Endpoint.CHAT
     body: bytes | None = field(default=None, repr=False)
     """The provider's own answer, JSON: where the fields above do not hold all of it."""
+    first_token_s: float | None = None
+    """From the request to the first token, where the answer was streamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,19 @@ class Refusal:
     retry_after_s: float | None = None
     request_id: str | None = None
     usage: Usage | None = None
-    """Where a refusal was billed (bad_response)."""
+    """Where a refusal was billed (bad_response). Of a stream that broke off, see `charged`."""
     raw: bytes | None = field(default=None, repr=False)
-    """What came, for bad_response; at most 64 KiB, the key struck out."""
+    """What came, for bad_response and of a stream that broke off; at most 64 KiB, the key struck
+    out."""
     limits: Mapping[str, float] = field(default_factory=dict)
+    first_token_s: float | None = None
+
+
+def charged(reply: Answer | Refusal) -> Usage | None:
+    """Return the whole usage of a call, or None where only a part of it is known, or nothing."""
+    if isinstance(reply, Refusal) and reply.kind is ErrorKind.UNKNOWN:
+        return None
+    return reply.usage
 
 
 class Provider(Protocol):

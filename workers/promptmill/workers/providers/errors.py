@@ -120,17 +120,21 @@ def unanswered(
             request_id=request_id,
             usage=usage,
         )
-    secrets = tuple(secrets)
-    # A key that the cut would leave half of is seen whole.
-    seen = reply.body[: MAX_RAW + LONGEST_COAT * max(map(len, secrets), default=0)]
     return Refusal(
         kind=ErrorKind.BAD_RESPONSE,
         message=f"{provider} answered {reply.status} with {read.problem}",
         http_status=reply.status,
         request_id=request_id,
         usage=usage,
-        raw=redact_bytes(seen, secrets=secrets)[:MAX_RAW],
+        raw=keep(reply.body, secrets=tuple(secrets)),
     )
+
+
+def keep(body: bytes, *, secrets: tuple[str, ...]) -> bytes:
+    """Cut what came to what is kept of it, without the keys."""
+    # A key that the cut would leave half of is seen whole.
+    seen = body[: MAX_RAW + LONGEST_COAT * max(map(len, secrets), default=0)]
+    return redact_bytes(seen, secrets=secrets)[:MAX_RAW]
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

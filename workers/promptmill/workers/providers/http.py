@@ -65,7 +65,7 @@ def open_http(*, concurrency: int) -> httpx2.AsyncClient:
 
 
 async def exchange(
-    sending: Awaitable[Reply], *, timeout_s: float, sdk_errors: tuple[type[Exception], ...]
+    sending: Awaitable[Reply | Lost], *, timeout_s: float, sdk_errors: tuple[type[Exception], ...]
 ) -> Reply | Lost:
     """Await *sending*, at most *timeout_s* seconds in all, and turn transport errors into `Lost`.
 

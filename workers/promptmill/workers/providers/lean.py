@@ -3,11 +3,10 @@
 The SDKs hand their requests to an `httpx2.AsyncClient`. Half of what such a call costs is spent
 between there and the socket: the URL is taken apart four times, headers are copied from form to
 form, and redirects, cookies and authentication are looked after, of which we have none. Here a
-request goes to aiohttp as the SDK made it. What is of another kind (a stream, a proxy) goes the
-usual way.
+request goes to aiohttp as the SDK made it. What is of another kind (a proxy) goes the usual way.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -43,6 +42,27 @@ class LeanResponse(httpx2.Response):
         self.is_closed = self.is_stream_consumed = True
 
 
+class LeanStream(httpx2.AsyncByteStream):
+    """The body of an answer as it comes, for one reader, who closes it."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._answer.content
+        try:
+            while piece := await content.readany():
+                yield piece
+        except BaseException:
+            self._answer.close()
+            with map_aiohttp_exceptions():
+                raise
+
+    async def aclose(self) -> None:
+        """Give the connection back, or end it where the answer has not come to its end."""
+        self._answer.release()
+
+
 class LeanClient(Httpx2AiohttpClient):
     """The shared client of all SDKs. *timeout* holds for each request, whatever an SDK says."""
 
@@ -60,18 +80,17 @@ class LeanClient(Httpx2AiohttpClient):
         return LeanRequest(method.upper(), _parsed(url), [self._encodings, *pairs], content)
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send it once, and read the answer to its end."""
+        """Send it once, and read the answer to its end, or, by `stream=True`, to its head."""
         transport = self._transport_for_url(request.url)
         if (
             not isinstance(request, LeanRequest)
-            or options.get("stream")
             or request.url.userinfo
             or not isinstance(transport, AiohttpTransport)
             or transport.proxy
         ):
             return await super().send(request, **options)
         try:
-            async with self._session(transport).request(
+            answer = await self._session(transport).request(
                 request.method,
                 _for_aiohttp(request.url),
                 headers=request.given,
@@ -79,7 +98,15 @@ class LeanClient(Httpx2AiohttpClient):
                 allow_redirects=False,
                 auto_decompress=False,
                 timeout=self._each,
-            ) as answer:
+            )
+            if options.get("stream"):
+                return httpx2.Response(
+                    answer.status,
+                    headers=answer.raw_headers,
+                    stream=LeanStream(answer),
+                    request=request,
+                )
+            async with answer:
                 body = await answer.read()
         except Exception:
             with map_aiohttp_exceptions():

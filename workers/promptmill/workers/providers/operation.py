@@ -8,6 +8,7 @@ from promptmill.schema.outcomes import Usage
 from promptmill.schema.requests import Endpoint, native_of
 from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.chat import UnsendableError
+from promptmill.workers.providers.fold import Streaming
 from promptmill.workers.providers.reply import Reply
 
 
@@ -49,6 +50,8 @@ class Operation:
     read: Callable[[Reply, Envelope], Read]
     usage: Callable[[Reply], Usage | None]
     """What was charged, whatever else the answer has; None where it is not told."""
+    streaming: Streaming | None = None
+    """None: it never streams."""
 
 
 def operation_of(operations: Mapping[Endpoint, Operation], endpoint: Endpoint) -> Operation:

@@ -16,6 +16,7 @@ from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
 from promptmill.workers.providers.reply import Reply, limits_told
+from promptmill.workers.providers.streaming import Stream, stream_of
 
 # Said with each request, or the SDK would copy its defaults deeply for each.
 _OPTIONS: Final[RequestOptions] = {"max_retries": 0, "timeout": TIMEOUT, "params": {}}
@@ -59,34 +60,46 @@ class AnthropicProvider:
         """Send *call* exactly once, within its deadline."""
         try:
             operation = operation_of(_OPERATIONS, call.endpoint)
-            body = encode(operation.body(call))
+            body = operation.body(call)
+            stream = stream_of(operation, call, body, secrets=self._secrets)
+            sent = encode(body if stream is None else stream.ask(body))
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
-            self._post(operation.path, body, call.request_id),
+            self._post(operation, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(anthropic.AnthropicError,),
         )
+        if stream is None:
+            return self._value(operation, reply, call)
+        return stream.told(self._value(operation, stream.whole(reply), call))
+
+    async def close(self) -> None:
+        """Do nothing: connections belong to the shared client."""
+
+    async def _post(
+        self, operation: Operation, body: bytes, request_id: str, stream: Stream | None
+    ) -> Reply | Lost:
+        try:
+            response = await self._client.post(
+                f"{self._url}{operation.path}",
+                content=body,
+                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
+                cast_to=httpx2.Response,
+                stream=stream is not None,
+            )
+        except anthropic.APIStatusError as error:
+            response = error.response
+        if stream is not None and not response.is_closed:
+            return await stream.read(response)
+        return Reply(response.status_code, response.headers, response.content)
+
+    def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
         if isinstance(reply, Lost):
             return errors.lost(self._name, reply)
         if 200 <= reply.status < 300:
             return self._read(operation, reply, call)
         return self._refuse(reply, call)
-
-    async def close(self) -> None:
-        """Do nothing: connections belong to the shared client."""
-
-    async def _post(self, path: str, body: bytes, request_id: str) -> Reply:
-        try:
-            response = await self._client.post(
-                f"{self._url}{path}",
-                content=body,
-                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
-                cast_to=httpx2.Response,
-            )
-        except anthropic.APIStatusError as error:
-            response = error.response
-        return Reply(response.status_code, response.headers, response.content)
 
     def _read(self, operation: Operation, reply: Reply, call: Call) -> Answer | Refusal:
         envelope = self._envelope(reply)

@@ -1,12 +1,14 @@
 """What Anthropic's errors mean (https://docs.claude.com/en/api/errors)."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.errors import Fault
+from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.reply import Reply, decode
 
 _BY_CODE: Final = {
@@ -23,6 +25,19 @@ _BY_TYPE: Final = {
     "permission_error": ErrorKind.KEY,
     "overloaded_error": ErrorKind.OVERLOADED,
 }
+_STATUS: Final = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""What errors are answered with that come in a stream, by their types."""
 # A limit that the customer set, answered as 400 without a code: the one case told by its words.
 _SPENT: Final = "You have reached your specified API usage limits"
 
@@ -49,6 +64,13 @@ def fault_of(reply: Reply) -> Fault:
     error = body.error
     code = error.details.error_code if error.details else None
     return Fault(_kind(reply.status, code, error), code or error.type, error.message)
+
+
+def error_event(event: Mapping[str, Any]) -> Reply:
+    """Return the error that came in a stream, under the status of its like."""
+    body = encode_body(event)
+    said = decode(body, _ErrorBody)
+    return Reply(_STATUS.get(said.error.type, 500) if said else 500, {}, body)
 
 
 def _kind(status: int, code: str | None, error: _Error) -> ErrorKind:

@@ -20,8 +20,9 @@ from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import Lost, exchange
-from promptmill.workers.providers.operation import operation_of
+from promptmill.workers.providers.operation import Operation, operation_of
 from promptmill.workers.providers.reply import Reply
+from promptmill.workers.providers.streaming import Stream, stream_of
 
 _ADDRESSES: Final = 256
 """of models, as many as are kept"""
@@ -51,27 +52,34 @@ class GeminiProvider:
         """Send *call* exactly once, within its deadline."""
         try:
             operation = operation_of(wire.OPERATIONS, call.endpoint)
-            path, body = wire.path_of(call.model, operation), encode(operation.body(call))
+            body = operation.body(call)
+            stream = stream_of(operation, call, body, secrets=self._secrets)
+            path = wire.path_of(call.model, operation.path if stream is None else stream.path)
+            sent = encode(body)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
-            self._post(path, body, call.request_id),
+            self._post(path, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(ValueError,),  # an address or a key that the SDK refuses
         )
-        if isinstance(reply, Lost):
-            return errors.lost(self._name, reply)
-        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)
+        if stream is None:
+            return self._value(operation, reply, call)
+        return stream.told(self._value(operation, stream.whole(reply), call))
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
 
-    async def _post(self, path: str, body: bytes, request_id: str) -> Reply:
+    async def _post(
+        self, path: str, body: bytes, request_id: str, stream: Stream | None
+    ) -> Reply | Lost:
         url, headers = self._address(path)
         request = self._http.build_request(
             "POST", url, headers={**headers, "X-Client-Request-Id": request_id}, content=body
         )
-        response = await self._http.send(request)
+        response = await self._http.send(request, stream=stream is not None)
+        if stream is not None:
+            return await stream.read(response)
         return Reply(response.status_code, response.headers, response.content)
 
     def _ask_for_address(self, path: str) -> tuple[str, Mapping[str, str]]:
@@ -79,3 +87,8 @@ class GeminiProvider:
         sender = self._client._api_client  # noqa: SLF001  tests hold it to what the public call sends
         request = sender._build_request("post", path, {})  # noqa: SLF001
         return request.url, request.headers
+
+    def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
+        if isinstance(reply, Lost):
+            return errors.lost(self._name, reply)
+        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)

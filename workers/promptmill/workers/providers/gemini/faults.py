@@ -1,13 +1,15 @@
 """What Gemini's errors mean (https://ai.google.dev/gemini-api/docs/troubleshooting)."""
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.errors import Fault
+from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.reply import Reply, decode
 
 _DELAY: Final = re.compile(r"(\d+(?:\.\d+)?)s")
@@ -51,6 +53,14 @@ def fault_of(reply: Reply) -> Fault:
         message=error.message,
         retry_after_s=None if told is None else min(told, errors.MAX_RETRY_AFTER_S),
     )
+
+
+def error_event(chunk: Mapping[str, Any]) -> Reply:
+    """Return the error that came in a stream, under the status that it names."""
+    error = chunk["error"]
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return Reply(status, {}, encode_body(chunk))
 
 
 def _kind(status: int, reason: str | None, quotas: list[str], message: str) -> ErrorKind:

@@ -11,6 +11,7 @@ from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.chat import Chat
 from promptmill.workers.providers.chat_body import read_chat
 from promptmill.workers.providers.gemini.parts import content_of
+from promptmill.workers.providers.gemini.stream import GENERATE_STREAMING
 from promptmill.workers.providers.gemini.thinking import thinking_of
 from promptmill.workers.providers.gemini.tools import tools_of
 from promptmill.workers.providers.operation import Blocked, Envelope, Operation, Read, Unusable
@@ -162,4 +163,4 @@ def _usage(reply: Reply) -> Usage | None:
     )
 
 
-GENERATE: Final = Operation("generateContent", _body, _read, _usage)
+GENERATE: Final = Operation("generateContent", _body, _read, _usage, GENERATE_STREAMING)

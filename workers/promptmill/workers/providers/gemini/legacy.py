@@ -9,6 +9,7 @@ taken out at the HTTP session, before any of that happens.
 import asyncio
 import re
 import warnings
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any, NoReturn, cast
@@ -30,6 +31,7 @@ from promptmill.workers.providers.http import (
 )
 from promptmill.workers.providers.operation import Operation, operation_of
 from promptmill.workers.providers.reply import Reply
+from promptmill.workers.providers.streaming import Stream, stream_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # they say that support has ended; docs/providers.md does, too
@@ -43,6 +45,9 @@ _PIECE = 64 * 1024
 _UNKNOWN = re.compile(
     r'no field named "(\w{1,80})"|Invalid enum value \w+ for .* at \w+\.([\w.\[\]]{1,80})'
 )
+_ALT = re.compile(r"(?:%24|\$)alt=[^&]*")
+"""How the SDK asks for the answer: with numbers for words such as STOP, and a stream as one array,
+of which nothing can be read before its end."""
 
 
 class GeminiLegacyProvider:
@@ -70,55 +75,100 @@ class GeminiLegacyProvider:
         """Send *call* exactly once, within its deadline. A late answer's thread ends soon after."""
         try:
             operation = operation_of(wire.OPERATIONS, call.endpoint)
-            request = _request(call, operation)
+            body = operation.body(call)
+            stream = stream_of(operation, call, body, secrets=self._secrets)
+            request = _request(call.model, body)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
-        loop = asyncio.get_running_loop()
         reply = await exchange(
-            loop.run_in_executor(self._threads, self._send, request, call),
+            self._post(request, call, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(GoogleAPICallError, GoogleAuthError, HTTPError, ValueError),
         )
-        if isinstance(reply, Lost):
-            return errors.lost(self._name, reply)
-        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)
+        if stream is None:
+            return self._value(operation, reply, call)
+        return stream.told(self._value(operation, stream.whole(reply), call))
 
     async def close(self) -> None:
         """Close its connections; threads still open end by their deadlines."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
+    async def _post(self, request: Any, call: Call, stream: Stream | None) -> Reply | Lost:
+        loop = asyncio.get_running_loop()
+        if stream is None:
+            return await loop.run_in_executor(self._threads, self._send, request, call)
+        told = _Told(loop, stream)
+        reply = await loop.run_in_executor(self._threads, self._send_streamed, request, call, told)
+        return reply or stream.end()
+
+    def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
+        if isinstance(reply, Lost):
+            return errors.lost(self._name, reply)
+        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)
+
     def _send(self, request: Any, call: Call) -> Reply:
+        arrived = self._open(self._client.generate_content, request, call)
+        return arrived.reply()
+
+    def _send_streamed(self, request: Any, call: Call, told: "_Told") -> Reply | None:
+        """Tell what comes of a stream; return a reply that is none."""
+        arrived = self._open(self._client.stream_generate_content, request, call)
+        if not told.starts(arrived.response.status_code, arrived.headers):
+            return arrived.reply()
+        for piece in arrived.pieces():
+            told.feed(piece)
+        return None
+
+    def _open(self, method: Callable[..., Any], request: Any, call: Call) -> "_ArrivedError":
+        deadline = monotonic() + call.timeout_s
         try:
-            self._client.generate_content(
+            method(
                 request,
                 retry=None,
                 timeout=call.timeout_s,
                 metadata=[("x-client-request-id", call.request_id)],
             )
         except _ArrivedError as arrived:
-            return arrived.reply
+            arrived.deadline = deadline
+            return arrived
         msg = "the SDK answered without a response"
         raise ValueError(msg)
 
 
 class _ArrivedError(Exception):
-    """Carries a complete response out of the SDK."""
+    """Carries a response out of the SDK, its body still to be read."""
 
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
-        super().__init__(reply.status)
+    def __init__(self, response: requests.Response) -> None:
+        self.response = response
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self.deadline = 0.0
+        super().__init__(response.status_code)
+
+    def reply(self) -> Reply:
+        """Read it to its end."""
+        return Reply(self.response.status_code, self.headers, b"".join(self.pieces()))
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read the body as it comes, by the deadline."""
+        while piece := self.response.raw.read1(_PIECE, decode_content=True):
+            yield piece
+            if monotonic() > self.deadline:
+                self.response.close()
+                raise TimeoutError
+        self.response.raw.release_conn()
 
 
 class _Door(HTTPAdapter):
-    """Sends a request, reads the whole response by its deadline, and leaves the SDK with it."""
+    """Sends a request, and leaves the SDK with the response."""
 
     def send(  # type: ignore[override]  # it never returns
         self, request: requests.PreparedRequest, timeout: Any = None, **options: Any
     ) -> NoReturn:
-        deadline = monotonic() + timeout
         options["stream"] = True
         limits = (min(CONNECT_TIMEOUT_S, timeout), timeout)
+        streamed = ":streamGenerateContent?" in (request.url or "")
+        request.url = _ALT.sub(f"alt={'sse' if streamed else 'json'}", request.url or "")
         try:
             response = super().send(request, timeout=limits, **options)
         except requests.ConnectTimeout:
@@ -128,25 +178,24 @@ class _Door(HTTPAdapter):
             if isinstance(getattr(cause, "reason", None), NewConnectionError):
                 raise NotConnectedError from None
             raise
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        raise _ArrivedError(Reply(response.status_code, headers, _body(response, deadline)))
+        raise _ArrivedError(response)
 
 
-def _body(response: requests.Response, deadline: float) -> bytes:
-    pieces: list[bytes] = []
-    while piece := response.raw.read1(_PIECE, decode_content=True):
-        pieces.append(piece)
-        if monotonic() > deadline:
-            response.close()
-            raise TimeoutError
-    response.raw.release_conn()
-    return b"".join(pieces)
+class _Told:
+    """A stream that is read in a thread and folded on the loop, in the order of its pieces."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stream: Stream) -> None:
+        self._loop, self._stream = loop, stream
+        self.starts = stream.starts
+
+    def feed(self, piece: bytes) -> None:
+        self._loop.call_soon_threadsafe(self._stream.feed, piece)
 
 
-def _request(call: Call, operation: Operation) -> Any:
-    body = {**operation.body(call), "model": f"models/{call.model}"}
+def _request(model: str, body: Mapping[str, Any]) -> Any:
+    written = encode({**body, "model": f"models/{model}"})
     try:
-        return GenerateContentRequest.from_json(encode(body).decode())
+        return GenerateContentRequest.from_json(written.decode())
     except (ValueError, ParseError) as error:
         named = _UNKNOWN.search(str(error))
         problem = "google-generativeai knows no such field; google-genai does"

@@ -19,11 +19,13 @@ OPERATIONS: Final[Mapping[Endpoint, Operation]] = {Endpoint.CHAT: GENERATE}
 _PREFIXES: Final = ("models/", "tunedModels/")
 
 
-def path_of(model: str, operation: Operation) -> str:
-    """Name the address of *model*. Raises UnsendableError where it would be another one."""
+def path_of(model: str, method: str) -> str:
+    """Name the address of a *method* of *model*. Raises UnsendableError where
+    it would be another one.
+    """
     if ".." in model or set(model) & set("?&#% "):
         raise UnsendableError(field="model", problem="is no name of a model")
-    return f"{model if model.startswith(_PREFIXES) else f'models/{model}'}:{operation.path}"
+    return f"{model if model.startswith(_PREFIXES) else f'models/{model}'}:{method}"
 
 
 def value_of(

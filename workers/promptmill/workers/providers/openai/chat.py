@@ -12,6 +12,7 @@ import msgspec
 from promptmill.schema.outcomes import Usage
 from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.chat import UnsendableError
+from promptmill.workers.providers.openai.chat_stream import CHAT_STREAMING
 from promptmill.workers.providers.openai.marks import strip_marks
 from promptmill.workers.providers.openai.server import Server
 from promptmill.workers.providers.operation import Envelope, Operation, Unusable
@@ -58,7 +59,9 @@ class _UsageOnly(msgspec.Struct):
 
 def chat(server: Server) -> Operation:
     """Tell how *server* completes chats."""
-    return Operation("/chat/completions", lambda call: _body(call, server), _read, _usage)
+    return Operation(
+        CHAT_STREAMING.path, lambda call: _body(call, server), _read, _usage, CHAT_STREAMING
+    )
 
 
 def _body(call: Call, server: Server) -> dict[str, Any]:

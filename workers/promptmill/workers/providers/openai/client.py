@@ -20,6 +20,7 @@ from promptmill.workers.providers.openai.faults import error_inside, fault_of
 from promptmill.workers.providers.openai.server import server_of
 from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
 from promptmill.workers.providers.reply import Reply, limits_told
+from promptmill.workers.providers.streaming import Stream, stream_of
 
 # Said with each request, or the SDK would copy its defaults deeply, and make up a key, for each.
 _OPTIONS: Final[RequestOptions] = {
@@ -61,34 +62,46 @@ class OpenAIProvider:
         """Send *call* exactly once, within its deadline."""
         try:
             operation = operation_of(self._operations, call.endpoint)
-            body = encode(operation.body(call))
+            body = operation.body(call)
+            stream = stream_of(operation, call, body, secrets=self._secrets)
+            sent = encode(body if stream is None else stream.ask(body))
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
-            self._post(operation.path, body, call.request_id),
+            self._post(operation, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(openai.OpenAIError,),
         )
+        if stream is None:
+            return self._value(operation, reply, call)
+        return stream.told(self._value(operation, stream.whole(reply), call))
+
+    async def close(self) -> None:
+        """Do nothing: connections belong to the shared client."""
+
+    async def _post(
+        self, operation: Operation, body: bytes, request_id: str, stream: Stream | None
+    ) -> Reply | Lost:
+        try:
+            response = await self._client.post(
+                f"{self._url}{operation.path}",
+                content=body,
+                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
+                cast_to=httpx2.Response,
+                stream=stream is not None,
+            )
+        except openai.APIStatusError as error:
+            response = error.response
+        if stream is not None and not response.is_closed:
+            return await stream.read(response)
+        return Reply(response.status_code, response.headers, response.content)
+
+    def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
         if isinstance(reply, Lost):
             return errors.lost(self._name, reply)
         if 200 <= reply.status < 300:
             return self._read(operation, reply, call)
         return self._refuse(reply, call)
-
-    async def close(self) -> None:
-        """Do nothing: connections belong to the shared client."""
-
-    async def _post(self, path: str, body: bytes, request_id: str) -> Reply:
-        try:
-            response = await self._client.post(
-                f"{self._url}{path}",
-                content=body,
-                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
-                cast_to=httpx2.Response,
-            )
-        except openai.APIStatusError as error:
-            response = error.response
-        return Reply(response.status_code, response.headers, response.content)
 
     def _read(self, operation: Operation, reply: Reply, call: Call) -> Answer | Refusal:
         envelope = self._envelope(reply)

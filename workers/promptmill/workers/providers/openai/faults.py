@@ -1,12 +1,13 @@
 """What OpenAI's errors mean (https://platform.openai.com/docs/guides/error-codes)."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.errors import Fault
+from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.reply import Reply, decode
 
 _MONEY: Final = frozenset(
@@ -20,6 +21,22 @@ _MONEY: Final = frozenset(
         "billing_not_active",
     }
 )
+_STATUS: Final = {
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "tokens": 429,
+    "requests": 429,
+    "slow_down": 503,
+    "server_is_overloaded": 503,
+    "service_unavailable_error": 503,
+    "invalid_prompt": 400,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "content_policy_violation": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+}
+"""What errors are answered with that come with a 200, by code or type; else it is 500."""
 # Answered as a rate limit, without Retry-After: the request is larger than the limit itself.
 _NEVER_FITS: Final = "Request too large"
 
@@ -46,13 +63,22 @@ def fault_of(reply: Reply) -> Fault:
 
 
 def error_inside(reply: Reply) -> Reply | None:
-    """Return the error that some gateways answer with a 200, under the status that it names."""
+    """Return the error that came with a 200, from a gateway or in a stream, under its status."""
     body = decode(reply.body, _ErrorBody)
     if body is None:
         return None
     code = body.error.code
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    if isinstance(code, int) and 400 <= code < 600:
+        return Reply(code, reply.headers, reply.body)
+    status = _STATUS.get(str(code)) or _STATUS.get(body.error.type or "") or 500
     return Reply(status, reply.headers, reply.body)
+
+
+def error_event(error: Any) -> Reply:
+    """Return the *error* that came in a stream, under the status of its like."""
+    said = error if isinstance(error, dict) else {"message": str(error)}
+    whole = Reply(200, {}, encode_body({"error": said}))
+    return error_inside(whole) or Reply(500, {}, whole.body)
 
 
 def _kind(status: int, codes: set[str | None], message: str) -> ErrorKind:
