@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from promptmill.schema.bounds import Terms, Unbounded, longest_answer, most_micros
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.prices import PriceList, price_list_of
+from promptmill.schema.requests import Endpoint, native_request
 from promptmill.schema.settings import PriceSettings, ProviderKind, ProviderSettings
 from promptmill.schema.tokens import count_input
 
@@ -121,3 +122,42 @@ def test_what_costs_other_than_by_tokens_is_unbounded_and_named(
 )
 def test_a_providers_own_body_is_bounded_too(terms: Terms, native: dict[str, Any]) -> None:
     assert isinstance(most(terms, {"native": native}), int)
+
+
+def asked_of(model: str, endpoint: Endpoint, **body: Any) -> int | Unbounded:
+    terms = Terms(PriceList("openai"), ProviderKind.OPENAI, model)
+    return most(terms, native_request(body, endpoint))
+
+
+def test_embeddings_cost_their_input_and_moderations_nothing() -> None:
+    bound = asked_of("text-embedding-3-small", Endpoint.EMBEDDINGS, input="hello " * 1000)
+    assert isinstance(bound, int)
+    assert 20 <= bound <= 1000
+    picture = {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
+    assert asked_of("omni-moderation-latest", Endpoint.MODERATIONS, input=[picture]) == 0
+
+
+def test_images_are_bounded_where_somebody_tells_the_dearest() -> None:
+    one = asked_of("gpt-image-1", Endpoint.IMAGES, prompt="a mill")
+    three = asked_of("gpt-image-1", Endpoint.IMAGES, prompt="a mill", n=3)
+    assert isinstance(one, int)
+    assert isinstance(three, int)
+    assert 2.9 * one < three < 3.1 * one
+    unbounded = asked_of("gpt-image-1.5", Endpoint.IMAGES, prompt="a mill")
+    assert isinstance(unbounded, Unbounded)
+    assert "of one image" in unbounded.problem
+    assert "max_tokens N" not in unbounded.problem
+
+
+def test_a_response_that_refers_to_what_is_elsewhere_may_fill_the_window() -> None:
+    plain = asked_of("gpt-5-mini", Endpoint.RESPONSES, input="hi", max_output_tokens=10)
+    refers = asked_of(
+        "gpt-5-mini",
+        Endpoint.RESPONSES,
+        input="hi",
+        max_output_tokens=10,
+        previous_response_id="resp_1",
+    )
+    assert isinstance(plain, int)
+    assert isinstance(refers, int)
+    assert refers > 100 * plain

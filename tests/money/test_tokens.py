@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from promptmill.schema import tokens
+from promptmill.schema.requests import Endpoint, native_request
 from promptmill.schema.settings import ProviderKind
 from promptmill.workers.tokens import estimate as estimate_of
 
@@ -121,3 +122,22 @@ def test_without_a_readable_table_tokens_are_guessed(
         tokens._encoding.cache_clear()
         assert tokens.count(TEXTS[1]) == tokens.guess(TEXTS[1])
     tokens._encoding.cache_clear()
+
+
+def test_what_is_embedded_is_counted_as_text_or_by_its_tokens() -> None:
+    def counted(**body: Any) -> int:
+        return tokens.count_input(ProviderKind.OPENAI, native_request(body, Endpoint.EMBEDDINGS))
+
+    assert counted(input="hello world", encoding_format="float") == 2
+    assert counted(input=["hello world", "hello"]) == 3
+    assert counted(input=[5, 6, 7]) == 3
+    assert counted(input=[[5, 6, 7], [8]]) == 4
+    assert tokens.most_output(native_request({"input": "x"}, Endpoint.EMBEDDINGS)) == 0
+
+
+def test_the_base64_of_a_picture_is_not_counted_as_text() -> None:
+    part = {"type": "input_image", "image_url": "data:image/png;base64," + "iVBORw0KGgo" * 1000}
+    said = {"input": [{"role": "user", "content": [part]}], "max_output_tokens": 7}
+    body = native_request(said, Endpoint.RESPONSES)
+    assert tokens.count_input(ProviderKind.OPENAI, body) < 30
+    assert tokens.most_output(body) == 7

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from promptmill.schema.prices import PriceList
 from promptmill.schema.provider_settings import ProviderKind
-from promptmill.schema.requests import native_of
+from promptmill.schema.requests import Endpoint, endpoint_of, native_of
 from promptmill.schema.tokens import most_output
 
 ANTHROPIC_MAX_TOKENS: Final = 4096
@@ -29,6 +29,12 @@ _LONGEST: Final = (
     (re.compile(r"gemini-(1\.5|2\.0)"), 8192),
     (re.compile(r"gemini-(2\.5|3)"), 65_536),
 )
+_LONGEST_IMAGE: Final = 6240
+"""Tokens of the dearest image of gpt-image-1 and gpt-image-1-mini: OpenAI's guide "Image
+generation". Nobody tells a most for their successors, which draw in any size."""
+_COUNTED_IMAGES: Final = re.compile(r"gpt-image-1(-mini)?(-\d{4}|$)")
+_ELSEWHERE: Final = ("previous_response_id", "conversation", "prompt")
+"""Fields of OpenAI's responses that name input which is not in the request."""
 _PRICED_APART: Final = frozenset(
     {"web_search_options", "modalities", "audio", "cachedContent", "cached_content"}
     | {"mcp_servers", "container", "speed", "inference_geo"}
@@ -38,7 +44,7 @@ _USUAL_TIERS: Final = (None, "auto", "default", "flex", "standard_only")
 _FUNCTIONS: Final = frozenset({"functionDeclarations", "function_declarations"})
 _MEDIA: Final = frozenset(
     {"image_url", "input_audio", "file", "source"}
-    | {"inlineData", "inline_data", "fileData", "file_data"}
+    | {"inlineData", "inline_data", "fileData", "file_data", "file_id", "file_url"}
 )
 """Fields of a part that is no text."""
 _INSTRUCTED: Final = ("tools", "response_format", "output_config", "output_format")
@@ -68,15 +74,19 @@ def most_micros(terms: Terms, body: Mapping[str, Any], encoded: str | bytes) -> 
     tariff = terms.prices.tariff_now(terms.model)
     if tariff is None:
         return Unbounded(unpriced(terms))
+    if tariff.is_free:
+        return 0
     apart = _priced_apart(native_of(body) or body)
     if apart is not None:
         return Unbounded(f"nobody knows what a request with {apart} costs at most: leave it out")
     given, answered = _most_input(terms, body, encoded), longest_answer(terms, body)
     if given is None or answered is None:
         what = "input beside text" if given is None else "an answer"
+        is_image = endpoint_of(body) is Endpoint.IMAGES
+        told = "" if is_image else "say -o max_tokens N, or "
         return Unbounded(
             f"nobody knows how long {what} of {terms.model} can be:"
-            " say -o max_tokens N, or set prices.<model>.max_output_tokens"
+            f" {told}set prices.<model>.max_output_tokens{' (of one image)' if is_image else ''}"
         )
     return tariff.most_micros(given, answered)
 
@@ -98,8 +108,14 @@ def longest_answer(terms: Terms, body: Mapping[str, Any]) -> int | None:
     if terms.kind is ProviderKind.ANTHROPIC:
         return ANTHROPIC_MAX_TOKENS
     own = terms.prices.own_price(terms.model)
-    if own is not None and own.max_output_tokens is not None:
-        return own.max_output_tokens
+    longest_of_one = None if own is None else own.max_output_tokens
+    if endpoint_of(body) is Endpoint.IMAGES:
+        if longest_of_one is None and _COUNTED_IMAGES.match(terms.model):
+            longest_of_one = _LONGEST_IMAGE
+        images = (native_of(body) or {}).get("n") or 1
+        return None if longest_of_one is None else longest_of_one * images
+    if longest_of_one is not None:
+        return longest_of_one
     for family, longest in _LONGEST:
         if family.match(terms.model):
             return longest
@@ -128,7 +144,10 @@ def _most_input(terms: Terms, body: Mapping[str, Any], encoded: str | bytes) -> 
     size = len(encoded if isinstance(encoded, bytes) else encoded.encode("utf-8", "surrogatepass"))
     if any(request.get(name) for name in _INSTRUCTED):
         size += _INSTRUCTIONS
-    if not _has_media(request.get("messages") or request.get("contents") or ()):
+    is_response = endpoint_of(body) is Endpoint.RESPONSES
+    refers = is_response and any(request.get(name) for name in _ELSEWHERE)
+    said = request.get("messages") or request.get("contents") or request.get("input") or ()
+    if not refers and not _has_media(said):
         return size
     # What a picture weighs is not in the request, so it may fill the whole window.
     window = terms.prices.window(terms.model)

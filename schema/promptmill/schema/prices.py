@@ -63,6 +63,11 @@ class Tariff:
         rate = min(rates.cache_read, rates.plain_input) if cached else rates.plain_input
         return (given * rate + answered * rates.output) / _PICO_PER_MICRO
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing that a call uses costs anything."""
+        return not any(rates.dearest_input or rates.output for rates in self.rates)
+
     def most_micros(self, input_tokens: int, output_tokens: int) -> int:
         """Price a call of at most so many tokens at the dearest that it can be, rounded up."""
         reached = self.rates[: bisect_left(self.starts, input_tokens) + 1]

@@ -39,6 +39,12 @@ def endpoint_of(body: Mapping[str, Any]) -> Endpoint:
     return Endpoint.CHAT if named is None or NATIVE not in body else Endpoint(named)
 
 
+def native_request(body: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Make the stored request of a provider's own *body*."""
+    named = {} if endpoint is Endpoint.CHAT else {ENDPOINT: endpoint.value}
+    return {**named, NATIVE: body}
+
+
 def native_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the provider's own body that *body* carries, or None where it is in our shape."""
     native = body.get(NATIVE)
@@ -53,7 +59,8 @@ def is_streamed(body: Mapping[str, Any]) -> bool:
 def native_texts(value: Any) -> Iterator[str]:
     """Yield the texts in a provider's own body, without what stands for bytes."""
     if isinstance(value, str):
-        yield value
+        if not value.startswith("data:"):
+            yield value
     elif isinstance(value, Mapping):
         for field, item in value.items():
             if field not in _BYTES:
@@ -65,12 +72,21 @@ def native_texts(value: Any) -> Iterator[str]:
 
 def turns_of(native: Mapping[str, Any]) -> int:
     """Count the messages of a provider's own body."""
-    return len(native.get("messages") or native.get("contents") or ())
+    said = native.get("messages") or native.get("contents") or native.get("input") or ()
+    return 1 if isinstance(said, str) else len(said)
+
+
+def subject_of(native: Mapping[str, Any]) -> Any:
+    """Return what a request that is no chat is about: what is embedded, moderated or drawn."""
+    return native.get("input") or native.get("content") or native.get("prompt")
 
 
 def native_most_output(native: Mapping[str, Any]) -> Any:
     """Return the most tokens that a provider's own body allows for the answer, or None."""
     config = native.get("generationConfig") or native.get("generation_config") or {}
     return (
-        native.get("max_tokens") or config.get("maxOutputTokens") or config.get("max_output_tokens")
+        native.get("max_tokens")
+        or native.get("max_output_tokens")
+        or config.get("maxOutputTokens")
+        or config.get("max_output_tokens")
     )

@@ -17,7 +17,15 @@ import msgspec
 import structlog
 
 from promptmill.schema.provider_settings import ProviderKind
-from promptmill.schema.requests import native_most_output, native_of, native_texts, turns_of
+from promptmill.schema.requests import (
+    Endpoint,
+    endpoint_of,
+    native_most_output,
+    native_of,
+    native_texts,
+    subject_of,
+    turns_of,
+)
 from promptmill.schema.texts import strings_in
 
 if TYPE_CHECKING:
@@ -40,6 +48,8 @@ PER_REPLY: Final = 3
 """Tokens around each message, and before the answer (OpenAI's cookbook on counting tokens)."""
 FACTORS: Final = {ProviderKind.OPENAI: 1.0, ProviderKind.ANTHROPIC: 1.5, ProviderKind.GEMINI: 1.1}
 """Tokens of a provider for one of o200k. Measured for Claude 4.7 and later; a guess for Gemini."""
+_CONVERSING: Final = frozenset({Endpoint.CHAT, Endpoint.RESPONSES})
+_ANSWERED_WITHOUT_TOKENS: Final = frozenset({Endpoint.EMBEDDINGS, Endpoint.MODERATIONS})
 
 
 def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
@@ -47,7 +57,9 @@ def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
 
     About 0.4 ms of CPU for 1,200 tokens; the first call takes 0.4 s more (see `load`).
     """
-    native = native_of(body)
+    native, endpoint = native_of(body), endpoint_of(body)
+    if native is not None and endpoint not in _CONVERSING:
+        return round(_count_subject(subject_of(native)) * FACTORS[kind])
     if native is not None:
         texts, turns = native_texts(native), turns_of(native)
     else:
@@ -59,6 +71,8 @@ def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
 def most_output(body: Mapping[str, Any]) -> int | None:
     """Tell how many tokens of answer *body* allows, or None where it names no maximum."""
     native = native_of(body)
+    if endpoint_of(body) in _ANSWERED_WITHOUT_TOKENS:
+        return 0
     if native is not None:
         maximum = native_most_output(native)
     else:
@@ -82,6 +96,13 @@ def guess(text: str) -> int:
     kinds = text.encode("utf-8", "surrogatepass").translate(_KIND_OF_BYTE)
     weighed = sum(kinds.count(kind) * weight for kind, weight in enumerate(_WEIGHTS))
     return max(round(weighed), 1 if text else 0)
+
+
+def _count_subject(subject: Any) -> int:
+    """Count texts, and tokens that are given as numbers."""
+    if isinstance(subject, list):
+        return sum(map(_count_subject, subject))
+    return 1 if isinstance(subject, int) else sum(map(count, native_texts(subject)))
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

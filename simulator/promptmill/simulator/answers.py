@@ -65,6 +65,11 @@ def pieces(text: str, tokens: int) -> list[str]:
     return [text[at : at + length] for at in range(0, len(text), length)]
 
 
+def weighing(text: str, output_tokens: int) -> Answer:
+    """Answer *text* with something else than words."""
+    return Answer("", count_tokens(text), output_tokens, 0, is_cut=False)
+
+
 def _speak(sha256: bytes, tokens: int) -> str:
     """Return a sentence of exactly *tokens* x 4 ASCII characters."""
     length = tokens * 4 - 1

@@ -10,7 +10,7 @@ from random import Random
 from promptmill.simulator import answers
 from promptmill.simulator.bill import Bill, Entry
 from promptmill.simulator.config import Dimension, SimulatorConfig
-from promptmill.simulator.dialects import DIALECTS
+from promptmill.simulator.dialects import DIALECTS, METHODS, PATHS
 from promptmill.simulator.dialects.base import Context, Dialect, Prompt, Unreadable
 from promptmill.simulator.faults import Accident, Fault, FaultBook, Trouble
 from promptmill.simulator.limits import Excess, Limiter, Scope
@@ -166,6 +166,8 @@ class Engine:
         return reply._replace(events=(*events[:before], error))
 
     def _answer(self, call: Call) -> answers.Answer:
+        if call.prompt.weight is not None:
+            return answers.weighing(call.prompt.text, call.prompt.weight)
         return answers.answer_to(
             call.prompt.text,
             call.sha256,
@@ -194,6 +196,7 @@ class Engine:
             standings,
             time.time(),
             tells_wait=self.config.retry_after,
+            asked=call.prompt.asked,
         )
 
     def _next_id(self) -> str:
@@ -227,15 +230,10 @@ def find_dialect(request: Request) -> tuple[Dialect | None, bool]:
     """Return whose request it is, and whether it is a call (else a list of models)."""
     method, path = request.head.method, request.head.path
     if method == "POST":
-        if path == "/v1/chat/completions":
-            return DIALECTS[Provider.OPENAI], True
-        if path == "/v1/messages":
-            return DIALECTS[Provider.ANTHROPIC], True
-        if path.endswith((":generateContent", ":streamGenerateContent")) and path.startswith(
-            ("/v1beta/models/", "/v1/models/")
-        ):
-            return DIALECTS[Provider.GEMINI], True
-    elif method == "GET" and path.startswith(("/v1beta/models", "/v1/models")):
+        if path.startswith(("/v1beta/models/", "/v1/models/")):
+            return METHODS.get(path.rpartition(":")[2]), True
+        return PATHS.get(path), True
+    if method == "GET" and path.startswith(("/v1beta/models", "/v1/models")):
         return DIALECTS[_lister(request)], False
     return None, False
 

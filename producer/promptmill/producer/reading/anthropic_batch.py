@@ -4,12 +4,14 @@ Source: https://platform.claude.com/docs/en/api/messages/batches/create, where t
 `requests`; `params` is the body of a Messages request.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.native_lines import check_tokens, refuse_second_system
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.requests import Endpoint
 
 _FIX = '"params": {"model": "...", "max_tokens": 200, "messages": [{"role": "user", ...}]}'
 
@@ -21,6 +23,13 @@ class AnthropicBatch:
     kind = ProviderKind.ANTHROPIC
     fields = frozenset({"custom_id", "params"})
     id_field, body_field = "custom_id", "params"
+
+    def endpoint(self, body: Mapping[str, Any]) -> Endpoint:
+        del body
+        return Endpoint.CHAT
+
+    def check_beside(self, line: Line, value: dict[str, Any]) -> None:
+        """Do nothing: nothing but a custom_id stands there."""
 
     def model(self, line: Line, body: dict[str, Any]) -> Any:
         del line

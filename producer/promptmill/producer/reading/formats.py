@@ -14,6 +14,7 @@ from promptmill.producer.reading.gemini_batch import GeminiBatch
 from promptmill.producer.reading.kinds import FileKind, kind_of, refuse_binary
 from promptmill.producer.reading.native_lines import NativeLines
 from promptmill.producer.reading.openai_batch import OpenAIBatch
+from promptmill.producer.reading.openai_native import URLS, OpenAINative
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.parquet_rows import ParquetRows
 from promptmill.producer.reading.prompt import Prompt
@@ -82,6 +83,9 @@ def _json_lines(source: Input, options: ReadOptions) -> Format:
     value = decode_object(first)
     chat = options.for_chat()
     if openai_batch.is_request(value):
+        url = value.get("url")
+        if isinstance(url, str) and url in URLS:
+            return NativeLines(options, OpenAINative(url))
         return OpenAIBatch(chat)
     for dialect in (AnthropicBatch(), GeminiBatch()):
         if isinstance(value.get(dialect.body_field), dict) and value.keys() <= dialect.fields:

@@ -1,6 +1,6 @@
 """Lines that hold a provider's own request, which is sent to that provider as it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from promptmill.producer.reading.strict_json import canonical, decode_object
 from promptmill.producer.reading.template import Template
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.provider_settings import ProviderKind
-from promptmill.schema.requests import NATIVE, STREAM
+from promptmill.schema.requests import STREAM, Endpoint, native_request
 
 
 class Dialect(Protocol):
@@ -25,6 +25,14 @@ class Dialect(Protocol):
     """of a line; any other is refused"""
     id_field: str
     body_field: str
+
+    def endpoint(self, body: Mapping[str, Any]) -> Endpoint:
+        """Tell what a *body* asks for."""
+        ...
+
+    def check_beside(self, line: Line, value: dict[str, Any]) -> None:
+        """Refuse what stands beside the body of a line. Raises InputError."""
+        ...
 
     def check(self, line: Line, body: dict[str, Any]) -> None:
         """Refuse a *body* that the provider would not answer. Raises InputError."""
@@ -92,8 +100,20 @@ class NativeLines:
         dialect.add(line, body, system, self._given)
         dialect.check(line, body)
         asked = stream if self._stream is None else self._stream
-        written = canonical({NATIVE: body, STREAM: True} if asked else {NATIVE: body})
+        written = canonical(self._request(line, body, streamed=bool(asked)))
         return Prompt(line.number, custom_id, written, self._options.model or model)
+
+    def _request(self, line: Line, body: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
+        endpoint = self._dialect.endpoint(body)
+        request = native_request(body, endpoint)
+        if not streamed:
+            return request
+        if endpoint is not Endpoint.CHAT:
+            raise line.refused(
+                problem="stream is asked for",
+                fix=f"leave it out: answers to {endpoint} are not streamed",
+            )
+        return {**request, STREAM: True}
 
     def _check_fields(self, line: Line, value: dict[str, Any]) -> None:
         dialect = self._dialect
@@ -108,6 +128,7 @@ class NativeLines:
                 problem=f"such a line has no field {unknown[0][:60]!r}",
                 fix=f"write {self._example}",
             )
+        dialect.check_beside(line, value)
 
     @property
     def _example(self) -> str:
@@ -130,3 +151,11 @@ def check_tokens(line: Line, name: str, limit: Any) -> None:
             fix="give the most tokens an answer may have, such as 200",
             value=str(limit),
         )
+
+
+def refuse_for(endpoint: Endpoint, system: str | None, given: ReadOptions) -> None:
+    """Refuse what requests to *endpoint* have no place for. Raises UsageError."""
+    for flag, value in (("-s", system), ("--schema", given.schema)):
+        if value is not None:
+            msg = f"{flag}: there is no such thing in a request for {endpoint}"
+            raise UsageError(msg)

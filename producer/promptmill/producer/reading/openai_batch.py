@@ -1,7 +1,7 @@
-"""Lines of OpenAI's Batch files: `custom_id`, `method`, `url`, `body`.
+"""Lines of OpenAI's Batch files: `custom_id`, `method`, `url`, `body`; here those of chats.
 
 Source: BatchRequestInput in OpenAI's API description. The same lines are taken by Azure, Groq,
-Together, xAI, vLLM and others. `method` and `url` may be left out: only one value is possible.
+Together, xAI, vLLM and others. `method` and `url` may be left out: these are what is left out.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,13 @@ from typing import Any
 
 from promptmill.producer.reading.chat import Request, chat_prompt
 from promptmill.producer.reading.lines import Block, Line
+from promptmill.producer.reading.openai_native import check_call
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import decode_object
 from promptmill.producer.reading.template import Template
-from promptmill.producer.reading.usual_line import METHOD, URL, read_usual
+from promptmill.producer.reading.usual_line import URL, read_usual
 from promptmill.schema.errors import InputError, UsageError
 
 _FIELDS = frozenset({"custom_id", "method", "url", "body"})
@@ -83,14 +84,7 @@ def read_request(line: Line) -> Request:
         raise line.refused(
             problem="the file starts with OpenAI Batch lines, and this line is not one", fix=_FIX
         )
-    for field, only in (("method", METHOD), ("url", URL)):
-        given = value.get(field, only)
-        if given != only:
-            raise line.refused(
-                problem=f"{field} is not {only}, the only one answered here",
-                fix=_FIX,
-                value=str(given),
-            )
+    check_call(line, value, url=URL)
     body = value["body"]
     if not isinstance(body, dict):
         raise line.refused(problem="body is not an object", fix=_FIX)

@@ -25,6 +25,10 @@ class Prompt(NamedTuple):
     streams: bool = False
     tells_usage: bool = True
     """whether a stream tells what it cost"""
+    asked: Any = None
+    """the body as its dialect reads it, where the answer depends on more"""
+    weight: int | None = None
+    """output tokens of an answer that is no text"""
 
 
 class Context(NamedTuple):
@@ -39,6 +43,8 @@ class Context(NamedTuple):
     """seconds since 1970"""
     tells_wait: bool = True
     """whether a refusal by a limit says when to come back"""
+    asked: Any = None
+    """what the prompt has of the body"""
 
 
 class Dialect(Protocol):

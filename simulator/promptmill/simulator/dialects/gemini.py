@@ -172,9 +172,8 @@ class Gemini:
         contents.extend(body.contents)
         texts = [text for content in contents for text in text_of(content.parts)]
         maximum = body.generation_config.max_output_tokens if body.generation_config else None
-        model = request.head.path.rpartition("/models/")[2].partition(":")[0]
         streams = request.head.path.endswith(":streamGenerateContent")
-        return Prompt(model, "\n".join(texts), maximum, streams)
+        return Prompt(model_of(request), "\n".join(texts), maximum, streams)
 
     def thinks(self, model: str) -> bool:
         return "lite" not in model
@@ -207,7 +206,7 @@ class Gemini:
             "modelVersion": context.model,
             "responseId": context.request_id,
         }
-        return Reply(200, encode(body), _headers(), _JSON)
+        return json_reply(body)
 
     def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:  # noqa: ARG002
         last = msgspec.json.decode(self.succeed(context, answer).body)
@@ -269,7 +268,7 @@ class Gemini:
             body = _model(name)
         else:
             return self.refuse(context._replace(model=name), Trouble.MODEL_NOT_FOUND)
-        return Reply(200, encode(body), _headers(), _JSON)
+        return json_reply(body)
 
 
 _HELP = {
@@ -284,6 +283,16 @@ def _chunk(last: dict[str, Any], text: str, answer: Answer, number: int) -> dict
     output = min(answer.output_tokens, number * max(1, len(text) // 4))
     usage = {"candidatesTokenCount": output, "totalTokenCount": answer.input_tokens + output}
     return {**last, "candidates": [candidate], "usageMetadata": last["usageMetadata"] | usage}
+
+
+def model_of(request: Request) -> str:
+    """Tell the model, which is in the address."""
+    return request.head.path.rpartition("/models/")[2].partition(":")[0]
+
+
+def json_reply(body: Any) -> Reply:
+    """Say a good answer."""
+    return Reply(200, encode(body), _headers(), _JSON)
 
 
 def _error(code: int, status: str, message: str, details: list[dict[str, Any]]) -> bytes:

@@ -204,7 +204,7 @@ class OpenAI:
             "service_tier": "default",
             "system_fingerprint": "fp_promptmill",
         }
-        return Reply(200, encode(body), _headers(context))
+        return Reply(200, encode(body), headers_of(context))
 
     def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:
         whole = msgspec.json.decode(self.succeed(context, answer).body)
@@ -225,21 +225,21 @@ class OpenAI:
         if prompt.tells_usage:
             chunks.append({**whole, "choices": [], "usage": usage})
         events = (*(event(chunk) for chunk in chunks), b"data: [DONE]\n\n")
-        return Reply(200, b"", _headers(context), EVENT_STREAM, events)
+        return Reply(200, b"", headers_of(context), EVENT_STREAM, events)
 
     def error_event(self, body: bytes) -> bytes:
         return event(body)
 
     def refuse(self, context: Context, trouble: Trouble, *, message: str | None = None) -> Reply:
         if trouble is Trouble.BAD_GATEWAY:
-            return Reply(502, _BAD_GATEWAY, _headers(context), "text/html")
+            return Reply(502, _BAD_GATEWAY, headers_of(context), "text/html")
         status, kind, code, param, usual = _ERRORS[trouble]
         said = message or usual.format(model=context.model)
-        return Reply(status, _error(said, kind, param, code), _headers(context))
+        return Reply(status, _error(said, kind, param, code), headers_of(context))
 
     def limit(self, context: Context, excess: Excess, *, retry_after: str | None) -> Reply:
         kind, words = _WORDS[excess.dimension]
-        headers = _headers(context)
+        headers = headers_of(context)
         where = f"for {context.model} in organization {_ORGANIZATION} on {words}"
         more = "Visit https://platform.openai.com/account/rate-limits to learn more."
         if math.isinf(excess.wait_s):
@@ -267,7 +267,7 @@ class OpenAI:
             body = _model(name)
         else:
             return self.refuse(context._replace(model=name), Trouble.MODEL_NOT_FOUND)
-        return Reply(200, encode(body), _headers(context))
+        return Reply(200, encode(body), headers_of(context))
 
 
 def duration(seconds: float) -> str:
@@ -296,7 +296,8 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 1_750_000_000, "owned_by": "system"}
 
 
-def _headers(context: Context) -> Headers:
+def headers_of(context: Context) -> Headers:
+    """Say what OpenAI says beside each answer."""
     headers = [
         ("x-request-id", f"req_{context.request_id}"),
         ("openai-organization", _ORGANIZATION),

@@ -29,6 +29,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """An image, or anything else that is no text, in an answer."""
+
+    media_type: str
+    base64: str = field(repr=False)
+    """as it stands in the answer"""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A complete, usable answer."""
 
@@ -48,6 +57,8 @@ class Answer:
     """The provider's own answer, JSON: where the fields above do not hold all of it."""
     first_token_s: float | None = None
     """From the request to the first token, where the answer was streamed."""
+    media: tuple[Media, ...] = ()
+    """What of the body belongs into files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from promptmill.schema.bounds import ANTHROPIC_MAX_TOKENS
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.requests import native_of
 from promptmill.workers.providers.anthropic.blocks import blocks_of, marked, message_of
+from promptmill.workers.providers.anthropic.plain import PlainMessage
 from promptmill.workers.providers.anthropic.stream import MESSAGES_STREAMING
 from promptmill.workers.providers.anthropic.thinking import thinking_of
 from promptmill.workers.providers.anthropic.tools import tools_of
@@ -124,4 +125,6 @@ def _usage(reply: Reply) -> Usage | None:
     )
 
 
-MESSAGES: Final = Operation(MESSAGES_STREAMING.path, _body, _read, _usage, MESSAGES_STREAMING)
+MESSAGES: Final = Operation(
+    MESSAGES_STREAMING.path, _body, _read, _usage, MESSAGES_STREAMING, plain=PlainMessage
+)

@@ -1,16 +1,17 @@
 """Gemini's generateContent (https://ai.google.dev/api/generate-content)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.requests import native_of
-from promptmill.workers.providers.base import Answer, Call
+from promptmill.workers.providers.base import Answer, Call, Media
 from promptmill.workers.providers.chat import Chat
 from promptmill.workers.providers.chat_body import read_chat
 from promptmill.workers.providers.gemini.parts import content_of
+from promptmill.workers.providers.gemini.plain import PlainGenerated
 from promptmill.workers.providers.gemini.stream import GENERATE_STREAMING
 from promptmill.workers.providers.gemini.thinking import thinking_of
 from promptmill.workers.providers.gemini.tools import tools_of
@@ -34,11 +35,17 @@ class _FunctionCall(msgspec.Struct):
     args: Any = None
 
 
+class _Blob(msgspec.Struct, rename="camel"):
+    data: str = ""
+    mime_type: str = "application/octet-stream"
+
+
 class _Part(msgspec.Struct, rename="camel"):
     text: str | None = None
     thought: bool = False
     thought_signature: Any = None
     function_call: _FunctionCall | None = None
+    inline_data: _Blob | None = None
 
 
 class _Content(msgspec.Struct):
@@ -147,6 +154,14 @@ def _tool_calls(parts: list[_Part]) -> tuple[dict[str, Any], ...]:
     return tuple(calls)
 
 
+def _media(reply: Reply) -> Iterator[Media]:
+    generated = decode(reply.body, _Generated)
+    for candidate in (generated.candidates if generated else None) or ():
+        for part in (candidate.content.parts if candidate.content else None) or ():
+            if part.inline_data and part.inline_data.data:
+                yield Media(part.inline_data.mime_type, part.inline_data.data)
+
+
 def _usage(reply: Reply) -> Usage | None:
     body = decode(reply.body, _UsageOnly)
     if body is None or body.usage_metadata is None:
@@ -163,4 +178,12 @@ def _usage(reply: Reply) -> Usage | None:
     )
 
 
-GENERATE: Final = Operation("generateContent", _body, _read, _usage, GENERATE_STREAMING)
+GENERATE: Final = Operation(
+    "generateContent",
+    _body,
+    _read,
+    _usage,
+    GENERATE_STREAMING,
+    plain=PlainGenerated,
+    media=_media,
+)

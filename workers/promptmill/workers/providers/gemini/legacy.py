@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -23,6 +23,8 @@ from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.gemini import wire
+from promptmill.workers.providers.gemini.embed import EMBED
+from promptmill.workers.providers.gemini.generate import GENERATE
 from promptmill.workers.providers.http import (
     CONNECT_TIMEOUT_S,
     Lost,
@@ -38,7 +40,7 @@ with warnings.catch_warnings():
     from google.api_core.exceptions import GoogleAPICallError
     from google.auth.exceptions import GoogleAuthError
     from google.generativeai import client as sdk
-    from google.generativeai.protos import GenerateContentRequest
+    from google.generativeai.protos import EmbedContentRequest, GenerateContentRequest
     from google.protobuf.json_format import ParseError
 
 _PIECE = 64 * 1024
@@ -48,10 +50,15 @@ _UNKNOWN = re.compile(
 _ALT = re.compile(r"(?:%24|\$)alt=[^&]*")
 """How the SDK asks for the answer: with numbers for words such as STOP, and a stream as one array,
 of which nothing can be read before its end."""
+_SAID: Final[Mapping[str, tuple[str, Any]]] = {
+    GENERATE.path: ("generate_content", GenerateContentRequest),
+    EMBED.path: ("embed_content", EmbedContentRequest),
+}
+"""How the SDK calls an operation, and what it knows of its request."""
 
 
 class GeminiLegacyProvider:
-    """generateContent over REST in threads, one request for each call."""
+    """All endpoints of Gemini over REST in threads, one request for each call."""
 
     def __init__(
         self, name: str, *, api_key: Secret, base_url: str | None, concurrency: int
@@ -77,11 +84,11 @@ class GeminiLegacyProvider:
             operation = operation_of(wire.OPERATIONS, call.endpoint)
             body = operation.body(call)
             stream = stream_of(operation, call, body, secrets=self._secrets)
-            request = _request(call.model, body)
+            request = _request(operation, call.model, body)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
-            self._post(request, call, stream),
+            self._post(operation, request, call, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(GoogleAPICallError, GoogleAuthError, HTTPError, ValueError),
         )
@@ -94,10 +101,12 @@ class GeminiLegacyProvider:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
-    async def _post(self, request: Any, call: Call, stream: Stream | None) -> Reply | Lost:
+    async def _post(
+        self, operation: Operation, request: Any, call: Call, stream: Stream | None
+    ) -> Reply | Lost:
         loop = asyncio.get_running_loop()
         if stream is None:
-            return await loop.run_in_executor(self._threads, self._send, request, call)
+            return await loop.run_in_executor(self._threads, self._send, operation, request, call)
         told = _Told(loop, stream)
         reply = await loop.run_in_executor(self._threads, self._send_streamed, request, call, told)
         return reply or stream.end()
@@ -107,8 +116,9 @@ class GeminiLegacyProvider:
             return errors.lost(self._name, reply)
         return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)
 
-    def _send(self, request: Any, call: Call) -> Reply:
-        arrived = self._open(self._client.generate_content, request, call)
+    def _send(self, operation: Operation, request: Any, call: Call) -> Reply:
+        method = getattr(self._client, _SAID[operation.path][0])
+        arrived = self._open(method, request, call)
         return arrived.reply()
 
     def _send_streamed(self, request: Any, call: Call, told: "_Told") -> Reply | None:
@@ -192,10 +202,10 @@ class _Told:
         self._loop.call_soon_threadsafe(self._stream.feed, piece)
 
 
-def _request(model: str, body: Mapping[str, Any]) -> Any:
+def _request(operation: Operation, model: str, body: Mapping[str, Any]) -> Any:
     written = encode({**body, "model": f"models/{model}"})
     try:
-        return GenerateContentRequest.from_json(written.decode())
+        return _SAID[operation.path][1].from_json(written.decode())
     except (ValueError, ParseError) as error:
         named = _UNKNOWN.search(str(error))
         problem = "google-generativeai knows no such field; google-genai does"

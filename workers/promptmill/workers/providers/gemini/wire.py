@@ -7,6 +7,7 @@ from promptmill.schema.requests import Endpoint
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError
+from promptmill.workers.providers.gemini.embed import EMBED
 from promptmill.workers.providers.gemini.faults import fault_of
 from promptmill.workers.providers.gemini.generate import GENERATE
 from promptmill.workers.providers.operation import Envelope, Operation, read_reply
@@ -15,7 +16,10 @@ from promptmill.workers.providers.reply import Reply
 BASE_URL: Final = "https://generativelanguage.googleapis.com"
 API_VERSION: Final = "v1beta"
 """v1, the SDK's default, has neither all models nor all fields."""
-OPERATIONS: Final[Mapping[Endpoint, Operation]] = {Endpoint.CHAT: GENERATE}
+OPERATIONS: Final[Mapping[Endpoint, Operation]] = {
+    Endpoint.CHAT: GENERATE,
+    Endpoint.EMBEDDINGS: EMBED,
+}
 _PREFIXES: Final = ("models/", "tunedModels/")
 
 

@@ -14,6 +14,7 @@ from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.openai.chat_stream import CHAT_STREAMING
 from promptmill.workers.providers.openai.marks import strip_marks
+from promptmill.workers.providers.openai.plain import PlainCompletion
 from promptmill.workers.providers.openai.server import Server
 from promptmill.workers.providers.operation import Envelope, Operation, Unusable
 from promptmill.workers.providers.reply import Reply, decode
@@ -60,7 +61,12 @@ class _UsageOnly(msgspec.Struct):
 def chat(server: Server) -> Operation:
     """Tell how *server* completes chats."""
     return Operation(
-        CHAT_STREAMING.path, lambda call: _body(call, server), _read, _usage, CHAT_STREAMING
+        CHAT_STREAMING.path,
+        lambda call: _body(call, server),
+        _read,
+        _usage,
+        CHAT_STREAMING,
+        plain=PlainCompletion,
     )
 
 

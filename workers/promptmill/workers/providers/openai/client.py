@@ -16,7 +16,11 @@ from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.openai.chat import chat
+from promptmill.workers.providers.openai.embeddings import EMBEDDINGS
 from promptmill.workers.providers.openai.faults import error_inside, fault_of
+from promptmill.workers.providers.openai.images import IMAGES
+from promptmill.workers.providers.openai.moderations import MODERATIONS
+from promptmill.workers.providers.openai.responses import RESPONSES
 from promptmill.workers.providers.openai.server import server_of
 from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
 from promptmill.workers.providers.reply import Reply, limits_told
@@ -47,7 +51,13 @@ class OpenAIProvider:
         self._name = name
         self._secrets = (api_key.reveal(),)
         self._server = server_of(base_url, read_limit_headers=read_limit_headers)
-        self._operations = {Endpoint.CHAT: chat(self._server)}
+        self._operations = {
+            Endpoint.CHAT: chat(self._server),
+            Endpoint.RESPONSES: RESPONSES,
+            Endpoint.EMBEDDINGS: EMBEDDINGS,
+            Endpoint.IMAGES: IMAGES,
+            Endpoint.MODERATIONS: MODERATIONS,
+        }
         base_url = base_url or "https://api.openai.com/v1"
         self._url = base_url.rstrip("/")
         self._client = openai.AsyncOpenAI(

@@ -1,5 +1,6 @@
 """What OpenAI's errors mean (https://platform.openai.com/docs/guides/error-codes)."""
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +30,7 @@ _STATUS: Final = {
     "slow_down": 503,
     "server_is_overloaded": 503,
     "service_unavailable_error": 503,
-    "invalid_prompt": 400,
+    "vector_store_timeout": 504,
     "invalid_request_error": 400,
     "context_length_exceeded": 400,
     "content_policy_violation": 400,
@@ -37,6 +38,10 @@ _STATUS: Final = {
     "authentication_error": 401,
 }
 """What errors are answered with that come with a 200, by code or type; else it is 500."""
+_OF_THE_REQUEST: Final = re.compile(
+    r"invalid_(prompt|image|base64)|.*image|bio_policy|misalignment_|data_residency_mismatch"
+)
+"""Codes of responses that failed by their request: ResponseError in OpenAI's API description."""
 # Answered as a rate limit, without Retry-After: the request is larger than the limit itself.
 _NEVER_FITS: Final = "Request too large"
 
@@ -63,13 +68,18 @@ def fault_of(reply: Reply) -> Fault:
 
 
 def error_inside(reply: Reply) -> Reply | None:
-    """Return the error that came with a 200, from a gateway or in a stream, under its status."""
+    """Return the error that came with a 200, under the status that it stands for.
+
+    Gateways answer so, streams, and OpenAI's responses that failed.
+    """
     body = decode(reply.body, _ErrorBody)
     if body is None:
         return None
     code = body.error.code
     if isinstance(code, int) and 400 <= code < 600:
         return Reply(code, reply.headers, reply.body)
+    if _OF_THE_REQUEST.match(str(code)):
+        return Reply(400, reply.headers, reply.body)
     status = _STATUS.get(str(code)) or _STATUS.get(body.error.type or "") or 500
     return Reply(status, reply.headers, reply.body)
 

@@ -1,0 +1,57 @@
+"""OpenAI's embeddings (https://platform.openai.com/docs/api-reference/embeddings)."""
+
+from typing import Any, Final
+
+import msgspec
+
+from promptmill.schema.outcomes import Usage
+from promptmill.workers.providers.base import Answer
+from promptmill.workers.providers.operation import (
+    COMPLETED,
+    Envelope,
+    Operation,
+    Unusable,
+    native_body,
+)
+from promptmill.workers.providers.reply import Reply, decode
+
+
+class _Item(msgspec.Struct):
+    embedding: Any
+
+
+class _Embeddings(msgspec.Struct):
+    data: list[_Item]
+    model: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int
+
+
+class _UsageOnly(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+def _read(reply: Reply, envelope: Envelope) -> Answer | Unusable:
+    embeddings = decode(reply.body, _Embeddings)
+    if embeddings is None or not embeddings.data:
+        return Unusable("no embeddings")
+    return Answer(
+        text=None,
+        finish_reason=COMPLETED,
+        usage=_usage(reply),
+        response_model=embeddings.model,
+        request_id=envelope.request_id,
+        limits=envelope.limits,
+    )
+
+
+def _usage(reply: Reply) -> Usage | None:
+    body = decode(reply.body, _UsageOnly)
+    if body is None or body.usage is None:
+        return None
+    return Usage(input_tokens=body.usage.prompt_tokens, output_tokens=0)
+
+
+EMBEDDINGS: Final = Operation("/embeddings", native_body, _read, _usage)
