@@ -56,6 +56,8 @@ def _run(
 
 
 def _verdict(measured: Mapping[str, Any]) -> str:
+    if "skipped" in measured:
+        return f"skipped: {measured['skipped']}"
     missed = [
         f"{name} is {measured[name]}, demanded {measured['demand'][name]}"
         for name in measured["missed"]

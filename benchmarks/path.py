@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.command import asked_for, run_cases
 from benchmarks.path_cases.added import added
-from benchmarks.path_cases.cpu import anthropic, events, flexllm, gemini, grid, openai
+from benchmarks.path_cases.cpu import anthropic, events, gemini, grid, openai
 from benchmarks.path_cases.lone import memory, start
 from benchmarks.path_cases.plan import Plan
 from benchmarks.path_cases.rates import ideal, processes
@@ -27,7 +27,6 @@ CASES: dict[str, Callable[[Plan], Iterator[dict[str, Any]]]] = {
     "anthropic": anthropic,
     "gemini": gemini,
     "events": events,
-    "flexllm": flexllm,
     "ideal": ideal,
     "processes": processes,
     "added": added,

@@ -2,9 +2,8 @@
 
     python bare.py PROVIDER URL CALLS IN_FLIGHT
 
-Run as a process of its own. It prints the number of answers now and then, for who measures.
-Nothing is kept, limited, retried or counted. A call that fails (on a busy machine the SDK's pool
-lets connections wait until they time out) is none of the answers.
+Run as a process of its own. Nothing is kept, limited, retried or counted. A call that fails (on a
+busy machine the SDK's pool lets connections wait until they time out) is none of the answers.
 """
 
 import asyncio
@@ -17,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.path_cases.prompts import MAX_TOKENS, MODELS, prompt
 
 Ask = Callable[[str], Awaitable[str | None]]
-TELL_EVERY = 20
 
 
 def openai_loop(url: str) -> Ask:
@@ -88,9 +86,6 @@ async def loop(ask: Ask, calls: int, in_flight: int) -> None:
                 answers.append(await ask(prompt(number)))
             except Exception as error:  # noqa: BLE001  people print it, and go on
                 sys.stderr.write(f"{type(error).__name__}\n")
-        if len(answers) % TELL_EVERY == 0:
-            sys.stdout.write(f"{len(answers)}\n")
-            sys.stdout.flush()
 
     await asyncio.gather(*(one(number) for number in range(calls)))
 

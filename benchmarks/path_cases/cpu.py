@@ -9,9 +9,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.figures import Demand, at_most, judged
-from benchmarks.path_cases.environment import make_peer
 from benchmarks.path_cases.plan import Plan
-from benchmarks.path_cases.runs import Load, Run, run_bare, run_mill, run_peer
+from benchmarks.path_cases.runs import Load, Run, run_bare, run_mill, spread
 
 _JOBS = {64: 5000, 200: 6000, 1000: 9000}
 _LATENCY_S = {64: 0.0, 200: 0.2, 1000: 1.0}
@@ -49,29 +48,11 @@ def events(plan: Plan) -> Iterator[dict[str, Any]]:
     quiet, heard = zip(*rounds, strict=True)
     figures = {
         "jobs": load.jobs,
-        **_spread("cpu_us", quiet),
-        **_spread("listened_to_cpu_us", heard),
+        **spread("cpu_us", quiet),
+        **spread("listened_to_cpu_us", heard),
         "ratio": _ratio(heard, quiet),
     }
     yield judged("events", figures, {"ratio": at_most(1.35)})
-
-
-def flexllm(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Measure us beside flexllm, which keeps nothing."""
-    python, why_not = make_peer()
-    if python is None:
-        yield judged("flexllm", {}, {}, skipped=why_not)
-        return
-    load = _load("openai", 64, 0.0, plan)
-    rounds = [(run_mill(load), run_peer(load, python)) for _ in range(plan.rounds)]
-    ours, theirs = zip(*rounds, strict=True)
-    figures = {
-        "jobs": load.jobs,
-        **_spread("cpu_us", ours),
-        **_spread("flexllm_cpu_us", theirs),
-        "ratio": _ratio(ours, theirs),
-    }
-    yield judged("flexllm", figures, {"ratio": at_most(2.0)})
 
 
 def _beside_bare(
@@ -90,8 +71,8 @@ def _beside_bare(
         "in_flight": in_flight,
         "latency_s": latency_s,
         "jobs": load.jobs,
-        **_spread("cpu_us", ours),
-        **_spread("bare_cpu_us", bare),
+        **spread("cpu_us", ours),
+        **spread("bare_cpu_us", bare),
         "redis_cpu_us": median(run.redis_us for run in ours),
         "jobs_a_second": median(run.jobs_a_second for run in ours),
         "bare_jobs_a_second": median(run.jobs_a_second for run in bare),
@@ -105,11 +86,6 @@ def _beside_bare(
 
 def _load(provider: str, in_flight: int, latency_s: float, plan: Plan) -> Load:
     return Load(provider, in_flight, latency_s, plan.jobs_or(_JOBS[in_flight]))
-
-
-def _spread(name: str, runs: Sequence[Run]) -> dict[str, float]:
-    seen = [run.cpu_us for run in runs]
-    return {name: median(seen), f"{name}_min": min(seen), f"{name}_max": max(seen)}
 
 
 def _ratio(ours: Sequence[Run], theirs: Sequence[Run]) -> float:

@@ -1,10 +1,13 @@
 """One run of each: our mill, a bare loop, a peer. All are measured in the same way."""
 
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
+from statistics import median
 
 from benchmarks.path_cases.measured import Span, watch
 from benchmarks.path_cases.mill import Mill
@@ -78,29 +81,26 @@ def run_mill(load: Load, *, workers: int = 1, listened_to: bool = False) -> Run:
 
 def run_bare(load: Load) -> Run:
     """Let the loop do it that people write."""
-    return _run_script([sys.executable, str(_HERE / "bare.py"), load.provider], load)
+    return run_program([sys.executable, str(_HERE / "bare.py"), load.provider], load)
 
 
-def run_peer(load: Load, python: Path) -> Run:
-    """Let flexllm do it, in the environment of *python*."""
-    return _run_script([str(python), str(_HERE / "peer.py")], load)
-
-
-def _run_script(command: list[str], load: Load) -> Run:
-    with StandIn(latency_s=load.latency_s) as stand_in:
-        command = [*command, stand_in.url(load.provider), str(load.jobs), str(load.in_flight)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        told = [0]
-
-        def read() -> None:
-            for line in process.stdout or ():
-                told[0] = int(line)
-
-        reader = Thread(target=read, daemon=True)
-        reader.start()
+def run_program(command: Sequence[str], load: Load) -> Run:
+    """Let *command* do it, told URL, calls, and how many at once. Raises RuntimeError."""
+    with (
+        StandIn(latency_s=load.latency_s) as stand_in,
+        tempfile.TemporaryDirectory() as home,
+        tempfile.TemporaryFile() as words,
+    ):
+        url = stand_in.url(load.provider)
+        process = subprocess.Popen(
+            [*command, url, str(load.jobs), str(load.in_flight)],
+            env=_env(url, home),
+            stdout=words,
+            stderr=subprocess.STDOUT,
+        )
         try:
             span = watch(
-                lambda: told[0],
+                stand_in.answered,
                 [process.pid, stand_in.pid],
                 begin=load.begin,
                 end=load.end,
@@ -108,12 +108,30 @@ def _run_script(command: list[str], load: Load) -> Run:
                 alive=lambda: process.poll() is None,
             )
         except TimeoutError as error:
-            said = process.stderr.read().decode()[-2000:] if process.stderr else ""
-            raise RuntimeError(said) from error
+            words.seek(0)
+            raise RuntimeError(words.read().decode(errors="replace")[-2000:]) from error
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
         return _run(span)
+
+
+def spread(name: str, runs: Sequence[Run]) -> dict[str, float]:
+    """Return median, least and most CPU of a job."""
+    seen = [run.cpu_us for run in runs]
+    return {name: median(seen), f"{name}_min": min(seen), f"{name}_max": max(seen)}
+
+
+def _env(url: str, home: str) -> dict[str, str]:
+    """Say what programs read from there; nothing of theirs is left behind, or told to anybody."""
+    theirs = {
+        "HOME": home,
+        "OPENAI_API_KEY": "sk-bench",
+        "OPENAI_BASE_URL": url,
+        "TELEMETRY_ENABLED": "false",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    }
+    return {**os.environ, **theirs}  # noqa: TID251  handed on as it is
 
 
 def _run(span: Span, *, redis_us: float = 0.0) -> Run:

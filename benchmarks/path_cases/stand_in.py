@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import Self
 
+import httpx2
+
 from benchmarks.path_cases.measured import first_line
 
 
@@ -24,9 +26,16 @@ class StandIn:
     def pid(self) -> int:
         return self._process.pid
 
+    def answered(self) -> int:
+        """Count the calls that were answered to their end."""
+        root = self._urls["openai_url"].removesuffix("/v1")
+        summary = self._http.get(f"{root}/_simulator/bill/summary").json()
+        return int(summary["total"]["billed"])
+
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
         self._urls = json.loads(first_line(self._process))
+        self._http = httpx2.Client(timeout=60.0)
         return self
 
     def __exit__(
@@ -35,5 +44,6 @@ class StandIn:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._http.close()
         self._process.terminate()
         self._process.communicate()

@@ -1,16 +1,11 @@
-"""A peer: flexllm, which calls as many at once, and keeps nothing.
-
-    python peer.py URL CALLS IN_FLIGHT
-
-Run with the Python of an environment of its own. It prints the number of answers now and then.
-"""
+"""flexllm: `LLMClient.chat_batch`, a thousand prompts at a time."""
 
 import asyncio
 import sys
 from importlib import import_module
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from benchmarks.path_cases.prompts import MAX_TOKENS, MODELS, prompt
 
@@ -18,9 +13,8 @@ _CHUNK = 1000
 
 
 async def main(url: str, calls: int, in_flight: int) -> None:
-    """Answer so many prompts, in batches of a thousand."""
-    flexllm = import_module("flexllm")
-    client = flexllm.LLMClient(
+    """Answer so many prompts, so many at once."""
+    client = import_module("flexllm").LLMClient(
         provider="openai",
         base_url=url,
         api_key="sk-bench",
@@ -34,8 +28,6 @@ async def main(url: str, calls: int, in_flight: int) -> None:
             for number in range(start, min(calls, start + _CHUNK))
         ]
         await client.chat_batch(chunk, show_progress=False, max_tokens=MAX_TOKENS)
-        sys.stdout.write(f"{start + len(chunk)}\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":
