@@ -13,7 +13,7 @@ import pytest
 
 from promptmill.producer import chunks, intake
 from promptmill.producer.estimate.budgets import Budget
-from promptmill.producer.reading_process import ReadingProcess
+from promptmill.producer.reading_process import Order, ReadingProcess
 from promptmill.producer.submission import How, SubmitRequest, Submitted, submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import InputError, ServiceError, UsageError
@@ -189,12 +189,12 @@ def test_a_packed_one_with_a_template_that_grows_is_read_apart(
 def test_a_reading_process_that_is_killed_is_told(
     submitting: Submit, source: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = ReadingProcess.__enter__
+    begin = ReadingProcess.__init__
 
-    def begin_and_kill(process: ReadingProcess) -> ReadingProcess:
+    def begin_and_kill(process: ReadingProcess, order: Order) -> None:
+        begin(process, order)
         os.kill(process._process.pid, signal.SIGKILL)
-        return begin(process)
 
-    monkeypatch.setattr(ReadingProcess, "__enter__", begin_and_kill)
+    monkeypatch.setattr(ReadingProcess, "__init__", begin_and_kill)
     with pytest.raises(ServiceError, match="ended, with status -9: type the same command"):
         submitting(asking(source))

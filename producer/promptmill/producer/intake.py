@@ -5,9 +5,11 @@ own reads on, so that what it comes to is known at its end only; its head tells 
 likely to name.
 """
 
-from collections.abc import Generator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from types import TracebackType
+from typing import Self
 
 from promptmill.producer.chunks import Chunk, chunks_of
 from promptmill.producer.reading import (
@@ -29,7 +31,7 @@ HEAD_PROMPTS = 1000
 
 
 class Intake:
-    """The jobs that *source* asks for."""
+    """The jobs that *source* asks for. Close it, or use it in `with`."""
 
     def __init__(self, source: Input, options: ReadOptions, router: Router) -> None:
         found = recognise(source, options)
@@ -40,8 +42,11 @@ class Intake:
         self.checked: Checked | None = None
         """what all of it is, once that is known"""
         self._held: list[Chunk] | None = None
+        self._process: ReadingProcess | None = None
         if source.size_bytes <= HELD_BYTES:
             self._hold()
+        if self._held is None:
+            self._begin()  # it reads on while we look into SQL
 
     def models(self) -> list[str | None]:
         """List the models that prompts name: those that are known so far."""
@@ -57,7 +62,7 @@ class Intake:
             self.checked = check_input(self._source, self._options)
         return self.checked
 
-    def chunks(self) -> Generator[Chunk]:
+    def chunks(self) -> Iterator[Chunk]:
         """Yield the jobs; after the last one `checked` is known.
 
         Raises UsageError where the input is refused, which may be after some chunks, and
@@ -66,16 +71,37 @@ class Intake:
         if self._held is not None:
             yield from self._held
             return
-        expected = self._source.sha256
+        process = self._process or self._begin()
+        for item in process.chunks():
+            if isinstance(item, Chunk):
+                yield item
+                continue
+            if item.sha256 != self._source.sha256:
+                raise self._source.changed()
+            self.checked = item
+        self.close()
+
+    def close(self) -> None:
+        """End the process that reads, if there is one."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _begin(self) -> ReadingProcess:
         order = Order(self._source.path, self._source.name, self._options, self.router)
-        with ReadingProcess(order) as process:
-            for item in process.chunks():
-                if isinstance(item, Chunk):
-                    yield item
-                    continue
-                if item.sha256 != expected:
-                    raise self._source.changed()
-                self.checked = item
+        self._process = ReadingProcess(order)
+        return self._process
 
     def _hold(self) -> None:
         """Read all of it, unless it turns out to be large: unpacked, or by its template."""

@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 import msgspec
 
@@ -63,7 +63,7 @@ Message = Chunk | Whole | BadLine | Refused
 
 
 class ReadingProcess:
-    """A process that reads. Ends with its block, however far it is."""
+    """A process that reads, until `end`."""
 
     def __init__(self, order: Order) -> None:
         self._process = subprocess.Popen(
@@ -75,7 +75,7 @@ class ReadingProcess:
         )
         assert self._process.stdin and self._process.stdout  # noqa: S101, PT018  as asked for
         self._frames: IO[bytes] = self._process.stdout
-        with self._process.stdin as stdin:
+        with suppress(BrokenPipeError), self._process.stdin as stdin:  # dead already: told below
             pickle.dump(order, stdin)
 
     def chunks(self) -> Iterator[Chunk | Checked]:
@@ -96,6 +96,12 @@ class ReadingProcess:
                 case Refused(why):
                     raise UsageError(why)
 
+    def end(self) -> None:
+        """End it, however far it is."""
+        self._process.kill()
+        self._process.wait()
+        self._frames.close()
+
     def _frame(self) -> bytes:
         length = int.from_bytes(self._frames.read(_LENGTH_BYTES), "little")
         frame = self._frames.read(length)
@@ -106,19 +112,6 @@ class ReadingProcess:
             )
             raise ServiceError(msg)
         return frame
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._frames.close()
 
 
 def messages(order: Order) -> Iterator[Message]:

@@ -4,7 +4,6 @@ A submit that was killed is gone on with by the same command. Redis is not neede
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
@@ -131,14 +130,18 @@ def submit(
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
     asked = _asked(request, settings)
     options = _spelled(request.reading, asked)
-    with open_input(request.source, settings.state_dir / "spool") as source:
+    router = Router(_kinds(settings), settings.routes, asked)
+    with (
+        open_input(request.source, settings.state_dir / "spool") as source,
+        Intake(source, options, router) as intake,
+    ):
         submission = _Submission(
             database=database,
             request=request,
             settings=settings,
             options=options,
             source=source,
-            intake=Intake(source, options, Router(_kinds(settings), settings.routes, asked)),
+            intake=intake,
             failures=failures,
             require=require,
             admit=admit,
@@ -201,24 +204,24 @@ class _Submission:
 
     def _load(self, routes: Routes) -> Submitted | None:
         begun = self._batch(routes)
-        with closing(self.intake.chunks()) as chunks:
-            # Before there is a batch: a bad line near the top leaves no trace.
-            first = next(chunks, None)
-            found, how = _find_or_create(self.database, begun, new=self.request.new)
-            if how is How.REUSED:  # another submit of it was quicker
-                return self._reused(found)
-            loader = Loader(self.database, found)
-            try:
-                self._store(loader, chain([first] if first else [], chunks), begun.total or None)
-                routes = self._routes()
-                self._require_keepable(routes)
-            except InputError:
+        chunks = self.intake.chunks()
+        # Before there is a batch: a bad line near the top leaves no trace.
+        first = next(chunks, None)
+        found, how = _find_or_create(self.database, begun, new=self.request.new)
+        if how is How.REUSED:  # another submit of it was quicker
+            return self._reused(found)
+        loader = Loader(self.database, found)
+        try:
+            self._store(loader, chain([first] if first else [], chunks), begun.total or None)
+            routes = self._routes()
+            self._require_keepable(routes)
+        except InputError:
+            loader.discard()
+            raise
+        except UsageError:
+            if how is How.NEW:
                 loader.discard()
-                raise
-            except UsageError:
-                if how is How.NEW:
-                    loader.discard()
-                raise
+            raise
         return self._open(loader, found, how, routes)
 
     def _store(self, loader: Loader, chunks: Iterable[Chunk], total: int | None) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import structlog
 
 from promptmill.schema.provider_settings import ProviderKind
 from promptmill.schema.requests import (
@@ -114,6 +113,12 @@ def _texts(body: Mapping[str, Any]) -> Iterator[str]:
             yield msgspec.json.encode(body[field]).decode()
 
 
+def _warn(event: str, **fields: str) -> None:
+    import structlog  # noqa: PLC0415  it takes a tenth of a second, and there is hardly ever a need
+
+    structlog.get_logger(__name__).warning(event, **fields)
+
+
 @cache
 def _encoding() -> "tiktoken.Encoding | None":
     import tiktoken  # noqa: PLC0415  for those who count: it takes as long as a command may
@@ -121,10 +126,10 @@ def _encoding() -> "tiktoken.Encoding | None":
     try:
         table = gzip.decompress(_TABLE.read_bytes())
     except (OSError, EOFError) as error:
-        structlog.get_logger(__name__).warning("token_table_unreadable", error=type(error).__name__)
+        _warn("token_table_unreadable", error=type(error).__name__)
         return None
     if hashlib.sha256(table).hexdigest() != _SHA256:
-        structlog.get_logger(__name__).warning("token_table_changed", file=_TABLE.name)
+        _warn("token_table_changed", file=_TABLE.name)
         return None
     rows = (line.split() for line in table.splitlines())
     ranks = {b64decode(token): int(rank) for token, rank in rows}

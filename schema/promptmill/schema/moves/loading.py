@@ -72,22 +72,22 @@ where id = :batch_id and state = 'loading'"""
 )
 _open = Statement(
     """
-update batches set state = 'open', opened_at = {now},
-  first_job_id = (select min(j.id) from jobs j where j.batch_id = :batch_id),
-  last_job_id = (select max(j.id) from jobs j where j.batch_id = :batch_id)
+update batches set state = 'open', opened_at = {now}, first_job_id = :first, last_job_id = :last
 where id = :batch_id and state = 'loading'"""
 )
-# Each half has an index of its own that covers it. Nothing else is in a batch that just opened.
+# Each half has an index of its own that covers it. Nothing else is in a batch that is loading.
+_tally = Statement(
+    """
+select provider, model, 0, count(*), min(id), max(id) from jobs
+where batch_id = :batch_id and state = 0 group by provider, model
+union all
+select provider, model, 3, count(*), min(id), max(id) from jobs
+where +batch_id = :batch_id and twin_of is not null and state = 3 group by provider, model"""
+)
 _count = Statement(
     """
 insert into batch_counts (batch_id, provider, model, state, jobs)
-select batch_id, provider, model, 0, count(*) from jobs
-where batch_id = :batch_id and state = 0 group by batch_id, provider, model
-union all
-select j.batch_id, j.provider, j.model, 3, count(*)
-from batches b join jobs j on j.id between b.first_job_id and b.last_job_id
-where b.id = :batch_id and j.batch_id = b.id and j.twin_of is not null and j.state = 3
-group by j.batch_id, j.provider, j.model"""
+values (:batch_id, :provider, :model, :state, :jobs)"""
 )
 # From the end: where this is cut short, what is left is the beginning, and can be gone on with.
 _discard_payloads = Statement(
@@ -193,14 +193,22 @@ def complete_batch(
 
 def open_batch(connection: Connection, batch_id: int) -> bool:
     """Count the jobs and let them be dispatched. False: it was open already."""
-    opened = bool(_open.run(connection, batch_id=batch_id))
-    if opened:
-        _count.run(connection, batch_id=batch_id)
-    return opened
+    if not hold_loading(connection, batch_id):
+        return False
+    tally = _tally.fetch(connection, batch_id=batch_id)
+    for provider, model, state, jobs, _, _ in tally:
+        _count.run(
+            connection, batch_id=batch_id, provider=provider, model=model, state=state, jobs=jobs
+        )
+    first = min((row[4] for row in tally), default=None)
+    last = max((row[5] for row in tally), default=None)
+    return bool(_open.run(connection, batch_id=batch_id, first=first, last=last))
 
 
 def analyze(connection: Connection) -> None:
     """Refresh the planner's statistics: without, updates after a large load run at a third."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("pragma analysis_limit = 1000")  # rows of an index, not all
     connection.exec_driver_sql("analyze jobs")
     connection.exec_driver_sql("analyze job_payloads")
 
