@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.producer.cli.events import news_event, progress_event
-from promptmill.producer.limit_reading import Account
+from promptmill.producer.limit_memory import Account
 from promptmill.producer.limit_standing import DimensionStanding, ScopeStanding
 from promptmill.producer.news import NewsKind
 from promptmill.producer.progress import Progress, read_progress

@@ -7,13 +7,13 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from promptmill.producer.limit_memory import Account, LimitMemory
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_level import account_now
 from promptmill.schema.limit_state import (
@@ -35,32 +35,6 @@ _NAMED = re.compile(
     r"(?::(?P<name>.*))?",
     re.DOTALL,
 )
-
-
-class Account(NamedTuple):
-    """What a provider's limits hold for."""
-
-    provider: str
-    key: str
-    """fingerprint; '' where none is needed"""
-
-
-@dataclass(frozen=True, slots=True)
-class LimitMemory:
-    """What Redis knows of all limits, at one moment."""
-
-    server_us: float
-    """its clock, in microseconds since 2025-01-01"""
-    accounts: Mapping[Account, LimitState]
-    scopes: Mapping[tuple[Account, str], LimitState]
-    """by the model, or the family's pattern"""
-    learned: Mapping[tuple[Account, str], tuple[float, ...]]
-    """by the model: sums in the order of `limit_state.LEARNED`"""
-    in_flight: Mapping[Account, int]
-
-    def now_us(self, account: Account) -> float:
-        """Tell the clock of *account*."""
-        return account_now(self.accounts.get(account), server_us=self.server_us)
 
 
 class LimitReader:

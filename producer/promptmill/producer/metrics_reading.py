@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from promptmill.producer import metrics
-from promptmill.producer.limit_reading import LimitMemory, LimitReader
+from promptmill.producer.limit_memory import LimitMemory
+from promptmill.producer.limit_reading import LimitReader
 from promptmill.producer.limit_standing import Known, ScopeStanding, read_known, stand
 from promptmill.producer.metrics import Metric
 from promptmill.producer.queue_reading import QueueReader

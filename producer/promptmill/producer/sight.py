@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from promptmill.producer.limit_reading import Account
+from promptmill.producer.limit_memory import Account
 from promptmill.producer.limit_standing import ScopeStanding
 from promptmill.producer.news import News, Newsroom
 from promptmill.producer.progress import ALL, Progress, Tally

@@ -8,6 +8,7 @@ from promptmill.producer.cli.limits_text import amount
 from promptmill.producer.cli.limits_values import as_object
 from promptmill.producer.cli.output import note, print_json
 from promptmill.producer.embedded.valkey import find_redis
+from promptmill.producer.limit_memory import LimitMemory
 from promptmill.producer.limit_orders import (
     Change,
     Target,
@@ -18,7 +19,7 @@ from promptmill.producer.limit_orders import (
     set_limits,
     unset_limits,
 )
-from promptmill.producer.limit_reading import LimitMemory, LimitReader
+from promptmill.producer.limit_reading import LimitReader
 from promptmill.producer.limit_standing import Known, ScopeStanding, read_known, stand
 from promptmill.producer.opening import exists, opened
 from promptmill.schema.database import Database

@@ -8,13 +8,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from promptmill.producer.estimate.budgets import budget_text
 from promptmill.producer.figures import duration, human, round_amount, share
 from promptmill.producer.inert import for_terminal
 from promptmill.producer.news import News, NewsKind, pause_text
 from promptmill.producer.progress import Progress, Tally
 from promptmill.producer.sight import Ceiling, Pace, Sight
-from promptmill.schema.money import dollars
+from promptmill.producer.spent import budget_text, cost_text
 from promptmill.schema.states import BatchState
 
 WIDEST = 100
@@ -53,11 +52,6 @@ def live_panel(sight: Sight, news: Sequence[News], *, width: int = WIDEST) -> Re
         border_style="cyan",
         width=width,
     )
-
-
-def cost_text(tally: Tally) -> str:
-    """Name a cost; `+ ?` where some answers have no known price."""
-    return dollars(tally.cost_micros) + (" + ?" if tally.unpriced_calls else "")
 
 
 def pause_texts(sight: Sight) -> list[str]:

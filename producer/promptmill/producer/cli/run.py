@@ -10,7 +10,6 @@ import typer
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli.answering import Interrupted, answer_here
 from promptmill.producer.cli.confirmation import confirming
-from promptmill.producer.cli.live_table import cost_text
 from promptmill.producer.cli.output import note
 from promptmill.producer.cli.submit import submit_with_counter
 from promptmill.producer.cli.views import choose_view
@@ -19,6 +18,7 @@ from promptmill.producer.figures import duration
 from promptmill.producer.news import pause_reason
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, open_besides, read_progress
+from promptmill.producer.spent import cost_text
 from promptmill.producer.submission import SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import SettingsError

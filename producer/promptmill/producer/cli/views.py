@@ -13,18 +13,17 @@ from promptmill.producer.cli.events import news_event, progress_event
 from promptmill.producer.cli.live_table import (
     WIDEST,
     again_text,
-    cost_text,
     live_panel,
     pause_texts,
     rate_text,
 )
 from promptmill.producer.cli.output import as_json_line
-from promptmill.producer.estimate.budgets import of_budget
 from promptmill.producer.figures import duration
 from promptmill.producer.inert import for_terminal
 from promptmill.producer.news import News
 from promptmill.producer.progress import ALL
 from promptmill.producer.sight import Sight
+from promptmill.producer.spent import cost_text, of_budget
 
 _PLAIN_EVERY_S = 10.0
 _EVENT_EVERY_S = 1.0

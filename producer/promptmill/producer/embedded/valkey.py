@@ -24,9 +24,6 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import msgspec
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from promptmill.producer.embedded import logs
 from promptmill.producer.embedded.binaries import Binary, bundled_binary, find_binaries
@@ -279,37 +276,30 @@ def _spawn(home: Path, binary: Binary) -> int:
 
 def _answers(home: Path, url: str) -> bool:
     """Wait until the server at *url* answers; False once it is dead or the time is up."""
+    # The client takes a tenth of a second to import, and often no server is up.
+    from promptmill.producer.embedded.talk import pinging  # noqa: PLC0415
+
     waited = 0.0
-    with _client(url, timeout_s=1) as client:
+    with pinging(url) as is_up:
         while waited < _START_S:
-            try:
-                return bool(client.ping())
-            except redis.RedisError:
-                if not _is_alive(home):
-                    return False
+            if is_up():
+                return True
+            if not _is_alive(home):
+                return False
             Event().wait(_POLL_S)
             waited += _POLL_S
     return False
 
 
 def _stop(home: Path, url: str) -> None:
-    with _client(url, timeout_s=_STOP_S) as client:
-        try:
-            client.shutdown()
-        except redis.RedisError:
-            return  # it is dead already
+    from promptmill.producer.embedded.talk import shut_down  # noqa: PLC0415  as above
+
+    if not shut_down(url, timeout_s=_STOP_S):
+        return  # it is dead already
     waited = 0.0
     while _is_alive(home) and waited < _STOP_S:
         Event().wait(_POLL_S)
         waited += _POLL_S
-
-
-def _client(url: str, *, timeout_s: float) -> redis.Redis:
-    """Make a client that tries once; redis-py's own default sleeps and tries three times more."""
-    once = Retry(NoBackoff(), 0)
-    return redis.Redis.from_url(
-        url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s, retry=once
-    )
 
 
 def _is_alive(home: Path) -> bool:

@@ -13,7 +13,7 @@ from promptmill.schema.bounds import Terms, Unbounded, most_micros, unpriced
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.money import dollars
-from promptmill.schema.moves.spending import Spending, set_budget
+from promptmill.schema.moves.spending import set_budget
 from promptmill.schema.prices import price_list_of
 from promptmill.schema.settings import ProviderSettings
 
@@ -41,36 +41,6 @@ def parse_budget(text: str) -> Budget:
         msg = f"--budget {text!r} is no amount of US dollars; write 5, 0.50 or none"
         raise UsageError(msg)
     return Budget(round(amount * 1e6))
-
-
-def budget_text(spending: Spending) -> str:
-    """Tell how a budget stands: `$1.20 of $5.00 spent, $0.30 reserved`."""
-    if spending.budget is None:
-        return f"{dollars(spending.spent)} spent, no budget"
-    parts = [f"{dollars(spending.spent)} of {dollars(spending.budget)} spent"]
-    if spending.reserved:
-        parts.append(f"{dollars(spending.reserved)} reserved")
-    if spending.unknown:
-        parts.append(f"{dollars(spending.unknown)} perhaps")
-    return ", ".join(parts)
-
-
-def of_budget(spending: Spending | None) -> str:
-    """Tell what a cost is to be held against, behind it."""
-    if spending is None or spending.budget is None:
-        return ""
-    return f" of {dollars(spending.budget)}"
-
-
-def budget_fields(spending: Spending | None) -> dict[str, float | None]:
-    """Tell how a budget stands, for machines: in US dollars, null where there is none."""
-    if spending is None or spending.budget is None:
-        return {"budget_usd": None, "reserved_usd": None, "unknown_usd": None}
-    return {
-        "budget_usd": spending.budget / 1e6,
-        "reserved_usd": spending.reserved / 1e6,
-        "unknown_usd": spending.unknown / 1e6,
-    }
 
 
 def require_keepable(

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from promptmill.producer.estimate.forecast import Forecast, Range
-from promptmill.producer.limit_reading import LimitMemory, LimitReader
+from promptmill.producer.limit_memory import LimitMemory
+from promptmill.producer.limit_reading import LimitReader
 from promptmill.producer.limit_standing import Known, ScopeStanding, stand
 from promptmill.producer.limit_watch import redis_in_use
 from promptmill.schema.errors import ServiceError
