@@ -40,6 +40,32 @@ def test_an_estimate_has_tokens_and_cost_from_least_to_most(
     assert model["at_most_usd"] > told["cost_usd_high"]
 
 
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("openai/gpt-4o-mnii", "is it gpt-4o-mini?"),
+        ("claude-sonet-4-5", "is it claude-sonnet-4-5?"),
+    ],
+)
+def test_a_model_that_is_nearly_called_as_another_is_told(
+    model: str, meant: str, promptmill: Here, scene: Scene, tmp_path: Path
+) -> None:
+    source = write_batch(tmp_path / "in.jsonl", 1)
+    for verb in ("estimate", "submit"):
+        said = promptmill(verb, source, "-m", model)
+        assert (said.code, meant in said.err) == (0, True), said.err
+    assert meant in promptmill("submit", source, "-m", model, "--new", "--budget", "1").err
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-next", "ollama/llama3.1"])
+def test_a_model_that_is_known_or_like_no_other_is_not_asked_about(
+    model: str, promptmill: Here, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_PROVIDERS__OLLAMA__KIND", "openai")
+    said = promptmill("estimate", write_batch(tmp_path / "in.jsonl", 1), "-m", model)
+    assert (said.code, "is it" in said.err) == (0, False), said.err
+
+
 def test_it_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     source = write_batch(tmp_path / "in.jsonl", 3)

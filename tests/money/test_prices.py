@@ -110,6 +110,29 @@ def test_a_long_prompt_is_priced_by_its_tier() -> None:
     assert cost_micros("gemini", "gemini-2.5-pro", Usage(200_001, 1000)) == 500_003 + 15_000
 
 
+@pytest.mark.parametrize(
+    ("source", "model", "tier", "micros"),
+    [
+        ("openai", "gpt-5", "", 1_250_000 + 10_000_000),
+        ("openai", "gpt-5", "default", 1_250_000 + 10_000_000),
+        ("openai", "gpt-5", "flex", 625_000 + 5_000_000),
+        ("openai", "gpt-5", "priority", 2_500_000 + 20_000_000),
+        ("openai", "gpt-5", "of-another-vendor", 1_250_000 + 10_000_000),
+        ("anthropic", "claude-haiku-4-5", "standard", 1_000_000 + 5_000_000),
+        ("anthropic", "claude-haiku-4-5", "batch", 500_000 + 2_500_000),
+    ],
+)
+def test_a_service_tier_has_its_price(source: str, model: str, tier: str, micros: int) -> None:
+    usage = Usage(1_000_000, 1_000_000, service_tier=tier)
+    assert cost_micros(source, model, usage) == micros
+
+
+def test_what_a_cache_keeps_for_an_hour_costs_more() -> None:
+    # claude-haiku-4-5: $1.25 a million tokens for five minutes, $2 for an hour
+    usage = Usage(1_000_000, 0, cache_write_tokens=1_000_000, cache_write_1h_tokens=400_000)
+    assert cost_micros("anthropic", "claude-haiku-4-5", usage) == 750_000 + 800_000
+
+
 def test_part_of_a_micro_dollar_is_rounded_to_the_nearest() -> None:
     assert cost_micros("openai", "gpt-4o-mini", Usage(3, 0)) == 0  # 0.45
     assert cost_micros("openai", "gpt-4o-mini", Usage(4, 0)) == 1  # 0.60
@@ -119,6 +142,7 @@ OWN = ProviderSettings(
     kind=ProviderKind.OPENAI,
     prices={
         "llama-3": PriceSettings(input=0.2, output=0.6, cache_read=0.05),
+        "qwen-*": PriceSettings(input=1, output=1, cache_write=2, cache_write_1h=3),
         "local-*": PriceSettings(input=0, output=0),
         "gpt-4o": PriceSettings(max_output_tokens=500),
     },
@@ -129,6 +153,8 @@ def test_a_price_of_the_settings_comes_first() -> None:
     prices = price_list_of("my-vllm", OWN)
     usage = Usage(1_000_000, 1_000_000, cache_read_tokens=500_000)
     assert prices.cost_micros("llama-3", usage, at=AT) == 100_000 + 25_000 + 600_000
+    kept = Usage(1_000_000, 0, cache_write_tokens=500_000, cache_write_1h_tokens=200_000)
+    assert prices.cost_micros("qwen-3", kept, at=AT) == 500_000 + 600_000 + 600_000
     assert prices.cost_micros("local-7b", usage, at=AT) == 0  # known, and nothing
     assert prices.cost_micros("llama-4", usage, at=AT) is None
 

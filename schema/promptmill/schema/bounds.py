@@ -93,8 +93,10 @@ def most_micros(terms: Terms, body: Mapping[str, Any], encoded: str | bytes) -> 
 
 def unpriced(terms: Terms) -> str:
     """Say that a price is unknown, and what to do."""
+    near = terms.prices.near(terms.model)
     return (
-        f"the price of {terms.model} at {terms.prices.source} is unknown: set it in"
+        f"the price of {terms.model} at {terms.prices.source} is unknown"
+        f"{f' (is it {near}?)' if near else ''}: set it in"
         f' promptmill.toml, [providers.{terms.prices.source}.prices."{terms.model}"] with input'
         " and output (US dollars a million tokens)"
     )

@@ -63,3 +63,13 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """of `cache_write_tokens`, what is kept for an hour, which costs more"""
+    service_tier: str = ""
+    """as the provider names what the call was priced by; '': it did not say"""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """All numbers of tokens."""
+        cached = (self.cache_read_tokens, self.cache_write_tokens, self.cache_write_1h_tokens)
+        return (self.input_tokens, self.output_tokens, self.reasoning_tokens, *cached)

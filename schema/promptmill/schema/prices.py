@@ -8,8 +8,9 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from promptmill.schema.ceilings import best_name
 from promptmill.schema.outcomes import Usage
@@ -19,6 +20,8 @@ _SOURCES: Final = {ProviderKind.GEMINI.value: "google"}
 _PICO_PER_MICRO: Final = 1_000_000
 _PROBE: Final = 1_000_000
 _QUARTER_S: Final = 900
+_NEAR: Final = 0.8
+"""of two names, by difflib's ratio: `gtp-4o-mini` is, and next year's model is not"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Rates:
     plain_input: int
     cache_read: int
     cache_write: int
+    cache_write_1h: int
     output: int
     dearest_input: int
     """of all that an input token can cost, also where it is kept in a cache for an hour"""
@@ -44,13 +48,14 @@ class Tariff:
     def cost_micros(self, usage: Usage) -> int | None:
         """Price *usage*, rounded to the nearest micro-dollar; None for usage that cannot be."""
         plain = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
-        if plain < 0 or usage.output_tokens < 0:
+        if plain < 0 or usage.output_tokens < 0 or not _is_part(usage):
             return None
         rates = self.rates[bisect_left(self.starts, usage.input_tokens)]
         pico = (
             plain * rates.plain_input
             + usage.cache_read_tokens * rates.cache_read
-            + usage.cache_write_tokens * rates.cache_write
+            + (usage.cache_write_tokens - usage.cache_write_1h_tokens) * rates.cache_write
+            + usage.cache_write_1h_tokens * rates.cache_write_1h
             + usage.output_tokens * rates.output
         )
         return (pico + _PICO_PER_MICRO // 2) // _PICO_PER_MICRO
@@ -86,15 +91,17 @@ class PriceList:
     own: Mapping[str, PriceSettings] = field(default_factory=dict)
     """set for single models and for families"""
 
-    def tariff(self, model: str, *, at: datetime) -> Tariff | None:
+    def tariff(self, model: str, *, at: datetime, service_tier: str = "") -> Tariff | None:
         """Find the prices of *model*, or None where nobody knows them.
 
-        *at* has a time zone: prices change by date, and for some by the time of day.
+        *at* has a time zone: prices change by date, and for some by the time of day. A service
+        tier without prices of its own has the usual ones.
         """
         own = self.own_price(model)
         if own is not None and own.input is not None:
             return _own_tariff(own)
-        return _listed_tariff(self._listed, model, int(at.timestamp()) // _QUARTER_S)
+        quarter = int(at.timestamp()) // _QUARTER_S
+        return _listed_tariff(self._listed, model, quarter, service_tier)
 
     def tariff_now(self, model: str) -> Tariff | None:
         """Find the prices that hold now."""
@@ -102,7 +109,7 @@ class PriceList:
 
     def cost_micros(self, model: str, usage: Usage, *, at: datetime) -> int | None:
         """Return the cost of *usage*, or None where the price is unknown, never 0."""
-        tariff = self.tariff(model, at=at)
+        tariff = self.tariff(model, at=at, service_tier=usage.service_tier)
         return None if tariff is None else tariff.cost_micros(usage)
 
     def own_price(self, model: str) -> PriceSettings | None:
@@ -112,6 +119,10 @@ class PriceList:
     def window(self, model: str) -> int | None:
         """Tell the most tokens that *model* takes, where the list knows."""
         return _listed_window(self._listed, model)
+
+    def near(self, model: str) -> str | None:
+        """Name a listed model that *model*, whose price nobody knows, may be a slip of."""
+        return _listed_near(self._listed, model) if self.tariff_now(model) is None else None
 
     @property
     def _listed(self) -> str:
@@ -124,28 +135,37 @@ def price_list_of(name: str, provider: ProviderSettings) -> PriceList:
     return PriceList(source, provider.prices)
 
 
+def _is_part(usage: Usage) -> bool:
+    return 0 <= usage.cache_write_1h_tokens <= usage.cache_write_tokens
+
+
 @lru_cache(maxsize=256)
 def _own_tariff(own: PriceSettings) -> Tariff:
     plain = own.input or 0.0
     read = plain if own.cache_read is None else own.cache_read
     write = plain if own.cache_write is None else own.cache_write
-    dearest = max(plain, read, write)
-    rates = (plain, read, write, own.output or 0.0, dearest)
+    kept = write if own.cache_write_1h is None else own.cache_write_1h
+    dearest = max(plain, read, write, kept)
+    rates = (plain, read, write, kept, own.output or 0.0, dearest)
     return Tariff((), (Rates(*(round(dollars * _PICO_PER_MICRO) for dollars in rates)),))
 
 
 # genai-prices takes 0.15 ms for a price and says the same for each quarter of an hour, so it is
 # asked for its rates once. It takes 0.2 s and 26 MiB to import.
 @lru_cache(maxsize=2048)
-def _listed_tariff(source: str, model: str, quarter: int) -> Tariff | None:
+def _listed_tariff(source: str, model: str, quarter: int, service_tier: str) -> Tariff | None:
     from genai_prices import Usage as Tokens  # noqa: PLC0415
     from genai_prices import calc_price  # noqa: PLC0415
     from genai_prices.types import TieredPrices  # noqa: PLC0415
 
-    at = datetime.fromtimestamp(quarter * _QUARTER_S, UTC)
+    how: dict[str, Any] = {
+        "provider_id": source,
+        "genai_request_timestamp": datetime.fromtimestamp(quarter * _QUARTER_S, UTC),
+        "price_context": _context(service_tier),
+    }
 
     def pico(**tokens: int) -> int:
-        price = calc_price(Tokens(**tokens), model, provider_id=source, genai_request_timestamp=at)
+        price = calc_price(Tokens(**tokens), model, **how)
         return round(price.total_price * 1_000_000 * _PICO_PER_MICRO)
 
     def rates(inputs: int) -> Rates:
@@ -158,19 +178,25 @@ def _listed_tariff(source: str, model: str, quarter: int) -> Tariff | None:
             plain_input=plain // inputs,
             cache_read=read // inputs,
             cache_write=written // inputs,
+            cache_write_1h=kept // inputs,
             output=(answered - plain) // _PROBE,
             dearest_input=max(plain, read, written, kept) // inputs,
         )
 
     try:
-        listed = calc_price(
-            Tokens(input_tokens=1), model, provider_id=source, genai_request_timestamp=at
-        ).model_price
+        listed = calc_price(Tokens(input_tokens=1), model, **how).model_price
     except LookupError:
         return None
     tiered = (price for price in vars(listed).values() if isinstance(price, TieredPrices))
     starts = tuple(sorted({tier.start for price in tiered for tier in price.tiers}))
     return Tariff(starts, tuple(rates(start + 1) for start in (0, *starts)))
+
+
+def _context(service_tier: str) -> dict[str, str] | None:
+    """Say it as genai-prices does; `batch` is what Anthropic calls its tier of half a price."""
+    if not service_tier:
+        return None
+    return {"processing" if service_tier == "batch" else "service_tier": service_tier}
 
 
 @lru_cache(maxsize=2048)
@@ -182,3 +208,12 @@ def _listed_window(source: str, model: str) -> int | None:
     except LookupError:
         return None
     return found.context_window
+
+
+@lru_cache(maxsize=256)
+def _listed_near(source: str, model: str) -> str | None:
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+    listed = next((one for one in get_snapshot().providers if one.id == source), None)
+    names = [one.id for one in listed.models] if listed is not None else []
+    return next(iter(get_close_matches(model, names, n=1, cutoff=_NEAR)), None)

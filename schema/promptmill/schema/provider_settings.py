@@ -103,6 +103,8 @@ class PriceSettings(Strict):
     """None: as any input"""
     cache_write: Dollars | None = None
     """None: as any input"""
+    cache_write_1h: Dollars | None = None
+    """kept for an hour; None: as `cache_write`"""
     max_output_tokens: int | None = Field(default=None, gt=0)
     """the longest answer that the model gives, where a request names no maximum"""
 
@@ -111,8 +113,9 @@ class PriceSettings(Strict):
         if (self.input is None) != (self.output is None):
             msg = "input and output go together: give both, in dollars a million tokens"
             raise ValueError(msg)
-        if self.input is None and (self.cache_read, self.cache_write) != (None, None):
-            msg = "cache_read and cache_write go with input and output"
+        cached = (self.cache_read, self.cache_write, self.cache_write_1h)
+        if self.input is None and cached != (None, None, None):
+            msg = "prices of the cache go with input and output"
             raise ValueError(msg)
         return self
 

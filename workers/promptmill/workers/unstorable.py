@@ -1,7 +1,6 @@
 """What is kept of an answer that SQL refuses: the job is held for a person, with what came."""
 
 import base64
-from dataclasses import astuple
 from typing import Final
 
 from promptmill.schema.moves import closing
@@ -38,7 +37,7 @@ def is_held(end: Closing) -> bool:
 
 def plausible(usage: Usage | None) -> Usage | None:
     """Take numbers that no bill can hold for unknown."""
-    if usage is None or all(0 <= count < _MOST_TOKENS for count in astuple(usage)):
+    if usage is None or all(0 <= count < _MOST_TOKENS for count in usage.counts):
         return usage
     return None
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import typer
 
+from promptmill.producer.cli.output import note
+from promptmill.producer.estimate.budgets import misspelt
 from promptmill.producer.submission import Plan, SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
@@ -23,8 +25,11 @@ def confirming(
     limited = request.budget is not None and request.budget.micros is not None
 
     def ask(plan: Plan) -> None:
-        if not plan.known:
-            _ask(settings, database, plan)
+        if plan.known:
+            return
+        for doubt in misspelt(plan.routes, settings.providers):
+            note(f"{doubt} If not, it is asked, and what it costs is not known.")
+        _ask(settings, database, plan)
 
     return None if yes or limited else ask
 

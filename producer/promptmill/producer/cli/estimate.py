@@ -1,9 +1,10 @@
 """`promptmill estimate`: what prompts will cost, before anything is spent."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from promptmill.producer.cli.output import note, print_json, print_table
+from promptmill.producer.estimate.budgets import misspelt
 from promptmill.producer.estimate.duration import Duration, duration_at_limits
 from promptmill.producer.estimate.forecast import (
     Forecast,
@@ -38,7 +39,7 @@ def show_estimate(settings: Settings, request: SubmitRequest, *, as_json: bool) 
         print_json(_as_object(plan, forecasts, held))
         return
     print_table(_HEADERS, [_row(one) for one in forecasts])
-    for line in _remarks(plan, forecasts, held):
+    for line in _remarks(plan, forecasts, held, misspelt(plan.routes, settings.providers)):
         note(line)
 
 
@@ -69,7 +70,9 @@ def _row(one: Forecast) -> list[str]:
     ]
 
 
-def _remarks(plan: Plan, forecasts: Sequence[Forecast], held: Duration | None) -> list[str]:
+def _remarks(
+    plan: Plan, forecasts: Sequence[Forecast], held: Duration | None, doubts: Iterable[str]
+) -> list[str]:
     counted = sum(one.counted for one in forecasts)
     of_all = "all of them" if counted >= sum(one.prompts for one in forecasts) else "a sample"
     lines = [f"{plan.checked.rows:,} prompts of {plan.name} ({plan.checked.kind})"]
@@ -82,6 +85,7 @@ def _remarks(plan: Plan, forecasts: Sequence[Forecast], held: Duration | None) -
         lines.append("tokens out: from one to all that is allowed; -o max_tokens N allows less")
     if any(one.cost_micros is None for one in forecasts):
         lines.append("a price is unknown: docs/settings.md, Prices, says how to set it")
+    lines.extend(doubts)
     if held is None:
         lines.append("time: unknown, as no limit is")
     else:

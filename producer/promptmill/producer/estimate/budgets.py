@@ -72,6 +72,14 @@ def terms_of(route: Route, providers: Mapping[str, ProviderSettings]) -> Terms:
     return Terms(price_list_of(route.provider, provider), provider.kind, route.model)
 
 
+def misspelt(routes: Routes, providers: Mapping[str, ProviderSettings]) -> Iterator[str]:
+    """Tell of each model that no price list knows, and that is nearly called as another."""
+    for route in dict.fromkeys(chain.from_iterable(routes.values())):
+        near = terms_of(route, providers).prices.near(route.model)
+        if near is not None:
+            yield f"no price list knows {route.full}: is it {near}?"
+
+
 def _bounds(
     checked: Checked,
     routes: Routes,

@@ -33,11 +33,17 @@ class _ThinkingDetails(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
+class _CacheCreation(msgspec.Struct):
+    ephemeral_1h_input_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     input_tokens: int
     output_tokens: int
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+    service_tier: str | None = None
     output_tokens_details: _ThinkingDetails | None = None
 
 
@@ -115,6 +121,7 @@ def _usage(reply: Reply) -> Usage | None:
         return None
     told = body.usage
     read, written = told.cache_read_input_tokens or 0, told.cache_creation_input_tokens or 0
+    creation = told.cache_creation or _CacheCreation()
     details = told.output_tokens_details or _ThinkingDetails()
     return Usage(
         input_tokens=told.input_tokens + read + written,  # theirs leaves both out
@@ -122,6 +129,8 @@ def _usage(reply: Reply) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=details.thinking_tokens or 0,
+        service_tier=told.service_tier or "",
+        cache_write_1h_tokens=creation.ephemeral_1h_input_tokens or 0,
     )
 
 

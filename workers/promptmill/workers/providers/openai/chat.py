@@ -56,6 +56,8 @@ class _Completion(msgspec.Struct):
 
 class _UsageOnly(msgspec.Struct):
     usage: _Usage | None = None
+    service_tier: Any = None
+    """Compatible servers may mean anything by it, and what was used is worth more."""
 
 
 def chat(server: Server) -> Operation:
@@ -122,4 +124,5 @@ def _usage(reply: Reply) -> Usage | None:
         cache_read_tokens=before.cached_tokens or told.prompt_cache_hit_tokens or 0,
         cache_write_tokens=before.cache_write_tokens or 0,
         reasoning_tokens=after.reasoning_tokens or 0,
+        service_tier=body.service_tier if isinstance(body.service_tier, str) else "",
     )
