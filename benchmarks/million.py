@@ -9,17 +9,21 @@ The databases are made first (half a minute each). One JSON object a line:
     cpu_s     of a command: its CPU time, without that of the database's server
     start_s   of a command: how long `promptmill --version` took beside it
 
-`cancel` comes last and once: it returns when all pending prompts are marked, and holds from its
-first moment. What a question reads, and so what is demanded, is written on docs/questions.md.
+`cancel` comes last and once: it returns when all pending prompts are marked. Its `acts_s` is the
+time until another connection sees the batch cancelled; nothing of it is claimed from then on.
+
+What a question reads, and so what is demanded, is written on docs/questions.md.
 """
 
 import argparse
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -41,9 +45,10 @@ _COMMANDS = {
     "results 1 --failed -n 20": (0.5, _ROUNDS),
     "pause 1": (5.0, _ROUNDS),
     "resume 1": (5.0, _ROUNDS),
-    "cancel 1": (5.0, 1),
 }
 """with the seconds they may take where nothing else runs, and how often each is typed"""
+_ACTS_S = 5.0
+_LOOK_S = 0.01
 _QUESTION = re.compile(
     r"^## ([^\n]+)\n\n\*Reads ([^\n]+)\.\*\n\n```sql\n(.*?)```", re.DOTALL | re.MULTILINE
 )
@@ -88,6 +93,20 @@ def commands(engine: str, database: Database) -> Iterator[dict[str, Any]]:
                 "start_s": median(cost.seconds for cost in start),
             }
             yield told(f"{words} ({engine})", [cost.seconds for cost in costs], most, **figures)
+        yield cancelled(engine, database, lambda: type_it("cancel 1", 1))
+
+
+def cancelled(engine: str, database: Database, cancel: Callable[[], list[Cost]]) -> dict[str, Any]:
+    """Cancel, and see from outside when it acts."""
+    with ThreadPoolExecutor(1) as pool:
+        began = monotonic()
+        typed = pool.submit(cancel)
+        while not (typed.done() or _is_cancelled(database)):
+            Event().wait(_LOOK_S)
+        acts_s = monotonic() - began
+        (cost,) = typed.result()
+    figures = {"acts_s": acts_s, "seconds": cost.seconds, "cpu_s": cost.cpu_s}
+    return judged(f"cancel 1 ({engine})", figures, {"acts_s": at_most(_ACTS_S)})
 
 
 def told(case: str, seconds: list[float], most: float, **more: Any) -> dict[str, Any]:
@@ -98,6 +117,11 @@ def told(case: str, seconds: list[float], most: float, **more: Any) -> dict[str,
         **more,
     }
     return judged(case, figures, {"seconds": at_most(most)})
+
+
+def _is_cancelled(database: Database) -> bool:
+    asked = query(database, "select state from batches where id = 1")
+    return any(state == "cancelled" for _names, rows in asked for (state,) in rows)
 
 
 def _ask(database: Database, sql: str) -> float:

@@ -1,19 +1,22 @@
 """Each guide is typed as it is printed, by one shell, against the simulator and real services."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from promptmill.producer.cli.flower import free_port
 from promptmill.simulator import Simulator
 from tests.docs.pages import page
 from tests.services.valkey import Valkey
 
-PREAMBLE = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+PREAMBLE = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
 PATIENCE_S = 240
 """for some twenty commands, of which each takes a second of CPU to start"""
 ALREADY_DONE = "pip install"
@@ -70,6 +73,48 @@ def test_the_first_batch_and_a_big_one_on_a_laptop(
 
 
 @pytest.mark.timeout(PATIENCE_S + 30)
+@pytest.mark.timeout(PATIENCE_S + 30)
+def test_a_budget_and_another_provider(short_folder: Path, simulator: Simulator) -> None:
+    (short_folder / "reviews.csv").write_text(reviews())
+    places = {"https://api.groq.com/openai/v1": simulator.openai_url}
+    script = typed("budget") + typed("adding-a-provider", places)
+    told = run_script(script, short_folder, simulator)
+    assert "exit code 4" in told
+    assert re.search(r"groq,llama-3.3-70b-versatile,4,0\.0", told), told
+
+
+@pytest.mark.timeout(PATIENCE_S + 30)
+def test_watching_over_it(short_folder: Path, simulator: Simulator) -> None:
+    (short_folder / "reviews.csv").write_text(reviews())
+    ports = {port: str(free_port("127.0.0.1", 0)) for port in ("9464", "5555")}
+    told = run_script(typed("monitoring", ports), short_folder, simulator)
+    assert "4 of 4 done" in told
+    assert "promptmill_answers_total" in told
+    assert "user promptmill  password" in (short_folder / "flower.log").read_text()
+    assert (short_folder / "report.html").exists()
+
+
+@pytest.mark.timeout(PATIENCE_S + 30)
+def test_postgresql(short_folder: Path, simulator: Simulator, postgres_url: str) -> None:
+    places = {"postgresql+psycopg://promptmill:secret@db.internal/promptmill": postgres_url}
+    told = run_script(typed("postgresql", places), short_folder, simulator)
+    assert "2 of 2 answered" in told
+    made, granted = page("docs/guides/postgresql.md").blocks("sql")
+    assert made.startswith("create role")
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
+        connection.execute(granted)
+        connection.execute("set role analyst")
+        answers = connection.execute("select count(*) from promptmill_results").fetchone()
+        connection.rollback()
+    assert answers == (2,)
+
+
+def reviews() -> str:
+    """The file that the guide of the first batch makes."""
+    script = typed("first-batch")
+    return script.partition("<<'END'\n")[2].partition("END\n")[0]
+
+
 def test_several_machines(
     short_folder: Path, simulator: Simulator, valkey: Valkey, postgres_url: str
 ) -> None:
