@@ -209,3 +209,10 @@ def test_sql_gives_all_rows_of_a_long_result(batch_id: int) -> None:
     said = typed("sql", f"{numbers} select i from n", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out.splitlines()[-1]) == {"i": 300_000}
+
+
+def test_a_small_number_is_written_out(promptmill: Here, scene: Scene) -> None:
+    assert (
+        promptmill("sql", "select cast(0.000024 as double precision) as cost_usd").out
+        == "cost_usd\n0.000024\n"
+    )

@@ -80,7 +80,7 @@ def test_a_budget_and_another_provider(short_folder: Path, simulator: Simulator)
     script = typed("budget") + typed("adding-a-provider", places)
     told = run_script(script, short_folder, simulator)
     assert "exit code 4" in told
-    assert re.search(r"groq,llama-3.3-70b-versatile,4,0\.0", told), told
+    assert re.search(r"groq,llama-3.3-70b-versatile,4,0\.0000", told), told
 
 
 @pytest.mark.timeout(PATIENCE_S + 30)

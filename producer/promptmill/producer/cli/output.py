@@ -75,6 +75,11 @@ def money(micros: int, unpriced_calls: int = 0) -> str:
     return f"${micros / 1e6:,.4f}" + (" + ?" if unpriced_calls else "")
 
 
+def in_digits(number: float | str) -> str:
+    """Write a number without an exponent: 0.000024, not 2.4e-05."""
+    return f"{Decimal(str(number)):f}"
+
+
 def moment(instant: datetime | str) -> str:
     """Write an instant to the second, in UTC."""
     known = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
@@ -124,7 +129,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, float | Decimal):
-        value = f"{float(value):.10g}"  # a sum of cents is not 0.30000000000000004
+        value = in_digits(f"{float(value):.10g}")  # a sum of cents is not 0.30000000000000004
     text = " ".join(plain(str(value)).split())
     return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
 

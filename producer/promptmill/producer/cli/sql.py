@@ -76,6 +76,8 @@ def _print_csv(database: Database, statement: str, *, formulas: bool) -> None:
 
 
 def _cell(value: Any, *, formulas: bool) -> Any:
+    if isinstance(value, float):
+        return output.in_digits(value)
     if not isinstance(value, str):
         return value
     text = for_terminal(value) if sys.stdout.isatty() else value
