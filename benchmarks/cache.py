@@ -4,7 +4,8 @@
 
 Each case types `promptmill run --cache` in an empty folder, with its own dispatcher, worker
 processes, Valkey, SQLite and a simulator that answers in 50 ms, without limits. Calls are those of
-the simulator's bill. CPU is that of the worker processes, user and system, from /proc.
+the simulator's bill. CPU is that of the worker processes, user and system, from /proc. The last
+case calls nobody: it compares labelled pairs of prompts, as `--cache-similar` does.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.cache_cases.thresholds import similar_by_threshold
 from benchmarks.command import asked_for, run_cases
 from benchmarks.figures import at_most, judged
 from benchmarks.path_cases.measured import Sample, Span, cpu_s
@@ -154,11 +156,20 @@ def _span(samples: Sequence[Sample]) -> Span:
     return Span(inner[0], inner[-1])
 
 
-CASES: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {"half": half, "hit": hit}
+def similar(_prompts: int) -> Iterator[dict[str, Any]]:
+    """Compare labelled pairs by the local function: what each threshold finds, and gets wrong."""
+    yield from similar_by_threshold()
+
+
+CASES: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
+    "half": half,
+    "hit": hit,
+    "similar": similar,
+}
 
 
 def main() -> None:
-    """Run the cases that are asked for, both by default."""
+    """Run the cases that are asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=10_000)
     asked = asked_for(parser, "case", list(CASES))

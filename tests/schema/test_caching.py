@@ -9,12 +9,14 @@ from msgspec import structs
 from promptmill.producer.twins import TwinEnder
 from promptmill.schema.cache_secret import cache_secret
 from promptmill.schema.moves import closing, steering
-from promptmill.schema.moves.caching import Followed, follow
+from promptmill.schema.moves.caching import Followed, Likeness, Wish, follow
 from promptmill.schema.moves.pruning import Pruned, mark_pruned, prune_chunk
+from promptmill.schema.moves.similar import NewEntry, newest_entries, remember
 from promptmill.schema.states import JobState
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, CUT, REFUSED, Scene, new_jobs
 
 HOUR = 3600
+ALIKE = Likeness("a scope", 0.97, "local")
 
 
 class Equals:
@@ -40,10 +42,21 @@ class Equals:
         self.scene.close(closing.finish(job_id, fence, ANSWERED, ANSWER))
         return job_id
 
-    def follow(self, job_id: int, other: int) -> Followed:
+    def follow(self, job_id: int, other: int, likeness: Likeness | None = None) -> Followed:
         (hint,) = self.scene.queue(self.scene.job(job_id).batch_id)
         with self.scene.database.write() as connection:
-            return follow(connection, [(hint, other)])[job_id]
+            return follow(connection, [Wish(hint, other, likeness)])[job_id]
+
+    def compared(self, *, similar: float | None = 0.95) -> int:
+        """Load one that asks something else, and takes what is similar."""
+        (job,) = new_jobs(1)
+        jobs = [structs.replace(job, request_hash="another")]
+        (job_id,) = self.scene.ids(self.scene.load(jobs=jobs, cache_s=HOUR, cache_similar=similar))
+        return job_id
+
+    def remember(self, job_id: int, scope: str = "a scope") -> None:
+        with self.scene.database.write() as connection:
+            remember(connection, [NewEntry(job_id, scope, "AAA=")])
 
     def turn(self) -> None:
         """Let the dispatcher look at those that wait."""
@@ -165,8 +178,8 @@ def test_a_stale_hint_takes_nothing(equals: Equals) -> None:
     other, job = equals.answered(), equals.load()
     (hint,) = equals.scene.queue(equals.scene.job(job).batch_id)
     with equals.scene.database.write() as connection:
-        first = follow(connection, [(hint, other)])
-        again = follow(connection, [(hint, other)])
+        first = follow(connection, [Wish(hint, other)])
+        again = follow(connection, [Wish(hint, other)])
     assert (first[job], again[job]) == (Followed.ANSWERED, Followed.STALE)
 
 
@@ -223,3 +236,67 @@ def test_the_secret_is_made_up_once(scene: Scene) -> None:
     secret = cache_secret(scene.database)
     assert len(secret) == 32
     assert cache_secret(scene.database) == secret
+
+
+def test_a_hit_by_similarity_tells_its_source_and_how_similar_it_was(equals: Equals) -> None:
+    other, job, equal = equals.answered(), equals.compared(), equals.load()
+    equals.remember(other)
+    assert equals.follow(job, other, ALIKE) is Followed.ANSWERED
+    assert equals.follow(equal, other) is Followed.ANSWERED
+    rows = equals.scene.sql(
+        "select job_id, text, twin_of, similarity, cost_usd from promptmill_results order by job_id"
+    )
+    assert [(row.job_id, row.twin_of, row.similarity) for row in rows] == [
+        (other, None, None),
+        (job, other, 0.97),
+        (equal, other, None),
+    ]
+    (kept,) = equals.scene.sql("select embedder from similar_hits")
+    assert kept.embedder == "local"
+    equals.scene.assert_sums()
+
+
+def test_what_is_not_similar_enough_or_of_another_scope_is_no_hit(equals: Equals) -> None:
+    other = equals.answered()
+    equals.remember(other)
+    for job, likeness in (
+        (equals.compared(), replace(ALIKE, similarity=0.94)),
+        (equals.compared(), replace(ALIKE, scope="another")),
+        (equals.compared(similar=None), ALIKE),
+    ):
+        assert equals.follow(job, other, likeness) is Followed.REFUSED
+    assert equals.scene.count("similar_hits") == 0
+
+
+def test_who_waits_for_what_is_similar_is_asked_itself_where_that_fails(equals: Equals) -> None:
+    other, fence = equals.asked()
+    equals.remember(other)
+    jobs = [equals.compared(), equals.compared()]
+    assert [equals.follow(job, other, ALIKE) for job in jobs] == [Followed.WAITS] * 2
+    equals.scene.close(closing.fail(other, fence, REFUSED))
+    equals.turn()
+    assert [equals.state(job) for job in jobs] == ["pending", "pending"]
+
+
+def test_entries_are_read_by_scope_from_the_last_that_is_known(equals: Equals) -> None:
+    first, second, foreign = equals.answered(), equals.answered(), equals.answered()
+    equals.remember(first)
+    equals.remember(foreign, "another scope")
+    equals.remember(second)
+    equals.remember(second)
+    with equals.scene.database.read() as connection:
+        found = newest_entries(connection, "a scope", after=0, most=10)
+        assert [entry.job_id for entry in found] == [second, first]
+        new = newest_entries(connection, "a scope", after=found[1].id, most=10)
+        assert [entry.job_id for entry in new] == [second]
+
+
+def test_a_vector_goes_with_its_prompt(equals: Equals) -> None:
+    other = equals.answered()
+    equals.remember(other)
+    batch = equals.scene.job(other).batch_id
+    equals.scene.clock.advance(HOUR * 2)
+    with equals.scene.database.write() as connection:
+        assert mark_pruned(connection, batch, Pruned.PROMPTS, age_s=HOUR)
+        prune_chunk(connection, batch, Pruned.PROMPTS, after=0, most=10)
+    assert equals.scene.count("similar_entries") == 0

@@ -207,6 +207,7 @@ class RunningMill:
         max_failures: int | None = None,
         budget_micros: int | None = None,
         cache_s: int | None = None,
+        cache_similar: float | None = None,
         different: int | None = None,
         **body: Any,
     ) -> int:
@@ -231,6 +232,7 @@ class RunningMill:
             max_failures=max_failures,
             budget_micros=budget_micros,
             cache_s=cache_s,
+            cache_similar=cache_similar,
         )
         with self.database.write() as connection:
             batch_id = create_batch(connection, batch)

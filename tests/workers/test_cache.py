@@ -117,3 +117,39 @@ def test_what_lies_in_redis_is_not_believed(mill: RunningMill) -> None:
     assert mill.requests(batch) == 1
     (job,) = mill.sql(f"select id from jobs where batch_id = {batch}")
     wait_until(lambda: int(redis.get(key)) == job["id"], "the reference to be the new one")
+
+
+def test_what_is_spelled_otherwise_is_found_over_workers_and_says_how_similar_it_is(
+    mill: RunningMill,
+) -> None:
+    first = mill.load(say="Which bridge is the oldest?", cache_s=HOUR, cache_similar=0.95)
+    mill.wait_done(first)
+    batch = mill.load(say="which Bridge is the oldest", cache_s=HOUR, cache_similar=0.95)
+    assert mill.wait_done(batch) == {"succeeded": 1}
+    assert mill.requests(batch) == 0
+    (row,) = mill.sql(f"select * from promptmill_results where batch_id = {batch}")
+    (source,) = mill.sql(f"select id from jobs where batch_id = {first}")
+    assert row["twin_of"] == source["id"]
+    assert row["similarity"] >= 0.95
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"say": "Which tower has 8 bells?"},
+        {"say": "Who has the key of the tower?"},
+        {"temperature": 0.1},
+        {"cache_similar": None},
+    ],
+    ids=str,
+)
+def test_what_must_be_equal_is_not_crossed(mill: RunningMill, changed: dict[str, Any]) -> None:
+    known: dict[str, Any] = {
+        "say": "Which tower has 7 bells?",
+        "cache_s": HOUR,
+        "cache_similar": 0.95,
+    }
+    mill.wait_done(mill.load(**known))
+    batch = mill.load(**{**known, "say": "which tower has 7 bells", **changed})
+    mill.wait_done(batch)
+    assert mill.requests(batch) == 1

@@ -13,7 +13,7 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.reading import due_jobs
 from promptmill.schema.secret import Secret
-from promptmill.schema.settings import ProviderKind, ProviderSettings, RetrySettings
+from promptmill.schema.settings import CacheSettings, ProviderKind, ProviderSettings, RetrySettings
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.ending import end
@@ -26,6 +26,7 @@ from promptmill.workers.recorder import Recorder
 from promptmill.workers.references import References
 from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import serve
+from promptmill.workers.similarity import Similarity
 from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
 from tests.schema.scene import Scene
@@ -69,6 +70,7 @@ def end_with(
             recorder=recorder,
             permits=Permits(redis, prefix="test:", kinds={"openai": ProviderKind.OPENAI}),
             references=References(redis, prefix="test:", read_secret=bytes),
+            similarity=Similarity(CacheSettings(), scene.database),
             policy=RetrySettings(),
             deadlines=Deadlines(most_s=1.0, factor=0.0),
             slots=Slots(1),

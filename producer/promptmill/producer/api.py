@@ -30,7 +30,7 @@ from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from promptmill.producer import control
-from promptmill.producer.answer_cache import AnswerCache, parse_cache
+from promptmill.producer.answer_cache import parse_cache
 from promptmill.producer.estimate.budgets import parse_budget
 from promptmill.producer.export import (
     USUAL_COLUMNS,
@@ -168,13 +168,15 @@ def submit(
     budget: float | None = None,
     dedupe: bool = False,
     cache: bool | str = False,
+    cache_similar: float | None = None,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
     """Store the prompts of the file *source* as a batch, or find the batch that has them.
 
     *prompt* and *system* are templates, *options* go into each request (`temperature`), *cache* is
-    True or how old an answer of an equal prompt may be (`"12h"`). Raises
+    True or how old an answer of an equal prompt may be (`"12h"`), *cache_similar* how similar one
+    may be that is not equal. Raises
     InputError for a bad line and UsageError for a bad argument; then nothing is stored.
     """
     settings = load_settings() if settings is None else settings
@@ -194,7 +196,11 @@ def submit(
         reading=reading,
         also=models[1:],
         dedupe=dedupe,
-        cache=parse_cache(cache) if isinstance(cache, str) else AnswerCache() if cache else None,
+        cache=(
+            parse_cache(ttl=cache if isinstance(cache, str) else None, similar=cache_similar)
+            if cache or cache_similar is not None
+            else None
+        ),
         name=name,
         priority=priority,
         on_unknown=on_unknown,

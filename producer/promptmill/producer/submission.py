@@ -293,6 +293,7 @@ class _Submission:
             max_failures=self.failures.of(total) if self.failures and checked else None,
             budget_micros=request.budget.micros if request.budget else None,
             cache_s=request.cache.seconds or None if request.cache else None,
+            cache_similar=request.cache.similar if request.cache else None,
         )
 
     def _find(self, routes: Routes) -> BatchFound | None:

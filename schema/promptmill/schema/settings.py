@@ -113,6 +113,15 @@ class DispatchSettings(Strict):
     """a dispatcher whose beat stands still for this long has lost the lead"""
 
 
+class CacheSettings(Strict):
+    """How a worker compares requests, where a batch takes answers to similar ones."""
+
+    embedder: str = Field(default="local", pattern=r"^(local|[\w.]+:[A-Za-z_]\w*)$")
+    """`local`, or a Python function, `package.module:function`: from texts to vectors"""
+    entries: int = Field(default=50_000, gt=0)
+    """vectors that a worker process holds in memory"""
+
+
 class RetentionSettings(Strict):
     """When the leading dispatcher prunes batches that have ended."""
 
@@ -166,6 +175,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     dispatch: DispatchSettings = DispatchSettings()
     retention: RetentionSettings = RetentionSettings()
+    cache: CacheSettings = CacheSettings()
     confirm_above_usd: float = Field(default=5.0, ge=0)
     """an estimate that may be higher is to be confirmed before it is spent"""
     flower_basic_auth: Secret | None = None

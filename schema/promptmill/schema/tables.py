@@ -61,6 +61,8 @@ batches = Table(
     # Its jobs take answers that are so many seconds old at most. 0: no more; NULL: it never
     # had a cache. See moves/caching.
     Column("cache_s", BigInteger),
+    # And answers to requests that are so similar at least, from 0 to 1; NULL: to equal ones only.
+    Column("cache_similar", Double),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -338,6 +340,32 @@ leaders = Table(
     Column("owner", Text, nullable=False),
     Column("beat", BigInteger, nullable=False, server_default="0"),
     Column("taken_at", Instant, nullable=False),
+)
+
+# What was asked, as vectors: a job may take the answer to a request that is similar. Gone with the
+# prompts, which a vector tells something of.
+similar_entries = Table(
+    "similar_entries",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("job_id", BigInteger, nullable=False),
+    Column("scope", Text, nullable=False),  # hash of all that must be equal
+    Column("vector_base64", Text, nullable=False),  # of length 1, as 16-bit floats
+    Column("made_at", Instant, nullable=False),
+    UniqueConstraint("job_id"),
+)
+# a look for what is similar: the entries of a scope that this worker has not read yet
+Index("similar_entries_scope", similar_entries.c.scope, similar_entries.c.id)
+
+# Who took the answer to a similar request; it counts while `jobs.twin_of` is the same.
+similar_hits = Table(
+    "similar_hits",
+    metadata,
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("twin_of", BigInteger, nullable=False),
+    Column("similarity", Double, nullable=False),
+    Column("embedder", Text, nullable=False),
+    Column("made_at", Instant, nullable=False),
 )
 
 # What this database makes up, once, so that nobody outside can guess it.

@@ -41,11 +41,13 @@ select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as sta
   j.provider, j.model, r.text, r.tool_calls, r.finish_reason, r.response_model,
   a.input_tokens, a.output_tokens, a.cache_read_tokens, a.cache_write_tokens, a.reasoning_tokens,
   {_usd("a.cost_micros")} as cost_usd, a.latency_ms, j.attempts, j.finished_at, j.id as job_id,
-  j.twin_of, coalesce(b.endpoint, '{Endpoint.CHAT}') as endpoint, b.body
+  j.twin_of, coalesce(b.endpoint, '{Endpoint.CHAT}') as endpoint, b.body,
+  s.similarity
 from jobs j
 join results r on r.job_id = j.id
 join attempts a on a.job_id = r.job_id and a.fence = r.fence
-left join result_bodies b on b.job_id = j.id""",
+left join result_bodies b on b.job_id = j.id
+left join similar_hits s on s.job_id = j.id and s.twin_of = j.twin_of""",
     "promptmill_failures": f"""
 select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
   j.provider, j.model, a.error_kind, a.error_code, a.http_status, a.error_text, a.request_id,

@@ -15,6 +15,7 @@ from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.references import References
 from promptmill.workers.same_failures import SameFailures
+from promptmill.workers.similarity import Similarity
 from promptmill.workers.slots import Slots
 
 PARK_AFTER_S = 2.0
@@ -84,6 +85,7 @@ class Bench:
     recorder: Recorder
     permits: Permits
     references: References
+    similarity: Similarity
     policy: RetrySettings
     deadlines: Deadlines
     slots: Slots

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.caching import Followed
+from promptmill.schema.moves.caching import Followed, Wish
 from promptmill.schema.moves.closing import Closing
+from promptmill.schema.moves.similar import NewEntry
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import DueJob, due_jobs
@@ -25,7 +26,6 @@ from promptmill.workers.spool import Key, Record, Spool
 from promptmill.workers.writes import (
     CLOSED_FIRST,
     Claim,
-    Follow,
     Postpone,
     Requeue,
     Stored,
@@ -128,13 +128,17 @@ class Recorder:
         """Snooze a job that was hinted and not claimed."""
         await self._write(Postpone(hint, delay_s))
 
-    async def follow(self, hint: Hint, other: int) -> Followed | None:
-        """Let a job that was hinted and not claimed take the answer of job *other*, or wait for it.
+    async def follow(self, wish: Wish) -> Followed | None:
+        """Let a job that was hinted and not claimed take the answer of another, or wait for it.
 
         None: SQL is away, and this worker leaves.
         """
-        followed = await self._write(Follow(hint, other))
+        followed = await self._write(wish)
         return followed if isinstance(followed, Followed) else None
+
+    async def remember(self, entry: NewEntry) -> None:
+        """Let others find what is about to be asked, who ask something similar."""
+        await self._write(entry)
 
     async def requeue(self, hint: Hint) -> bool:
         """Queue a waiting job that is due. False: dispatch was first, its hint is the good one."""
@@ -161,7 +165,9 @@ class Recorder:
             _log.warning("answers stay in %s: %s", self._spool.folder, type(error).__name__)
         return stopped and all(ended)
 
-    async def _write(self, write: Claim | Follow | Unqueue | Postpone | Requeue) -> Written:
+    async def _write(
+        self, write: Claim | NewEntry | Wish | Unqueue | Postpone | Requeue
+    ) -> Written:
         try:
             return await self._writes.put(write)
         except (DatabaseError, ServiceError) as error:

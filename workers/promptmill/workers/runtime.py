@@ -41,6 +41,7 @@ from promptmill.workers.recorder import Recorder
 from promptmill.workers.references import References
 from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import Served, serve
+from promptmill.workers.similarity import Similarity
 from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
 
@@ -96,6 +97,7 @@ class Runtime:
                 prefix=self._settings.key_prefix,
                 read_secret=partial(cache_secret, self._database),
             ),
+            similarity=Similarity(self._settings.cache, self._database),
             policy=self._settings.retry,
             deadlines=Deadlines(most_s=worker.call_timeout_s, factor=worker.call_timeout_factor),
             slots=Slots(worker.concurrency),
@@ -156,6 +158,7 @@ class Runtime:
         self._interrupt(True)
         await self._idle_within(_LAST_WRITE_S)
         await asyncio.to_thread(self.bench.recorder.stop, _LAST_WRITE_S)
+        await asyncio.to_thread(self.bench.similarity.close)
         await asyncio.to_thread(self._heartbeat.stop)
         await self.bench.permits.close()
         await self._redis.aclose()

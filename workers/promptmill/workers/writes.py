@@ -6,10 +6,11 @@ from enum import Enum
 
 from promptmill.schema.database import Connection
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.caching import Followed, follow
+from promptmill.schema.moves.caching import Followed, Wish, follow
 from promptmill.schema.moves.claiming import claim, claimed_before
 from promptmill.schema.moves.closing import Closing, close, closed_before
 from promptmill.schema.moves.queueing import postpone, requeue, unqueue
+from promptmill.schema.moves.similar import NewEntry, remember
 from promptmill.schema.moves.spending import Reservation
 from promptmill.workers.spool import Key
 
@@ -37,14 +38,6 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Follow:
-    """Let the job of this hint take the answer of another, or wait for it."""
-
-    hint: Hint
-    other: int
-
-
-@dataclass(frozen=True, slots=True)
 class Unqueue:
     """Put the job of this hint back to pending."""
 
@@ -66,11 +59,11 @@ class Requeue:
     hint: Hint
 
 
-Write = Claim | Closing | Follow | Unqueue | Postpone | Requeue
+Write = Claim | Closing | NewEntry | Wish | Unqueue | Postpone | Requeue
 Written = int | bool | Stored | Followed | None
 """A claim's fence or None; of an end or a wish, what became of it; else whether the job moved."""
-CLOSED_FIRST = (Closing, Claim, Follow, Unqueue, Postpone, Requeue)
-"""No job is claimed before the answers that are there."""
+CLOSED_FIRST = (Closing, Claim, NewEntry, Wish, Unqueue, Postpone, Requeue)
+"""No job is claimed before the answers that are there, nor followed before it can be found."""
 
 
 def apply(
@@ -93,7 +86,10 @@ def apply(
         moved |= closed_before(connection, closings)
         fences |= _claimed_before(connection, claims, worker_id, again)
     moved |= _queue(connection, writes)
-    wishes = [(write.hint, write.other) for write in writes if isinstance(write, Follow)]
+    entries = [write for write in writes if isinstance(write, NewEntry)]
+    if entries:
+        remember(connection, entries)
+    wishes = [write for write in writes if isinstance(write, Wish)]
     followed = follow(connection, wishes) if wishes else {}
     return [_answer(write, moved, fences, followed) for write in writes]
 
@@ -130,8 +126,10 @@ def _answer(
     match write:
         case Claim(hint=hint):
             return fences.pop(hint.job_id, None)  # of two like hints, one wins
-        case Follow(hint=hint):
+        case Wish(hint=hint):
             return followed[hint.job_id]
+        case NewEntry():
+            return None
         case Closing(job_id=job_id):
             return Stored.MOVED if job_id in moved else Stored.TAKEN
         case Unqueue(hint=hint) | Postpone(hint=hint) | Requeue(hint=hint):

@@ -1,10 +1,12 @@
 """The response cache: a job takes the answer of an equal request, or waits for it, unasked.
 
 Redis tells a worker which job was asked the same, and is not believed. One statement checks that
-the request is equal, and that the answer is there and young enough, or will come.
+the request is equal, and that the answer is there and young enough, or will come. A similar request
+is one whose entry (`moves.similar`) is of the same scope.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from sqlalchemy import Connection
@@ -14,8 +16,27 @@ from promptmill.schema.moves.twins import NEVER_S, copy_ends
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
 
-Wish = tuple[Hint, int]
-"""a job by its hint, and the job whose answer it would take"""
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How similar two requests are whose texts differ."""
+
+    scope: str
+    """hash of all that is equal"""
+    similarity: float
+    """cosine of their vectors"""
+    embedder: str
+    """what made the vectors"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A job by its hint, and the job whose answer it would take."""
+
+    hint: Hint
+    other: int
+    likeness: Likeness | None = None
+    """None: their requests are equal"""
 
 
 class Followed(Enum):
@@ -32,7 +53,22 @@ class Followed(Enum):
 
 _WISHES = RowSet(
     "wishes",
-    (Column("job_id", "bigint"), Column("dispatch_no", "integer"), Column("other", "bigint")),
+    (
+        Column("job_id", "bigint"),
+        Column("dispatch_no", "integer"),
+        Column("other", "bigint"),
+        Column("scope", "text"),
+        Column("similarity", "double precision"),
+    ),
+)
+_LIKE = RowSet(
+    "alike",
+    (
+        Column("job_id", "bigint"),
+        Column("other", "bigint"),
+        Column("similarity", "double precision"),
+        Column("embedder", "text"),
+    ),
 )
 _DUE = """jobs.id = wishes.job_id and jobs.dispatch_no = wishes.dispatch_no
   and (+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})"""
@@ -51,11 +87,21 @@ left join results r on r.job_id = o.id
 cross join job_payloads p cross join batches b
 where {_DUE} and p.job_id = wishes.job_id and b.id = jobs.batch_id and b.state = 'open'
   and o.id = wishes.other and o.id <> jobs.id and o.twin_of is null and ob.id = o.batch_id
-  and op.job_id = o.id and op.request_hash = p.request_hash
+  and op.job_id = o.id and (wishes.scope is null and op.request_hash = p.request_hash
+    or wishes.similarity >= b.cache_similar and exists (select 1 from similar_entries e
+      where e.job_id = o.id and e.scope = wishes.scope))
   and (+o.state = 4 and r.created_at > {{after:-b.cache_s}}
     or +o.state = 2 or +o.state in (0, 1, 3) and ob.state = 'open')
 returning jobs.id, jobs.state""",
     _WISHES,
+)
+_keep_likeness = Statement(
+    """
+insert into similar_hits (job_id, twin_of, similarity, embedder, made_at)
+select alike.job_id, alike.other, alike.similarity, alike.embedder, {now} from {alike}
+where true on conflict (job_id) do update set twin_of = excluded.twin_of,
+  similarity = excluded.similarity, embedder = excluded.embedder, made_at = excluded.made_at""",
+    _LIKE,
 )
 _still_due = Statement(f"select jobs.id from {{wishes}} join jobs on {_DUE}", _WISHES)
 
@@ -65,15 +111,29 @@ def follow(connection: Connection, wishes: Sequence[Wish]) -> dict[int, Followed
 
     Returns what came of each, by its job.
     """
-    rows = [(hint.job_id, hint.dispatch_no, other) for hint, other in wishes]
+    rows = [_row(wish) for wish in wishes]
     moved = {
         row[0]: JobState(row[1])
         for row in _follow.fetch(connection, {"wishes": rows}, never_s=NEVER_S)
     }
     copy_ends(connection, {job: end for job, end in moved.items() if end is JobState.SUCCEEDED})
+    alike = [
+        (wish.hint.job_id, wish.other, wish.likeness.similarity, wish.likeness.embedder)
+        for wish in wishes
+        if wish.likeness and wish.hint.job_id in moved
+    ]
+    if alike:
+        _keep_likeness.run(connection, {"alike": alike})
     missed = [row for row in rows if row[0] not in moved]
     due = {row[0] for row in _still_due.fetch(connection, {"wishes": missed})} if missed else set()
-    return {hint.job_id: _came_of(moved.get(hint.job_id), hint.job_id in due) for hint, _ in wishes}
+    asked = [wish.hint.job_id for wish in wishes]
+    return {job_id: _came_of(moved.get(job_id), job_id in due) for job_id in asked}
+
+
+def _row(wish: Wish) -> tuple[object, ...]:
+    alike = wish.likeness
+    scope, similarity = (alike.scope, alike.similarity) if alike else (None, None)
+    return (wish.hint.job_id, wish.hint.dispatch_no, wish.other, scope, similarity)
 
 
 def _came_of(moved_to: JobState | None, is_due: bool) -> Followed:

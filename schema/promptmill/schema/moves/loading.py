@@ -32,6 +32,8 @@ class NewBatch:
     """so many failed jobs pause it"""
     cache_s: int | None = None
     """its jobs take answers of others that are so old at most; None: none"""
+    cache_similar: float | None = None
+    """and to requests that are so similar at least; None: to equal ones only"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,11 @@ _look = Statement(f"{_FOUND} where b.id = :batch_id")
 _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
-  total, created_at, budget_micros, max_failures, cache_s)
+  total, created_at, budget_micros, max_failures, cache_s,
+  cache_similar)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
-  :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s)
+  :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
+  :cache_similar)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -142,6 +146,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         total=batch.total,
         budget_micros=batch.budget_micros,
         cache_s=batch.cache_s,
+        cache_similar=batch.cache_similar,
     )
     batch_id = int(rows[0][0])
     if batch.budget_micros is not None:

@@ -73,6 +73,7 @@ _IN_CHUNK = "in (select gone.job_id from {gone})"
 _delete_prompts = [
     Statement(f"delete from job_payloads where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from attempt_bodies where job_id {_IN_CHUNK}", _IDS),
+    Statement(f"delete from similar_entries where job_id {_IN_CHUNK}", _IDS),
 ]
 _delete_earlier_attempts = Statement(
     f"""
@@ -87,6 +88,7 @@ _delete_all = [
     Statement(f"delete from results where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from result_bodies where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from result_files where job_id {_IN_CHUNK}", _IDS),
+    Statement(f"delete from similar_hits where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from jobs where id {_IN_CHUNK}", _IDS),
 ]
 _finish = Statement("update batches set pruned_at = {now} where id = :batch_id")

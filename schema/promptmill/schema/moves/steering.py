@@ -89,7 +89,9 @@ where state in (select wanted.state from {wanted}) and state in (5, 6, 7)
 returning id""",
     _STATES,
 )
-_set_cache = Statement("update batches set cache_s = :cache_s where id = :batch_id")
+_set_cache = Statement(
+    "update batches set cache_s = :cache_s, cache_similar = :similar where id = :batch_id"
+)
 _set_priority = Statement(
     "update batches set priority = :priority where id = :batch_id and priority <> :priority"
 )
@@ -133,9 +135,14 @@ def allow_failures(connection: Connection, batch_id: int, most: int | None) -> b
     return bool(_resume_reached.run(connection, batch_id=batch_id, reached=f"{REACHED}%"))
 
 
-def set_cache(connection: Connection, batch_id: int, cache_s: int) -> None:
-    """Let jobs of a batch take answers of others that are so old at most; 0: none any more."""
-    _set_cache.run(connection, batch_id=batch_id, cache_s=cache_s)
+def set_cache(
+    connection: Connection, batch_id: int, cache_s: int, similar: float | None = None
+) -> None:
+    """Let jobs of a batch take answers of others that are so old at most; 0: none any more.
+
+    *similar*: to requests that are so similar at least, too; None: to equal ones only.
+    """
+    _set_cache.run(connection, batch_id=batch_id, cache_s=cache_s, similar=similar)
 
 
 def set_priority(connection: Connection, batch_id: int, priority: int) -> bool:

@@ -38,10 +38,13 @@ _BY_CACHE = "(b.cache_s is not null or o.id is null or o.batch_id <> t.batch_id)
 _HOPEFUL = """coalesce(o.state in (2, 4)
   or o.state in (0, 1, 3) and (o.state <> 3 or o.twin_of is null)
     and (ob.state = 'open' or o.batch_id = t.batch_id), false)"""
+# For the next of those that waited for the same it may be less similar.
+_IS_SIMILAR = """exists (select 1 from similar_hits s
+  where s.job_id = t.id and s.twin_of = t.twin_of)"""
 _look = Statement(
     f"""
 select t.id, t.twin_of, b.state = 'open', o.state = 4 or o.state > 4 and not {_BY_CACHE},
-  {_BY_CACHE} and not {_HOPEFUL}
+  {_BY_CACHE} and not {_HOPEFUL}, {_IS_SIMILAR}
 from (select id, batch_id, twin_of from jobs where twin_of is not null and state = 3
   and id > :after order by id limit :most) as t
 join batches b on b.id = t.batch_id
@@ -125,6 +128,8 @@ class Left:
     twin_of: int
     is_open: bool
     """its batch goes on, so it can be asked now"""
+    is_similar: bool = False
+    """what it asks is not equal: another twin of the same is none of its own"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,7 @@ def look_at_twins(connection: Connection, *, after: int, most: int) -> TwinsSeen
     rows = _look.fetch(connection, after=after, most=most)
     return TwinsSeen(
         ended=tuple(row[0] for row in rows if row[3]),
-        left=tuple(Left(row[0], row[1], bool(row[2])) for row in rows if row[4]),
+        left=tuple(Left(row[0], row[1], bool(row[2]), bool(row[5])) for row in rows if row[4]),
         last=rows[-1][0] if len(rows) == most else None,
     )
 
@@ -176,9 +181,9 @@ def promote_twins(connection: Connection, left: Iterable[Left]) -> int:
         by_other[twin.twin_of].append(twin)
     promoted, following = [], []
     for twins in by_other.values():
-        first = next((twin for twin in twins if twin.is_open), None)
+        first = next((twin for twin in twins if twin.is_open and not twin.is_similar), None)
         for twin in twins:
-            if first is None or twin is first or not twin.is_open:
+            if first is None or twin is first or twin.is_similar or not twin.is_open:
                 promoted.append((twin.id, twin.twin_of, None))
             else:
                 following.append((twin.id, twin.twin_of, first.id))

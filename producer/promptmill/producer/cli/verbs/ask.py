@@ -58,8 +58,7 @@ def run(
 ) -> None:
     """Submit the prompts of INPUT and answer them here.
 
-    It brings dispatcher and workers along. Ctrl-C lets open calls end and keeps the batch; the
-    same command again goes on with it.
+    It brings dispatcher and workers. After Ctrl-C the same command goes on.
     """
     if dry_run:
         _estimate(request, as_json=as_json)

@@ -17,7 +17,6 @@ from typer import Argument, Option
 from promptmill.schema.errors import UsageError
 
 if TYPE_CHECKING:
-    from promptmill.producer.answer_cache import AnswerCache
     from promptmill.producer.submission import SubmitRequest
 
 
@@ -96,11 +95,15 @@ def read_request(
     cache_ttl: Annotated[
         str | None, _batch(metavar="AGE", help="--cache, of answers so old at most: 12h, none.")
     ] = None,
+    cache_similar: Annotated[
+        float | None, _batch(metavar="X", help="--cache, of prompts as similar as that: 0.95.")
+    ] = None,
     new: Annotated[
         bool, _batch("--new", help="Make another batch though this input has one.")
     ] = False,
 ) -> "SubmitRequest":
     """Make one value of what was typed. Raises UsageError."""
+    from promptmill.producer.answer_cache import parse_cache
     from promptmill.producer.estimate.budgets import parse_budget
     from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
     from promptmill.producer.submission import SubmitRequest
@@ -124,7 +127,11 @@ def read_request(
         reading=reading,
         also=tuple(model[1:] if model else ()),
         dedupe=dedupe,
-        cache=_cache(cache, cache_ttl),
+        cache=(
+            parse_cache(ttl=cache_ttl, similar=cache_similar)
+            if cache or cache_ttl is not None or cache_similar is not None
+            else None
+        ),
         name=name,
         priority=priority,
         on_unknown=on_unknown,
@@ -132,14 +139,6 @@ def read_request(
         new=new,
         budget=None if budget is None else parse_budget(budget),
     )
-
-
-def _cache(cache: bool, ttl: str | None) -> "AnswerCache | None":
-    from promptmill.producer.answer_cache import AnswerCache, parse_cache
-
-    if ttl is not None:
-        return parse_cache(ttl)
-    return AnswerCache() if cache else None
 
 
 def takes_prompts(verb: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,154 @@
+"""Look for jobs that were asked something similar. It is opened by the first who asks for that.
+
+What it needs (numpy, a function of the user's own) may be missing: then prompts are asked.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.moves.caching import Likeness
+from promptmill.schema.moves.similar import Entry, NewEntry, newest_entries
+from promptmill.schema.reading import DueJob
+from promptmill.schema.settings import CacheSettings
+from promptmill.workers.grouping import Grouping
+from promptmill.workers.served import Served
+from promptmill.workers.similar.split import split
+
+if TYPE_CHECKING:
+    from promptmill.workers.similar.embedder import Embedder
+    from promptmill.workers.similar.neighbours import Neighbours, Vector
+
+_log = structlog.get_logger(__name__)
+_NEAREST = 3
+"""that are tried: an answer may be too old, or gone"""
+_FRESH_S = 0.2
+"""how long what was read of a scope is taken for all that there is"""
+_GROUP, _GROUP_S = 64, 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What a look came to."""
+
+    near: tuple[tuple[int, Likeness], ...]
+    """jobs whose answer would do, the nearest first"""
+    scope: str
+    job_id: int
+    vector: "Vector"
+
+
+class _Tools:
+    """What is there once somebody asked."""
+
+    def __init__(self, embedder: "Embedder", neighbours: "Neighbours") -> None:
+        self.neighbours = neighbours
+        self.vectors = Grouping[str, "Vector"](
+            lambda texts: list(embedder.vectors(texts)),
+            name="embedder",
+            most=_GROUP,
+            wait_s=_GROUP_S,
+        )
+
+
+class Similarity:
+    """What was asked, as this worker process knows it."""
+
+    def __init__(self, settings: CacheSettings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._tools: _Tools | None = None
+        self._is_off = False
+        self._read_at: dict[str, float] = {}
+        self._reading: dict[str, asyncio.Task[None]] = {}
+
+    async def look(self, served: Served, job: DueJob) -> Sought | None:
+        """Look for what is similar to *job*. None: it cannot be compared, or not now."""
+        tools = await self._opened()
+        body = msgspec.json.decode(job.body)
+        parts = split(served, job.model, body, embedder=self._settings.embedder)
+        if tools is None or parts is None or job.cache_similar is None:
+            return None
+        try:
+            vector = await tools.vectors.ask(parts.text)
+            await self._read(tools, parts.scope)
+        except (DatabaseError, ServiceError):
+            return None
+        except Exception as error:  # noqa: BLE001  a function of the user's own raises anything
+            _log.error("embedder failed", embedder=self._settings.embedder, error=_name(error))
+            return None
+        near = tools.neighbours.nearest(
+            parts.scope, vector, most=_NEAREST + 1, least=job.cache_similar
+        )
+        alike = tuple(
+            (other, Likeness(parts.scope, cosine, self._settings.embedder))
+            for other, cosine in near
+            if other != job.job_id
+        )
+        return Sought(alike[:_NEAREST], parts.scope, job.job_id, vector)
+
+    def keep(self, sought: Sought) -> NewEntry:
+        """Let this process find it from now on; return what makes others find it, too."""
+        from promptmill.workers.similar.neighbours import encode  # noqa: PLC0415
+
+        if self._tools is not None:
+            self._tools.neighbours.add(sought.scope, sought.job_id, sought.vector)
+        return NewEntry(sought.job_id, sought.scope, encode(sought.vector))
+
+    def close(self) -> None:
+        """End the thread that makes vectors."""
+        if self._tools is not None:
+            self._tools.vectors.stop(1.0)
+
+    async def _opened(self) -> _Tools | None:
+        if self._tools is None and not self._is_off:
+            try:
+                tools = await asyncio.to_thread(self._open)
+            except (ImportError, SettingsError) as error:
+                self._is_off = True
+                hint = "`pip install 'promptmill[similar]'`, and see cache.embedder"
+                _log.error("nothing is compared", error=_name(error), do=hint)
+            else:
+                self._tools = self._tools or tools  # another may have been first
+        return self._tools
+
+    def _open(self) -> _Tools:
+        from promptmill.workers.similar.embedder import Embedder  # noqa: PLC0415
+        from promptmill.workers.similar.neighbours import Neighbours  # noqa: PLC0415
+
+        neighbours = Neighbours(most=self._settings.entries)
+        return _Tools(Embedder(self._settings.embedder), neighbours)
+
+    async def _read(self, tools: _Tools, scope: str) -> None:
+        """Read what others kept of *scope*, once for all who ask in the same moment."""
+        under_way = self._reading.get(scope)
+        if under_way is None:
+            if monotonic() - self._read_at.get(scope, -_FRESH_S) < _FRESH_S:
+                return
+            under_way = asyncio.create_task(self._read_now(tools, scope))
+            self._reading[scope] = under_way
+            under_way.add_done_callback(lambda _: self._reading.pop(scope))
+        await asyncio.shield(under_way)
+
+    async def _read_now(self, tools: _Tools, scope: str) -> None:
+        after = tools.neighbours.last_id(scope)
+        if len(self._read_at) > self._settings.entries:
+            self._read_at.clear()
+        self._read_at[scope] = monotonic()
+        tools.neighbours.read(scope, await asyncio.to_thread(self._newest, scope, after))
+
+    def _newest(self, scope: str, after: int) -> Sequence[Entry]:
+        with self._database.read() as connection:
+            most = max(1, self._settings.entries // 2)
+            return newest_entries(connection, scope, after=after, most=most)
+
+
+def _name(error: Exception) -> str:
+    """Name an error; its text may quote a prompt."""
+    return type(error).__name__
