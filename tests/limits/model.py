@@ -54,6 +54,8 @@ class Model:
     skew: float = 0.0
     capped: float = 0.0
     """Until when somebody waits for a place in flight."""
+    heard: float = 0.0
+    """When the account was last written."""
 
     def day_of(self, clock: float) -> int:
         return floor((clock - self.offset_us) / DAY_US)
@@ -215,7 +217,11 @@ class Model:
         return len(self.leases)
 
     def bury(self, now: int) -> None:
-        """Forget whose lease ran out, or lies an age ahead."""
+        """Forget whose lease ran out while there was news, or lies an age ahead."""
+        if now - self.heard > self.lease_us / 2:
+            for booking_id, expires in self.leases.items():
+                if self.heard <= expires <= now:
+                    self.leases[booking_id] = now + self.lease_us / 3
         self.leases = {
             booking_id: expires
             for booking_id, expires in self.leases.items()

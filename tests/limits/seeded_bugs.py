@@ -68,6 +68,15 @@ BOOKED = {
         "account[CAPPED], account.changed = now + 2000000, true", "", FEW
     ),
     "dead leases live on": Bug("'-inf', now)", "'-inf', 0)", FEW),
+    "whom nobody could renew is dead": Bug(
+        "if now - account[SEEN] > lease / 2 then", "if false then", FEW
+    ),
+    "whom nobody could renew lives on": Bug(
+        "now + lease / 3, unheard[i]", "now + lease, unheard[i]", FEW
+    ),
+    "nobody is heard of": Bug(
+        "redis.call('SETRANGE', KEYS[2], (SEEN - 1) * 8, struct.pack('<d', now))", "", FEW
+    ),
     "later bookings overtake": Bug("max(now + left, scope[LAST])", "now + left"),
     "newcomers overtake": Bug(
         "local is_next = queued <=", "local is_next = turn == 0 or queued <="

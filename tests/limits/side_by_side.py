@@ -278,6 +278,10 @@ class SideBySide(RuleBasedStateMachine):
             seen = int(max(each.get("seen") for each in (own or account, account)))
             self.model.skew = max(self.model.skew, seen - self.clock)
             now = self.clock + int(self.model.skew)
+            is_written = (
+                now > self.clock + account.get("skew") or now - account.get("seen") > DAY_US
+            )
+            self.model.heard = now if is_written else account.get("seen")
         assert now >= self.seen.get(ledger.keys[0], now), "the clock of a scope never goes back"
         if now < self.now:  # that of another model does not know of it yet
             self.promises.set_back(self.now - now)

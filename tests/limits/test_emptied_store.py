@@ -1,6 +1,8 @@
-"""Redis away, emptied, or without its scripts: nothing goes out that should not."""
+"""Redis away, hung, emptied, or without its scripts: nothing goes out that should not."""
 
 import asyncio
+
+import pytest
 
 from promptmill.schema.outcomes import Usage
 from promptmill.workers.limits.limit import (
@@ -14,6 +16,7 @@ from promptmill.workers.limits.limit import (
 )
 from promptmill.workers.limits.permits import Permits
 from tests.limits.worker import (
+    ONE_AT_A_TIME,
     QUICK,
     SLOW,
     SMALL,
@@ -34,6 +37,30 @@ def test_nothing_goes_out_while_redis_is_away() -> None:
             assert answer.reason == "limiter unreachable"
             booking = Booked("id", QUICK, SMALL, (1,) * 6, 0.0, 0, 0, 1, 0, 1)
             assert not await permits.confirm(booking)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_store_that_hung_forgets_no_call_of_a_worker_that_lives(
+    valkey: Valkey, is_alive: bool
+) -> None:
+    """It was longer than a lease, in which nobody could renew; who does so soon keeps its place."""
+
+    async def run() -> None:
+        now = 60_000_000_000_000
+        async with permits_on(valkey.url, clock=lambda: now) as one:
+            assert await one.confirm(await booked(one, ONE_AT_A_TIME))
+            async with permits_on(valkey.url, clock=lambda: now) as other:
+                now += 70_000_000
+                refused = await other.book(ONE_AT_A_TIME, SMALL, patience_s=0.1)
+                assert isinstance(refused, Postponed)
+                if is_alive:
+                    now += 9_000_000
+                    await one.renew()
+                now += 11_000_000
+                answer = await other.book(ONE_AT_A_TIME, SMALL, patience_s=0.1)
+                assert isinstance(answer, Postponed if is_alive else Booked)
 
     asyncio.run(run())
 

@@ -16,5 +16,6 @@ if #ids > 0 then
 end
 if account then
   -- include purge.lua
+  redis.call('SETRANGE', KEYS[2], (SEEN - 1) * 8, struct.pack('<d', now))
 end
 return pack(redis.call('ZCARD', KEYS[3]))
