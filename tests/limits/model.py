@@ -28,6 +28,7 @@ MEMORY, PRIOR = 0.98, 1
 HINT_SHARE = 0.4
 PROBE_HORIZON_US = 250_000
 TRIED_US, TRIED_MOST_US = 1e6, 30e6
+TAKEN_US = 1e6
 
 
 Asked = tuple[Request, tuple[Charge, ...]]
@@ -158,16 +159,20 @@ class Model:
         reason: str,
         prefix: str,
         refused: Booked | None,
+        ramp: bool,
     ) -> int:
         sides = self._sides(scope)
         if not sides:
             return -1
         own, account = sides
         target = account if whole else own
-        episode = now - target.punished >= 2_000_000
+        episode, held_us = now - target.punished >= 2_000_000, 0.0
         if refused is not None and refused.plan > 0:
             episode = self.is_current(scope, refused)
+            held_us = own.held_us(now, refused.start_us)
         if episode:
+            if held_us >= TAKEN_US:
+                own.streak, own.hold = 0, 0.0
             own.streak += 1
             if own.streak > 1:
                 pause_us = max(pause_us, min(TRIED_MOST_US, TRIED_US * 2 ** (own.streak - 2)))
@@ -179,8 +184,8 @@ class Model:
             target.punished = now
             unsent = self._void_unsent(prefix, now, whole=whole)
             if cut and own.streak == 1:
-                own.slow_down(now, recover_us)
-            own.last = now
+                own.slow_down(now, recover_us, held_us=0.0 if ramp else held_us)
+            own.last, own.first = now, 0.0
             own.serial += 1
         for bucket in own.bounded:
             bucket.full_at = min(bucket.full_at, unsent + bucket.fill_us)
@@ -275,6 +280,7 @@ class Model:
         if not isinstance(answer, Granted):
             return answer
         own.served = max(own.served, request.turn)
+        own.first = own.first or answer.start_us
         for side in (own, self.account):
             side.charge(charges, answer.start_us, self.day_of(at.clock))
         if self.account.is_limited:

@@ -11,6 +11,7 @@ MINUTE_US = 60_000_000
 ACCEPT_US, KNOWN_AFTER_US = 15e6, 1_000_000
 DOUBLING, REGAIN, CAREFUL, ONWARDS = 0.7, 0.1, 0.005, 0.03
 LEAST, BLIND, GENTLE = 0.05, 0.5, 0.95
+HELD_US, PROVEN_AFTER_US = 3e6, 10e6
 BURST_SHARE = 0.8
 SHORTLY_US = 250_000
 
@@ -81,11 +82,16 @@ class State:
     punished: float = 0.0
     pause: float = 0.0
     why: str = ""
+    first: float = 0.0
+    """Start of the first booking of the plan."""
     streak: int = 0
     hold: float = 0.0
     cut: float = 1.0
     cut_at: float = 0.0
     recover: float = 0.0
+    uncut: float = 0.0
+    proven: float = 0.0
+    """What was accepted when it was cut last, and what it was."""
     accepted: float = 0.0
     accepted_at: float = 0.0
     accepted_since: float = 0.0
@@ -117,7 +123,7 @@ class State:
         if self.paced and any(
             limit and not each.limit for each, limit in zip(self.buckets, limits, strict=False)
         ):
-            self.plan, self.punished = self.plan + 1, now
+            self.plan, self.punished, self.first = self.plan + 1, now, 0.0
         for each, limit in zip(self.limits, limits, strict=True):
             each.limit = limit
 
@@ -194,14 +200,24 @@ class State:
         """-> what is left of the rate after cuts."""
         return min(1.0, self.cut + (now - self.cut_at) * self.recover)
 
-    def slow_down(self, now: int, recover_us: float) -> None:
-        """Cut the rate to what was accepted of late."""
+    def held_us(self, now: int, sent_us: int) -> float:
+        """-> for how long calls were accepted before one that was sent then is refused now."""
+        return now - self.first - 2 * (now - sent_us) if self.first else 0.0
+
+    def slow_down(self, now: int, recover_us: float, *, held_us: float) -> None:
+        """Cut the rate to what was accepted of late, or take the last cut back."""
         m = 1.0 if self.probe else self.share_at(now)
-        m = max(LEAST, min(m * GENTLE, max(m * BLIND, self._accepted_share(now) * 0.97)))
+        share = self._accepted_share(now)
+        less = max(LEAST, min(m * GENTLE, max(m * BLIND, share * 0.97)))
         if self.probe:
-            self.ceiling, self.probe = self.probe, max(1.0, self.probe * m)
+            self.ceiling, self.probe = self.probe, max(1.0, self.probe * less)
+            return
+        if held_us >= HELD_US and m <= self.proven:
+            less = self.uncut
         else:
-            self.cut, self.cut_at, self.recover = m, now, recover_us
+            is_known = self.accepted_since and now - self.accepted_since >= PROVEN_AFTER_US
+            self.uncut, self.proven = m, share if is_known else 0.0
+        self.cut, self.cut_at, self.recover = less, now, recover_us
 
     def _growth(self) -> float:
         """Requests a minute more, a second, by a call that was answered."""

@@ -8,6 +8,7 @@ from promptmill.workers.limits.scripts import NAMES, script_text
 from tests.limits.places import (
     BURST,
     FEW,
+    FREE,
     NEVER_TOLD,
     ONLY_SHARED,
     POOL,
@@ -160,7 +161,17 @@ CLOSED = {
     "an answer changes nothing": Bug("scope[STREAK], scope[HOLD] = 0, 0"),
 }
 PUNISHED = {
-    "no cut after a refusal": Bug("scope[CUT], scope[CUT_AT], scope[RECOVER] = m, now, recover"),
+    "no cut after a refusal": Bug("scope[CUT], scope[CUT_AT], scope[RECOVER] = less, now, recover"),
+    "a cut that was of no use is kept": Bug("less = scope[UNCUT]", "", FREE),
+    "a cut is taken back at once": Bug("if held >= 3000000 and", "if", FREE),
+    "every cut is taken back": Bug("and m <= scope[PROVEN] and", "and"),
+    "a cut for too fast a rise is taken back": Bug("and not rise then", "then", FREE),
+    "what is accepted is proven at once": Bug("age >= 10000000 and share or 0", "share"),
+    "only an answer tells of acceptance": Bug("if held >= 1000000 then", "if false then"),
+    "a refusal that takes long proves the calls before it": Bug("- 2 * (now - sent) end", "end"),
+    "a plan takes over what another proved": Bug(
+        "= now, scope[SERIAL] + 1, 0", "= now, scope[SERIAL] + 1, scope[FIRST]"
+    ),
     "the calls of one plan are punished one by one": Bug(
         "if plan > 0 then episode", "if false then episode"
     ),

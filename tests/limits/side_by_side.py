@@ -24,6 +24,7 @@ from promptmill.workers.limits.ledger import (
 )
 from promptmill.workers.limits.limit import (
     Booked,
+    Estimate,
     Seed,
     TooLarge,
 )
@@ -158,6 +159,15 @@ class SideBySide(RuleBasedStateMachine):
                 self.close(call)
         self.compare()
 
+    def send_one(self, ledger: Ledger, estimate: Estimate) -> Call | None:
+        """Make a call, if it may be made."""
+        booking_id = f"{ledger.id_prefix}{next(self.ids)}"
+        self.ask(ledger, [Request(booking_id, estimate, BULK_US)])
+        call = self.calls.get(booking_id)
+        if call is not None:
+            self.confirm(ledger, [call], 0)
+        return call if call is not None and call.sent else None
+
     def settle(self, ledger: Ledger, some: Sequence[tuple[Call, Usage | None]]) -> None:
         arguments = ledger.settle([(call.booked, usage) for call, usage in some])
         done = ledger.read_settle(self.run("settle", ledger, arguments))
@@ -181,9 +191,10 @@ class SideBySide(RuleBasedStateMachine):
         cut: bool,
         whole: bool,
         refused: Booked | None = None,
+        ramp: bool = False,
     ) -> None:
         refusal: dict[str, Any] = {"pause_us": pause_us, "cut": cut, "recover_us": RECOVER_US}
-        refusal |= {"reason": "no", "refused": refused}
+        refusal |= {"reason": "no", "refused": refused, "ramp": ramp}
         arguments = ledger.penalise(whole_account=whole, lease_us=LEASE_US, **refusal)
         before = self._plans(ledger)
         plan = ledger.read_number(self.run("penalise", ledger, arguments))
@@ -356,9 +367,20 @@ class SideBySide(RuleBasedStateMachine):
 
 
 _FIELDS = (
-    *("last", "serial", "queued", "served", "plan", "punished", "pause", "streak", "hold"),
+    *("last", "serial", "queued", "served", "plan", "punished", "pause", "first", "streak", "hold"),
     *("cut", "cut_at"),
-    *("recover", "accepted", "accepted_at", "accepted_since", "probe", "ceiling", "paced", "epoch"),
+    *(
+        "recover",
+        "uncut",
+        "proven",
+        "accepted",
+        "accepted_at",
+        "accepted_since",
+        "probe",
+        "ceiling",
+        "paced",
+        "epoch",
+    ),
 )
 _OF_BUCKET = {"at": "full_at", "big": "biggest"}
 _OF_COUNT = {"at": "used", "rate": "day"}

@@ -23,6 +23,18 @@ class AwayForAWhile(TokenBucket):
         return 1.0 if 10 <= at_s < 30 else super().refuses(at_s, tokens)
 
 
+class NowAndThen(TokenBucket):
+    """Refuses a call every ten seconds, whatever the rate."""
+
+    refused_at_s = 0.0
+
+    def refuses(self, at_s: float, tokens: int, /) -> float | None:
+        if at_s < self.refused_at_s + 10:
+            return super().refuses(at_s, tokens)
+        self.refused_at_s = at_s
+        return 1.0
+
+
 def told(rpm: float) -> Scope:
     return Scope("openai", "m", "a", ((Dimension.RPM, rpm),), 1000)
 
@@ -91,3 +103,20 @@ def test_an_outage_costs_few_calls_and_no_rate(valkey: Valkey) -> None:
     after = [at for at in came.answered if at >= 30]
     assert after[0] <= 45, "the gate opens with the first call that is accepted"
     assert len(after) / (after[-1] - after[0]) >= 0.9 * 50, "the rate is not cut for it"
+
+
+def test_refusals_for_another_reason_than_the_rate_slow_nobody_down_for_long(
+    valkey: Valkey,
+) -> None:
+    """One every ten seconds, and a second's pause for it."""
+    server = NowAndThen(10, 10)
+    came = VirtualCallers(valkey.client, told(600), server, latency_s=0.3).run(1200)
+    assert 12 <= len(came.refused) <= 15
+    assert came.answered[-1] <= 1.25 * 120
+
+
+def test_calls_that_take_long_are_no_outage_when_two_are_refused(valkey: Valkey) -> None:
+    """No answer has come since the first refusal; but others were sent, and not refused."""
+    came = VirtualCallers(valkey.client, told(1200), TokenBucket(10, 10), latency_s=30).run(1500)
+    assert len(came.refused) <= 0.01 * 1500
+    assert came.answered[-1] - 30 <= 1.1 * 150

@@ -33,11 +33,14 @@ _REST = (
     "plan",  # number of the plan: a penalty begins a new one
     "punished",  # when it began
     "pause",  # paused until
+    "first",  # start of the first booking of the plan; 0 = there is none yet
     "streak",  # penalties since a call was last accepted
     "hold",  # nothing more is booked until then: one call is tried
     "cut",  # rate multiplier: below 1 after a penalty
     "cut_at",  # when it was that
     "recover",  # how fast it recovers, of the limit a us
+    "uncut",  # what it was before the last cut
+    "proven",  # share of the limit that was accepted then; 0 = not known
     "accepted",  # decayed sum of accepted work, in us of the limit; in requests while probing
     "accepted_at",
     "accepted_since",

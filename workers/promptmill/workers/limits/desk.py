@@ -111,6 +111,7 @@ class Desk:
             reason=reason,
             lease_us=self._lease_us,
             refused=refused,
+            ramp=ramp,
         )
         for _ in range(2):
             raw = await self._store.attempt("penalise", self.ledger.keys, arguments)

@@ -171,11 +171,12 @@ class Ledger:
         reason: str,
         lease_us: int,
         refused: Booked | None = None,
+        ramp: bool = False,
     ) -> Arguments:
         """Arguments of `penalise`; *refused* is the booking of the call."""
-        booking = (refused.plan, refused.epoch) if refused else (0, 0)
+        booking = (refused.plan, refused.epoch, refused.start_us) if refused else (0, 0, 0)
         own = (pause_us, cut, recover_us, whole_account, reason, lease_us, self.id_prefix)
-        return (_pack((*own, *booking)),)
+        return (_pack((*own, *booking, ramp)),)
 
     def observe(self, limits: Mapping[str, float]) -> Arguments:
         """Arguments of `observe`: only dimensions that are counted here, and only real limits."""

@@ -141,6 +141,7 @@ local function book(id, horizon, turn, costs)
   if redis.call('ZADD', KEYS[3], 'NX', start + lease, id) == 0 then return 'again' end
   in_flight = in_flight + 1
   if turn > served then scope[SERVED] = turn end
+  if scope[FIRST] == 0 then scope[FIRST], scope.changed = start, true end
   charge(scope, costs, start)
   if account[LIMITED] > 0 then
     charge(account, costs, start)

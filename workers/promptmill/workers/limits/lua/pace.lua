@@ -58,7 +58,9 @@ local function set_limits(state, limits)
     if place <= MINUTES and limits[place] > 0 and state[LIMIT + place] == 0 then comes_up = true end
     state[LIMIT + place] = limits[place]
   end
-  if comes_up and state[PACED] > 0 then state[PLAN], state[PUNISHED] = state[PLAN] + 1, now end
+  if comes_up and state[PACED] > 0 then
+    state[PLAN], state[PUNISHED], state[FIRST] = state[PLAN] + 1, now, 0
+  end
 end
 
 local function pace_state(state, m, burst_us)
