@@ -4,6 +4,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from math import inf
 from threading import Event, Thread
@@ -11,6 +12,7 @@ from threading import Event, Thread
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from promptmill.producer import metrics
 from promptmill.producer.dispatch import run_dispatcher
 from promptmill.producer.limit_reading import LimitReader
 from promptmill.producer.metrics import METRICS
@@ -134,6 +136,16 @@ def test_the_usual_names_of_an_llm_service_are_told_by_model(
     up_to = dict(spread.buckets)
     assert (up_to["1.0"], up_to["2.5"], up_to["+Inf"]) == (0, 1, 1)
     assert spread.sum_s == pytest.approx(1.234, rel=0.05)
+
+
+def test_the_first_token_of_streamed_answers_is_told_by_model(
+    mill: Mill, reader: MetricsReader
+) -> None:
+    job, fence = mill.scene.running()
+    mill.scene.close(finish(job, fence, replace(ANSWERED, first_token_ms=321), ANSWER))
+    (first,) = [each for each in reader.read() if each.metric is metrics.FIRST_TOKEN]
+    assert isinstance(first.value, Spread)
+    assert first.value.sum_s == pytest.approx(0.321, rel=0.05)
 
 
 def test_batches_that_have_jobs_left_and_their_queue_are_told(

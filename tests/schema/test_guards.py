@@ -184,6 +184,22 @@ def test_latencies_are_counted_with_two_significant_digits(
     assert str(parse_instant(row.day_at))[:19] == "2026-11-22 00:00:00"
 
 
+def test_first_tokens_are_counted_where_an_answer_was_streamed(scene: Scene) -> None:
+    fences = scene.claim(*scene.queue(scene.load(3)))
+    one, two, three = fences.items()
+    scene.close(
+        finish(*one, replace(ANSWERED, first_token_ms=119), ANSWER),
+        finish(*two, ANSWERED, ANSWER),
+        fail(*three, replace(REFUSED, first_token_ms=50)),
+    )
+    (row,) = scene.sql("select * from first_token_daily")
+    assert (row.first_token_ms, row.calls) == (110, 1)
+    (row,) = scene.sql("select * from promptmill_first_token_by_model")
+    assert (row.answers, row.p50_ms, row.slowest_ms) == (1, 110, 110)
+    rows = scene.sql("select first_token_ms from promptmill_attempts order by 1")
+    assert {row.first_token_ms for row in rows} == {None, 50, 119}
+
+
 def test_only_answers_count_in_the_latency_histogram(scene: Scene) -> None:
     fences = scene.claim(*scene.queue(scene.load(3)))
     one, two, three = fences.items()

@@ -152,6 +152,7 @@ def test_an_upgrade_keeps_all_rows_and_older_workers_go_on(empty: Database) -> N
     for table, column in (
         ("latency_daily", "batch_id"),
         ("attempts", "reserved_micros"),
+        ("attempts", "first_token_ms"),
         ("jobs", "model_no"),
         ("jobs", "twin_of"),
     ):

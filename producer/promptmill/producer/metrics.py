@@ -76,6 +76,9 @@ CACHE_HITS = Metric(
 CACHE_MISSES = Metric(
     "promptmill_cache_misses", "counter", "Answers that had to be bought, beside a cache.", _MODEL
 )
+FIRST_TOKEN = Metric(
+    "promptmill_first_token_seconds", "histogram", "First token of streamed answers.", ("model",)
+)
 LLM_REQUESTS = Metric(
     "llm_requests", "counter", "Calls that were answered or refused.", ("model", "status")
 )
@@ -121,6 +124,7 @@ METRICS = (
     UNPRICED,
     CACHE_HITS,
     CACHE_MISSES,
+    FIRST_TOKEN,
     LLM_REQUESTS,
     LLM_LATENCY,
     LLM_TOKENS,

@@ -27,6 +27,7 @@ from promptmill.schema.totals import (
     batches_under_way,
     beating_workers,
     cache_totals,
+    first_token_totals,
     job_totals,
     latency_totals,
     oldest_waiting,
@@ -81,6 +82,7 @@ class MetricsReader:
                 usage = usage_totals(connection)
                 cache = cache_totals(connection)
                 latencies = latency_totals(connection)
+                first_tokens = first_token_totals(connection)
                 under_way = batches_under_way(connection, most=_BATCHES)
                 beating = beating_workers(connection, within_s=self.settings.dispatch.lease_s)
         except (DatabaseError, ServiceError):
@@ -101,6 +103,10 @@ class MetricsReader:
             *(
                 Sample(metrics.LLM_LATENCY, (model,), spread_of(counts))
                 for model, counts in latencies.items()
+            ),
+            *(
+                Sample(metrics.FIRST_TOKEN, (model,), spread_of(counts))
+                for model, counts in first_tokens.items()
             ),
             *(
                 Sample(metrics.BATCH_JOBS, (str(batch), JobState(state).word), count)

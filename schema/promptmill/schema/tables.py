@@ -186,6 +186,7 @@ attempts = Table(
     Column("reasoning_tokens", BigInteger),
     Column("cost_micros", BigInteger),
     Column("reserved_micros", BigInteger),  # of a batch with a budget: the most it could cost
+    Column("first_token_ms", Integer),  # where the answer was streamed
     PrimaryKeyConstraint("job_id", "fence"),
     CheckConstraint("outcome between 0 and 5", name="outcome"),
     CheckConstraint("(outcome = 0) = (ended_at is null)", name="ended_at_iff_closed"),
@@ -289,6 +290,19 @@ latency_daily = Table(
     Column("latency_ms", Integer, nullable=False),  # rounded down to two significant digits
     Column("calls", BigInteger, nullable=False),
     PrimaryKeyConstraint("batch_id", "day_at", "provider", "model", "latency_ms"),
+)
+
+# The same of the first token of streamed answers.
+first_token_daily = Table(
+    "first_token_daily",
+    metadata,
+    Column("batch_id", BigInteger, nullable=False),
+    Column("day_at", Instant, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("first_token_ms", Integer, nullable=False),  # rounded down to two significant digits
+    Column("calls", BigInteger, nullable=False),
+    PrimaryKeyConstraint("batch_id", "day_at", "provider", "model", "first_token_ms"),
 )
 
 workers = Table(

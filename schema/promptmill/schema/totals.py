@@ -36,6 +36,10 @@ _latency = Statement(
     "select model, latency_ms, sum(calls) from latency_daily"
     " group by model, latency_ms order by model, latency_ms"
 )
+_first_token = Statement(
+    "select model, first_token_ms, sum(calls) from first_token_daily"
+    " group by model, first_token_ms order by model, first_token_ms"
+)
 _under_way = Statement(
     """
 select c.batch_id, c.state, sum(c.jobs)
@@ -80,9 +84,18 @@ def cache_totals(connection: Connection) -> dict[Scope, tuple[int, int]]:
 
 def latency_totals(connection: Connection) -> dict[str, list[tuple[int, int]]]:
     """Count answers by model and latency in ms, rounded down to two digits, shortest first."""
+    return _by_model(_latency, connection)
+
+
+def first_token_totals(connection: Connection) -> dict[str, list[tuple[int, int]]]:
+    """Count streamed answers by model and by what their first token took, as `latency_totals`."""
+    return _by_model(_first_token, connection)
+
+
+def _by_model(counts: Statement, connection: Connection) -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
-    for model, latency_ms, calls in _latency.fetch(connection):
-        found.setdefault(model, []).append((latency_ms, int(calls)))
+    for model, milliseconds, calls in counts.fetch(connection):
+        found.setdefault(model, []).append((milliseconds, int(calls)))
     return found
 
 

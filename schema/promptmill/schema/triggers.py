@@ -16,6 +16,7 @@ _HOUR_KEY = "hour_at, batch_id, provider, model, outcome, error_kind"
 _HOUR_SUMS = ("calls", "unpriced_calls", "input_tokens", "output_tokens", "cost_micros")
 _SPENT_SUMS = ("spent_micros", "reserved_micros", "unknown_micros")
 _DAY_KEY = "batch_id, day_at, provider, model, latency_ms"
+_FIRST_KEY = "batch_id, day_at, provider, model, first_token_ms"
 
 
 def trigger_statements(dialect: str) -> list[str]:
@@ -97,6 +98,11 @@ begin
       {_two_digits("new.latency_ms")}, 1
     where new.outcome = 1 and old.outcome <> 1 and new.latency_ms is not null
     on conflict ({_DAY_KEY}) do update set calls = latency_daily.calls + 1;
+  insert into first_token_daily ({_FIRST_KEY}, calls)
+    select new.batch_id, {day}, new.provider, new.model,
+      {_two_digits("new.first_token_ms")}, 1
+    where new.outcome = 1 and old.outcome <> 1 and new.first_token_ms is not null
+    on conflict ({_FIRST_KEY}) do update set calls = first_token_daily.calls + 1;
   update batch_spending set {_add_sums("batch_spending", "d")}
   from (select {_SUMMED} from ({_spent_row("old", -1)} union all {_spent_row("new", 1)})) d
   where batch_spending.batch_id = new.batch_id;
@@ -145,6 +151,13 @@ begin
   where n.outcome = 1 and o.outcome <> 1 and n.latency_ms is not null
   group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
   on conflict ({_DAY_KEY}) do update set calls = l.calls + excluded.calls;
+  insert into first_token_daily as f ({_FIRST_KEY}, calls)
+  select n.batch_id, date_trunc('day', n.started_at, 'UTC'), n.provider, n.model,
+    {_two_digits("n.first_token_ms")}, count(*)
+  from new_rows n join old_rows o on o.job_id = n.job_id and o.fence = n.fence
+  where n.outcome = 1 and o.outcome <> 1 and n.first_token_ms is not null
+  group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
+  on conflict ({_FIRST_KEY}) do update set calls = f.calls + excluded.calls;
   for d in select moved.batch_id, {_SUMMED} from (
     {_spent_row("o", -1)} from old_rows o union all {_spent_row("n", 1)} from new_rows n) moved
     where exists (select 1 from batch_spending s where s.batch_id = moved.batch_id)

@@ -28,8 +28,23 @@ def _usd(micros: str) -> str:
     return f"{micros} / cast(1000000 as double precision)"
 
 
-def _quantile(share: float) -> str:
-    return f"min(case when s.up_to >= {share} * s.calls then s.latency_ms end)"
+def _by_model(table: str, column: str) -> str:
+    """Read percentiles, by batch and model, out of a table of how many calls took how long."""
+    marks = ", ".join(
+        f"min(case when s.up_to >= {share / 100} * s.calls then s.{column} end) as p{share}_ms"
+        for share in (50, 95, 99)
+    )
+    return f"""
+select s.batch_id, s.provider, s.model, cast(max(s.up_to) as bigint) as answers,
+  {marks}, max(s.{column}) as slowest_ms
+from (
+  select h.batch_id, h.provider, h.model, h.{column},
+    sum(h.calls) over (partition by h.batch_id, h.provider, h.model) as calls,
+    sum(h.calls) over (partition by h.batch_id, h.provider, h.model order by h.{column}) as up_to
+  from (
+    select batch_id, provider, model, {column}, sum(calls) as calls from {table}
+    group by batch_id, provider, model, {column}) h) s
+group by s.batch_id, s.provider, s.model"""
 
 
 _HITS = """case when u.outcome = 4 and u.error_kind = '' then u.calls - u.unpriced_calls
@@ -42,7 +57,7 @@ select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as sta
   a.input_tokens, a.output_tokens, a.cache_read_tokens, a.cache_write_tokens, a.reasoning_tokens,
   {_usd("a.cost_micros")} as cost_usd, a.latency_ms, j.attempts, j.finished_at, j.id as job_id,
   j.twin_of, coalesce(b.endpoint, '{Endpoint.CHAT}') as endpoint, b.body,
-  s.similarity
+  s.similarity, a.first_token_ms
 from jobs j
 join results r on r.job_id = j.id
 join attempts a on a.job_id = r.job_id and a.fence = r.fence
@@ -59,7 +74,8 @@ where j.state in (5, 7)""",
 select j.batch_id, j.custom_id, a.job_id, a.fence, {_words("a.outcome", AttemptOutcome)} as outcome,
   a.provider, a.model, a.http_status, a.error_kind, a.error_code, a.error_text, a.request_id,
   a.started_at, a.ended_at, a.latency_ms, a.input_tokens, a.output_tokens, a.cache_read_tokens,
-  a.cache_write_tokens, a.reasoning_tokens, {_usd("a.cost_micros")} as cost_usd, a.worker_id
+  a.cache_write_tokens, a.reasoning_tokens, {_usd("a.cost_micros")} as cost_usd, a.worker_id,
+  a.first_token_ms
 from attempts a
 join jobs j on j.id = a.job_id""",
     "promptmill_batches": f"""
@@ -91,18 +107,8 @@ select u.hour_at, u.batch_id, u.provider, u.model, {_words("u.outcome", AttemptO
   {_usd("u.cost_micros")} as cost_usd
 from usage_hourly u
 where u.calls > 0""",
-    "promptmill_latency_by_model": f"""
-select s.batch_id, s.provider, s.model, cast(max(s.up_to) as bigint) as answers,
-  {_quantile(0.5)} as p50_ms, {_quantile(0.95)} as p95_ms, {_quantile(0.99)} as p99_ms,
-  max(s.latency_ms) as slowest_ms
-from (
-  select h.batch_id, h.provider, h.model, h.latency_ms,
-    sum(h.calls) over (partition by h.batch_id, h.provider, h.model) as calls,
-    sum(h.calls) over (partition by h.batch_id, h.provider, h.model order by h.latency_ms) as up_to
-  from (
-    select batch_id, provider, model, latency_ms, sum(calls) as calls from latency_daily
-    group by batch_id, provider, model, latency_ms) h) s
-group by s.batch_id, s.provider, s.model""",
+    "promptmill_latency_by_model": _by_model("latency_daily", "latency_ms"),
+    "promptmill_first_token_by_model": _by_model("first_token_daily", "first_token_ms"),
 }
 
 

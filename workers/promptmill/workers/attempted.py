@@ -21,7 +21,7 @@ def attempted_of(
 ) -> Attempted:
     """Describe one call for `attempts`. Cost is None where price or usage is unknown."""
     usage, cost = _bill(reply, price_list, model)
-    latency_ms = round(latency_s * 1000)
+    latency_ms, first_token_ms = round(latency_s * 1000), _first_token_ms(reply)
     if isinstance(reply, Answer):
         return Attempted(
             AttemptOutcome.SUCCEEDED,
@@ -30,6 +30,7 @@ def attempted_of(
             latency_ms=latency_ms,
             usage=usage,
             cost_micros=cost,
+            first_token_ms=first_token_ms,
             body_base64=_unclean(reply.text),
         )
     return Attempted(
@@ -42,6 +43,7 @@ def attempted_of(
         latency_ms=latency_ms,
         usage=usage,
         cost_micros=cost,
+        first_token_ms=first_token_ms,
         body_base64=base64.b64encode(reply.raw).decode() if reply.raw else None,
     )
 
@@ -65,6 +67,7 @@ def unstorable(
         latency_ms=round(latency_s * 1000),
         usage=usage,
         cost_micros=cost,
+        first_token_ms=_first_token_ms(reply),
         body_base64=base64.b64encode(raw).decode() if raw else None,
     )
 
@@ -99,6 +102,10 @@ def _bill(
     usage, whole = plausible(reply.usage), charged(reply)
     cost = prices.cost_micros(model, usage, at=datetime.now(UTC)) if usage and whole else None
     return usage, cost
+
+
+def _first_token_ms(reply: Answer | Refusal) -> int | None:
+    return None if reply.first_token_s is None else round(reply.first_token_s * 1000)
 
 
 def _unclean(text: str | None) -> str | None:

@@ -31,6 +31,7 @@ class Attempted:
     cost_micros: int | None = None
     body_base64: str | None = None
     """What came, where it could not be used."""
+    first_token_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ _ENDED = RowSet(
         Column("cache_write_tokens", "bigint"),
         Column("reasoning_tokens", "bigint"),
         Column("cost_micros", "bigint"),
+        Column("first_token_ms", "integer"),
     ),
 )
 _BODIES = RowSet(
@@ -255,7 +257,7 @@ update attempts set
   latency_ms = ended.latency_ms, input_tokens = ended.input_tokens,
   output_tokens = ended.output_tokens, cache_read_tokens = ended.cache_read_tokens,
   cache_write_tokens = ended.cache_write_tokens, reasoning_tokens = ended.reasoning_tokens,
-  cost_micros = ended.cost_micros
+  cost_micros = ended.cost_micros, first_token_ms = ended.first_token_ms
 from {ended}
 where attempts.job_id = ended.job_id and attempts.fence = ended.fence
   and (attempts.outcome = 0 or attempts.outcome = 3
@@ -391,4 +393,5 @@ def _ended_row(closing: Closing) -> tuple[object, ...]:
         a.latency_ms,
         *usage,
         a.cost_micros,
+        a.first_token_ms,
     )
