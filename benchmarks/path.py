@@ -21,11 +21,13 @@ from benchmarks.path_cases.cpu import anthropic, events, gemini, grid, openai
 from benchmarks.path_cases.lone import memory, start
 from benchmarks.path_cases.plan import Plan
 from benchmarks.path_cases.rates import ideal, processes
+from benchmarks.path_cases.streamed import stream
 
 CASES: dict[str, Callable[[Plan], Iterator[dict[str, Any]]]] = {
     "openai": openai,
     "anthropic": anthropic,
     "gemini": gemini,
+    "stream": stream,
     "events": events,
     "ideal": ideal,
     "processes": processes,

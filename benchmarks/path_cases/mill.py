@@ -43,7 +43,7 @@ class Mill:
     """*workers* processes for *provider* at *url*, each with *in_flight* calls at most.
 
     Use it as a block: then *jobs* prompts are submitted, and nobody works yet. With *listened_to*
-    somebody listens to task events, as Flower does.
+    somebody listens to task events, as Flower does; with *streams* answers are streamed.
     """
 
     def __init__(
@@ -55,10 +55,11 @@ class Mill:
         in_flight: int,
         workers: int = 1,
         listened_to: bool = False,
+        streams: bool = False,
     ) -> None:
         self._provider, self._url = provider, url
         self._jobs, self._in_flight, self._workers = jobs, in_flight, workers
-        self._listened_to = listened_to
+        self._listened_to, self._streams = listened_to, streams
         self._home = tempfile.TemporaryDirectory(prefix="pm-")
         self._folder = Path(self._home.name)
         self._store = Store()
@@ -174,7 +175,8 @@ class Mill:
             for number in range(self._jobs)
         )
         (self._folder / "in.jsonl").write_text("\n".join(rows) + "\n")
-        self._run("submit", "in.jsonl", "-m", MODELS[self._provider])
+        stream = ("-o", "stream", "true") if self._streams else ()
+        self._run("submit", "in.jsonl", "-m", MODELS[self._provider], *stream)
 
     def _open(self) -> None:
         state = self._folder / ".promptmill"

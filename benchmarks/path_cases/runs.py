@@ -25,6 +25,9 @@ class Load:
     in_flight: int
     latency_s: float
     jobs: int
+    answer_tokens: int = 24
+    interval_s: float | None = None
+    """from event to event of a streamed answer; None: it comes whole"""
 
     @property
     def begin(self) -> int:
@@ -52,7 +55,11 @@ class Run:
 def run_mill(load: Load, *, workers: int = 1, listened_to: bool = False) -> Run:
     """Let our worker do it. Raises RuntimeError with the end of its log."""
     with (
-        StandIn(latency_s=load.latency_s) as stand_in,
+        StandIn(
+            latency_s=load.latency_s,
+            answer_tokens=load.answer_tokens,
+            interval_s=load.interval_s or 0.0,
+        ) as stand_in,
         Mill(
             load.provider,
             stand_in.url(load.provider),
@@ -60,6 +67,7 @@ def run_mill(load: Load, *, workers: int = 1, listened_to: bool = False) -> Run:
             in_flight=load.in_flight,
             workers=workers,
             listened_to=listened_to,
+            streams=load.interval_s is not None,
         ) as mill,
     ):
         mill.queue(load.jobs)

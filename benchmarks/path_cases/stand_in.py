@@ -12,11 +12,17 @@ from benchmarks.path_cases.measured import first_line
 
 
 class StandIn:
-    """A provider that answers each call after *latency_s*. Use it as a block."""
+    """A provider that answers each call after *latency_s*. Use it as a block.
 
-    def __init__(self, *, latency_s: float) -> None:
-        self._command = [sys.executable, "-m", "promptmill.simulator", "--answer-tokens", "24"]
-        self._command += ["--latency", str(latency_s)]
+    A streamed answer has an event a token, one each *interval_s*.
+    """
+
+    def __init__(
+        self, *, latency_s: float, answer_tokens: int = 24, interval_s: float = 0.0
+    ) -> None:
+        self._command = [sys.executable, "-m", "promptmill.simulator", "--chunk-tokens", "1"]
+        self._command += ["--answer-tokens", str(answer_tokens), "--latency", str(latency_s)]
+        self._command += ["--chunk-interval", str(interval_s)]
 
     def url(self, provider: str) -> str:
         """Return the base URL for the SDK of *provider*."""
