@@ -89,6 +89,12 @@ class WorkerSettings(Strict):
     group_rows: int = Field(default=50, gt=0)
     traces: bool = False
     """a span of each call by OpenTelemetry, sent where its own variables say"""
+    request_log: Path | None = None
+    """folder for a line of JSON about each call; None: none is written"""
+    request_log_bodies: bool = False
+    """requests and answers are in it too"""
+    request_log_days: float = Field(default=7.0, gt=0)
+    """how long its files are kept"""
     spool_dir: Path | None = None
     """where answers are kept while SQL is away; default: `answers` in the state folder"""
     spool_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 2**30

@@ -1,9 +1,9 @@
 """What all attempts of a process share, and what an attempt reports."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from promptmill.schema.moves.closing import Attempted
 from promptmill.schema.reading import DueJob
@@ -76,6 +76,20 @@ class Trace(Protocol):
 
 def ignore(*_: object) -> None:
     """Take note of nothing."""
+
+
+def all_of(traces: Sequence[Trace]) -> Trace:
+    """Let each of *traces* hear of every call."""
+    if not traces:
+        return ignore
+    if len(traces) == 1:
+        return traces[0]
+
+    def tell(*call: Any) -> None:
+        for trace in traces:
+            trace(*call)
+
+    return tell
 
 
 @dataclass(slots=True)

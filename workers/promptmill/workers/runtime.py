@@ -30,7 +30,7 @@ from promptmill.schema.revisions import newest_revision, require_current, requir
 from promptmill.schema.settings import Settings
 from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
-from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report, ignore
+from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report, all_of
 from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.heartbeat import Heartbeat
 from promptmill.workers.limits.connection import connect
@@ -39,6 +39,7 @@ from promptmill.workers.outages import Outages
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.references import References
+from promptmill.workers.request_log import RequestLog
 from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import Served, serve
 from promptmill.workers.similarity import Similarity
@@ -82,6 +83,7 @@ class Runtime:
             self._open_provider(name)
         self._allowances = Allowances(self._database, self._served)
         self._tracing = self._open_tracing()
+        self._request_log = self._open_request_log()
         worker_id = str(uuid.uuid4())
         self.bench = Bench(
             recorder=Recorder(
@@ -105,7 +107,7 @@ class Runtime:
             pause=self._pause,
             outages=Outages(patience_s=self._settings.retry.outage_s, clock=monotonic),
             same_failures=SameFailures(self._settings.retry.same_failures),
-            trace=self._tracing.record if self._tracing else ignore,
+            trace=all_of([one.record for one in (self._tracing, self._request_log) if one]),
         )
         for scope, histogram in (await asyncio.to_thread(self._past_latencies)).items():
             self.bench.deadlines.seed(*scope, histogram)
@@ -167,6 +169,8 @@ class Runtime:
         await self._http.aclose()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
+        if self._request_log is not None:
+            self._request_log.close()
         self._database.close()
 
     async def _idle_within(self, seconds: float) -> None:
@@ -197,6 +201,14 @@ class Runtime:
             )
             raise SettingsError(msg) from error
         return Tracing()
+
+    def _open_request_log(self) -> RequestLog | None:
+        worker = self._settings.worker
+        if worker.request_log is None:
+            return None
+        return RequestLog(
+            worker.request_log, bodies=worker.request_log_bodies, days=worker.request_log_days
+        )
 
     def _open_permits(self) -> Permits:
         self._redis = connect(redis_url(self._settings))
