@@ -11,6 +11,7 @@ from sqlalchemy import Connection, event
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
+from promptmill.schema.moves.caching import Likeness, Wish, follow
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import close, finish, retry
 from promptmill.schema.moves.loading import analyze, create_batch
@@ -193,6 +194,20 @@ def test_what_a_worker_holds_is_read_and_rescued_by_jobs_running(full: Database)
     plan = plans(full, act)
     assert "jobs_running" in plan
     assert_no_scan(plan)
+
+
+def test_an_answer_of_another_job_is_looked_for_by_keys(full: Database) -> None:
+    hints = [Hint(job_id, 1) for job_id in ids(full, 1)]
+    others = ids(full, 4)
+    likeness = Likeness("scope", 1.0, "local")
+    wishes = [
+        Wish(hint, other, likeness if n % 2 else None)
+        for n, (hint, other) in enumerate(zip(hints, others, strict=True))
+    ]
+    plan = plans(full, lambda c: follow(c, wishes))
+    assert KEY[full.dialect] in plan
+    assert_no_scan(plan)
+    assert not re.search("(SCAN|Seq Scan on) (job_payloads|op|p)\\b", plan), plan
 
 
 def test_a_peek_reads_jobs_and_payloads_by_key(full: Database) -> None:
