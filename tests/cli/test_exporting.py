@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 from pyarrow import parquet, types
 
@@ -217,3 +218,49 @@ def test_a_batch_that_is_not_there_is_told(database: Database) -> None:
     with pytest.raises(UsageError, match="no batch 99"):
         export(database, ExportRequest(99, Path("out.jsonl"), Format.JSONL))
     assert not list(Path().glob("*.jsonl"))
+
+
+VECTOR = '{"object":"list","data":[{"index":0,"embedding":[0.10,1e-7]}],"new":1.50}'
+GEMINI = '{"embedding":{"values":[0.5]},"usageMetadata":{"promptTokenCount":3}}'
+CLAUDE = '{"content":[{"type":"text","text":"four"}],"choices_made":0}'
+GPT = '{"choices":[{"message":{"content":"four"},"logprobs":{"content":[]}}],"id":"x"}'
+
+
+@pytest.fixture
+def kept(promptmill: Here, scene: Scene) -> int:
+    """Four answers as four providers sent them, and one of which only columns are kept."""
+    batch = int(promptmill("submit", write_batch(Path("in.jsonl"), 5)).out)
+    answers = [
+        StoredResult(None, "completed", endpoint="embeddings", body=VECTOR),
+        StoredResult(None, "completed", endpoint="embeddings", body=GEMINI),
+        StoredResult("four", "end_turn", body=CLAUDE),
+        StoredResult("four", "stop", body=GPT),
+        StoredResult("four", "stop"),
+    ]
+    for one, result in zip(claim_all(scene, batch).items(), answers, strict=True):
+        scene.close(finish(*one, ANSWERED, result))
+    return batch
+
+
+def test_openais_own_bodies_are_written_as_they_came(kept: int, promptmill: Here) -> None:
+    promptmill("export", kept, "-o", "out.jsonl", "--format", "openai-batch")
+    written = Path("out.jsonl").read_text(encoding="utf-8")
+    assert VECTOR in written
+    assert GPT in written
+    bodies = [one["response"]["body"] for one in lines(Path("out.jsonl"))]
+    assert CreateEmbeddingResponse.model_validate(bodies[1]).data[0].embedding == [0.5]
+    for body in (bodies[2], bodies[4]):
+        assert ChatCompletion.model_validate(body).choices[0].message.content == "four"
+
+
+def test_json_lines_have_the_bodies_of_a_batch_that_keeps_any(kept: int, promptmill: Here) -> None:
+    promptmill("export", kept, "-o", "out.jsonl")
+    assert f'"body":{VECTOR}' in Path("out.jsonl").read_text(encoding="utf-8")
+    assert lines(Path("out.jsonl"))[4]["body"] is None
+    promptmill("export", kept, "-o", "out.csv")
+    assert "body" not in Path("out.csv").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_no_body_is_written_of_a_batch_that_keeps_none(batch_id: int, promptmill: Here) -> None:
+    promptmill("export", batch_id, "-o", "out.jsonl")
+    assert "body" not in lines(Path("out.jsonl"))[0]

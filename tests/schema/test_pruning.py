@@ -1,6 +1,8 @@
 """What is old of a batch goes, in chunks; its sums stay, and nothing open is ever touched."""
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from promptmill.producer.pruning import PruneOrder, Retention, Step, prune_steps, to_prune
 from promptmill.schema.database import Database
 from promptmill.schema.moves import pruning, steering
-from promptmill.schema.moves.closing import fail, finish, retry
+from promptmill.schema.moves.closing import StoredFile, fail, finish, retry
 from promptmill.schema.moves.loading import find_batch
 from promptmill.schema.moves.pruning import Pruned
 from promptmill.schema.settings import RetentionSettings
@@ -219,3 +221,24 @@ def test_the_leader_prunes_a_little_at_a_time_as_the_settings_say(
     scene.clock.advance(8 * DAY_S)
     assert [keeping.turn(), keeping.turn()] == [2, 1]
     assert rows(scene, late) == [0, 0, 0, 0]
+
+
+def test_the_files_of_a_batch_go_with_its_answers_but_those_that_others_share(
+    scene: Scene, tmp_path: Path
+) -> None:
+    job_id, fence = scene.running()
+    folder = tmp_path / str(scene.job(job_id).batch_id)
+    folder.mkdir()
+    for name in ("own", "orphan", "shared"):
+        (folder / name).write_bytes(b"picture")
+    paths = [str(folder / name) for name in ("own", "shared")]
+    files = tuple(StoredFile(n, "image/png", 7, "00", path) for n, path in enumerate(paths))
+    scene.close(finish(job_id, fence, ANSWERED, replace(ANSWER, body="{}", files=files)))
+    scene.clock.advance(8 * DAY_S)
+    young, fence = scene.running()
+    shared = replace(ANSWER, body="{}", files=files[1:])
+    scene.close(finish(young, fence, ANSWERED, shared))
+    prune(scene, replace(PROMPTS, files_dir=tmp_path))
+    assert len(list(folder.iterdir())) == 3
+    prune(scene, replace(ALL, files_dir=tmp_path))
+    assert [path.name for path in folder.iterdir()] == ["shared"]

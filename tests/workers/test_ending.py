@@ -4,6 +4,7 @@ import asyncio
 import base64
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,7 @@ from promptmill.schema.settings import CacheSettings, ProviderKind, ProviderSett
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.ending import end
+from promptmill.workers.files import AnswerFiles
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages
@@ -76,6 +78,7 @@ def end_with(
             slots=Slots(1),
             rng=random.Random(1),
             pause=pause,
+            files=AnswerFiles(Path("unused")),
             outages=Outages(patience_s=60.0, clock=monotonic),
             same_failures=SameFailures(20),
         )

@@ -4,8 +4,10 @@ One worker serves the whole file; each test has its own batch, and faults that m
 """
 
 import base64
+import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,31 @@ def test_three_providers_answer_and_are_paid(mill: RunningMill) -> None:
     rows = mill.sql(f"select * from promptmill_results where batch_id = {batch}")
     assert {row["provider"] for row in rows} == set(MODELS)
     assert all(row["text"] and row["cost_usd"] > 0 and row["latency_ms"] >= 0 for row in rows)
+
+
+def test_images_are_files_and_vectors_are_kept(mill: RunningMill) -> None:
+    drawing: dict[str, Any] = {"native": {"prompt": "A mill", "n": 2}, "endpoint": "images"}
+    drawn = mill.load(model="gpt-image-1", **drawing)
+    embedding: dict[str, Any] = {
+        "native": {"input": "A mill", "dimensions": 8},
+        "endpoint": "embeddings",
+    }
+    embedded = mill.load(model="text-embedding-3-small", **embedding)
+    assert mill.wait_done(drawn) == mill.wait_done(embedded) == {"succeeded": 1}
+    files = mill.sql(f"select * from promptmill_files where batch_id = {drawn} order by file_no")
+    assert [file["file_no"] for file in files] == [0, 1]
+    for file in files:
+        data = Path(file["path"]).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert hashlib.sha256(data).hexdigest() == file["sha256"]
+    (row,) = mill.sql(f"select * from promptmill_results where batch_id = {drawn}")
+    body = json.loads(row["body"])
+    assert [one["b64_json"] for one in body["data"]] == [f"file:{one['path']}" for one in files]
+    assert (row["endpoint"], row["output_tokens"]) == ("images", 544)
+    assert row["cost_usd"] > 0
+    (row,) = mill.sql(f"select * from promptmill_results where batch_id = {embedded}")
+    assert len(json.loads(row["body"])["data"][0]["embedding"]) == 8
+    assert (row["endpoint"], row["text"], row["output_tokens"]) == ("embeddings", None, 0)
 
 
 def test_a_rate_limit_costs_a_wait_and_no_attempt(mill: RunningMill) -> None:

@@ -64,7 +64,9 @@ class Dispatcher:
         self._lead = Lead(database, role=ROLE, owner=owner, patience_s=patience_s, clock=clock)
         self._feeder = Feeder(settings, database, sender, clock=clock)
         self._sweeper = Sweeper(settings, database, sender, clock=clock)
-        self._retention = Retention(settings.retention, database, clock=clock)
+        self._retention = Retention(
+            settings.retention, database, clock=clock, files_dir=settings.files_folder
+        )
         self._twins = TwinEnder(database, clock=clock)
         self._sql = Outage("sql", clock=clock)
         self._sweep_at = clock()

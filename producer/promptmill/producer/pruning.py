@@ -6,9 +6,11 @@ harm: what is left is pruned by the next one who tries.
 
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
+from promptmill.producer.answer_files import remove_files
 from promptmill.schema.answers import job_span
 from promptmill.schema.database import Database
 from promptmill.schema.moves.pruning import (
@@ -39,6 +41,8 @@ class PruneOrder:
     level: Pruned
     age_s: float
     batches: Collection[int] = ()
+    files_dir: Path | None = None
+    """where the files of answers are; None: they are left"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +69,44 @@ def prune_steps(database: Database, order: PruneOrder) -> Generator[Step, None, 
         with database.write() as connection:
             if not mark_pruned(connection, batch.id, order.level, age_s=order.age_s):
                 continue  # a retry came between
-        yield from _prune(database, batch, order.level)
+        yield from _prune(database, batch, order)
     with database.write() as connection:
         forget_workers(connection, age_s=max(order.age_s, _DAY_S))
     while give_back(database):
         yield Step(None)
 
 
-def _prune(database: Database, batch: OldBatch, level: Pruned) -> Generator[Step, None, None]:
+def _prune(database: Database, batch: OldBatch, order: PruneOrder) -> Generator[Step, None, None]:
     with database.read() as connection:
         span = job_span(connection, batch.id)
     after = 0 if span is None else span[0] - 1
     while True:
         with database.write() as connection:
-            ids = prune_chunk(connection, batch.id, level, after=after, most=_CHUNK)
-            if not ids:
-                finish_pruning(connection, batch.id)
-        yield Step(batch, len(ids), is_last=not ids)
+            ids = prune_chunk(connection, batch.id, order.level, after=after, most=_CHUNK)
         if not ids:
-            return
+            break
+        yield Step(batch, len(ids))
         after = ids[-1]
+    if order.files_dir is not None and order.level is Pruned.ALL:
+        remove_files(database, order.files_dir / str(batch.id))
+    with database.write() as connection:
+        finish_pruning(connection, batch.id)
+    yield Step(batch, is_last=True)
 
 
 class Retention:
     """Prunes as the settings say, a little each time. For the leader; *clock* is monotonic."""
 
     def __init__(
-        self, settings: RetentionSettings, database: Database, *, clock: Callable[[], float]
+        self,
+        settings: RetentionSettings,
+        database: Database,
+        *,
+        clock: Callable[[], float],
+        files_dir: Path | None = None,
     ) -> None:
         self._database, self._clock = database, clock
-        self._order = order_of(settings)
+        self._order = order_of(settings, files_dir)
         self._steps: Generator[Step, None, None] | None = None
         self._next_at = clock()
 
@@ -119,9 +131,9 @@ class Retention:
         return jobs
 
 
-def order_of(settings: RetentionSettings) -> PruneOrder | None:
+def order_of(settings: RetentionSettings, files_dir: Path | None) -> PruneOrder | None:
     """Say what the settings let go, if anything."""
     if settings.days is None:
         return None
     level = Pruned.PROMPTS if settings.keep_answers else Pruned.ALL
-    return PruneOrder(level, settings.days * _DAY_S)
+    return PruneOrder(level, settings.days * _DAY_S, files_dir=files_dir)

@@ -151,6 +151,10 @@ select f.job_id, f.position, f.media_type, f.bytes, f.sha256, f.path
 from {chosen} join result_files f on f.job_id = chosen.id order by f.job_id, f.position""",
     _IDS,
 )
+_PATHS = RowSet("named", (Column("path", "text"),))
+_in_use = Statement(
+    "select distinct f.path from {named} join result_files f on f.path = named.path", _PATHS
+)
 _failures = Statement(
     """
 select j.state, a.error_kind, a.error_code, count(*), min(j.id)
@@ -208,6 +212,12 @@ def results_of(connection: Connection, job_ids: Iterable[int]) -> list[Result]:
     rows = _results.fetch(connection, {"chosen": [(job_id,) for job_id in job_ids]})
     files = _files_of(connection, [row.job_id for row in rows if row.body_json is not None])
     return [_result(row, files.get(row.job_id, ())) for row in rows]
+
+
+def files_in_use(connection: Connection, paths: Iterable[str]) -> set[str]:
+    """Tell which of these files an answer has."""
+    rows = _in_use.fetch(connection, {"named": [(path,) for path in paths]})
+    return {row[0] for row in rows}
 
 
 def failures_of(connection: Connection, batch_id: int, *, most: int = 20) -> list[FailureGroup]:

@@ -82,6 +82,13 @@ _AS_TEXT = {
 _DEAD = frozenset({JobState.FAILED, JobState.QUARANTINED})
 _PAGE = 1000
 """rows that are handed on together"""
+_WIDE_PAGE = 100
+"""of those that may hold a vector or a picture's description: some 60 KB each"""
+_kept = Statement(
+    """
+select 1 from result_bodies b join jobs j on j.id = b.job_id
+where b.job_id between :first and :last and +j.batch_id = :batch_id limit 1"""
+)
 _PAGE_BYTES = 1_000_000
 
 # The plan for all rows, not for the first; no time-out while whoever reads the file waits.
@@ -116,6 +123,14 @@ def one_moment(database: Database) -> Iterator[Connection]:
         yield connection
 
 
+def keeps_bodies(connection: Connection, batch_id: int) -> bool:
+    """Tell whether any answer of a batch is kept as its provider sent it."""
+    span = job_span(connection, batch_id)
+    if span is None:
+        return False
+    return bool(_kept.fetch(connection, batch_id=batch_id, first=span[0], last=span[1]))
+
+
 def export_rows(connection: Connection, selection: Selection) -> Iterator[Sequence[Sequence[Any]]]:
     """Yield the rows of *selection* by pages, in the order of the input."""
     span = job_span(connection, selection.batch_id)
@@ -123,8 +138,9 @@ def export_rows(connection: Connection, selection: Selection) -> Iterator[Sequen
         return
     statement = Statement(_select(connection.dialect.name, selection))
     bounds = {"batch_id": selection.batch_id, "first": span[0], "last": span[1]}
-    with statement.stream(connection, page=_PAGE, **bounds) as found:
-        yield from found.partitions(_PAGE)
+    page = _WIDE_PAGE if "body" in selection.columns else _PAGE
+    with statement.stream(connection, page=page, **bounds) as found:
+        yield from found.partitions(page)
 
 
 def _select(dialect: str, selection: Selection) -> str:

@@ -165,6 +165,8 @@ class Settings(BaseSettings):
 
     state_dir: Path = Path(".promptmill")
     """where the embedded services keep their files"""
+    files_dir: Path | None = None
+    """where images that come with answers are kept; default: `files` in the state folder"""
     database_url: str | None = None
     """SQLAlchemy URL; default: SQLite in the state folder"""
     database_password: Secret | None = None
@@ -200,6 +202,11 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{(self.state_dir / 'promptmill.db').absolute()}"
         return self.database_url
+
+    @property
+    def files_folder(self) -> Path:
+        """The folder of the files that came with answers."""
+        return (self.files_dir or self.state_dir / "files").absolute()
 
     @property
     def spool_dir(self) -> Path:

@@ -63,6 +63,11 @@ join results r on r.job_id = j.id
 join attempts a on a.job_id = r.job_id and a.fence = r.fence
 left join result_bodies b on b.job_id = j.id
 left join similar_hits s on s.job_id = j.id and s.twin_of = j.twin_of""",
+    "promptmill_files": """
+select j.batch_id, j.custom_id, j.provider, j.model, f.position as file_no, f.media_type, f.bytes,
+  f.sha256, f.path, f.job_id
+from result_files f
+join jobs j on j.id = f.job_id""",
     "promptmill_failures": f"""
 select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
   j.provider, j.model, a.error_kind, a.error_code, a.http_status, a.error_text, a.request_id,

@@ -9,6 +9,7 @@ from promptmill.schema.moves.closing import Attempted
 from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import ProviderKind, RetrySettings
 from promptmill.workers.deadlines import Deadlines
+from promptmill.workers.files import AnswerFiles
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages, Told
 from promptmill.workers.providers.base import Answer, Refusal
@@ -107,6 +108,7 @@ class Bench:
     rng: random.Random
     pause: Callable[[KeyPause | BatchPause], Awaitable[None]]
     """stop a key or a batch in SQL; it holds when this returns"""
+    files: AnswerFiles
     outages: Outages
     same_failures: SameFailures
     told: Told = field(default_factory=Told)

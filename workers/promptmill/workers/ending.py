@@ -1,6 +1,7 @@
 """Carry out what was decided about a reply: move the job in SQL, tell the limiter, report."""
 
 import asyncio
+from dataclasses import replace
 from typing import assert_never
 
 import structlog
@@ -53,9 +54,8 @@ async def end(
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
         await asyncio.shield(bench.pause(pause))
-    stored = await asyncio.shield(
-        bench.recorder.close(_closing(outcome, job.job_id, fence, attempted))
-    )
+    closed = await _with_files(bench, job, _closing(outcome, job.job_id, fence, attempted), reply)
+    stored = await asyncio.shield(bench.recorder.close(closed))
     match stored:
         case Stored.MOVED:
             return _report(outcome, attempted)
@@ -67,6 +67,23 @@ async def end(
             return Report("spooled: sql is away, the next worker stores it")
         case _:
             assert_never(stored)
+
+
+async def _with_files(
+    bench: Bench, job: DueJob, closed: Closing, reply: Answer | Refusal
+) -> Closing:
+    """Write what came as bytes to files: they are there before the answer is."""
+    if not isinstance(reply, Answer) or not reply.media or closed.result is None:
+        return closed
+    writing = asyncio.to_thread(
+        bench.files.keep,
+        closed.result,
+        reply.media,
+        batch_id=job.batch_id,
+        name=f"{closed.job_id}-{closed.fence}",
+    )
+    result = await asyncio.shield(writing)
+    return replace(closed, result=result)
 
 
 async def _pause_all(

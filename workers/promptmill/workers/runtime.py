@@ -32,6 +32,7 @@ from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report, all_of
 from promptmill.workers.deadlines import Deadlines
+from promptmill.workers.files import AnswerFiles
 from promptmill.workers.heartbeat import Heartbeat
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
@@ -105,6 +106,7 @@ class Runtime:
             slots=Slots(worker.concurrency),
             rng=random.Random(),
             pause=self._pause,
+            files=AnswerFiles(self._settings.files_folder),
             outages=Outages(patience_s=self._settings.retry.outage_s, clock=monotonic),
             same_failures=SameFailures(self._settings.retry.same_failures),
             trace=all_of([one.record for one in (self._tracing, self._request_log) if one]),

@@ -1,6 +1,7 @@
 """`promptmill prune`: delete what is old of batches that have ended."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import typer
 
@@ -29,7 +30,9 @@ def make_order(batches: Iterable[int], older_than: str | None, *, keep_answers: 
 
 def prune_batches(order: PruneOrder, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Delete what *order* says, once that was confirmed."""
-    with opened(load_settings()) as database:
+    settings = load_settings()
+    order = replace(order, files_dir=settings.files_folder)
+    with opened(settings) as database:
         found = to_prune(database, order)
         _explain_missing(database, order, found)
         if not dry_run and found and not (yes or as_json):

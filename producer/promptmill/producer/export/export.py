@@ -15,13 +15,19 @@ from promptmill.producer.export.sheet import Sheet
 from promptmill.producer.progress import read_progress
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
-from promptmill.schema.exporting import COLUMNS, Selection, export_rows, one_moment
+from promptmill.schema.exporting import (
+    COLUMNS,
+    Selection,
+    export_rows,
+    keeps_bodies,
+    one_moment,
+)
 from promptmill.schema.reading import batch_counts
 from promptmill.schema.states import JobState
 
 _CHOSEN_ONLY = frozenset({"request", "request_id", "response_id", "endpoint", "body"})
 USUAL_COLUMNS = tuple(name for name in COLUMNS if name not in _CHOSEN_ONLY)
-"""of a file where nothing is chosen"""
+"""of a file where nothing is chosen; JSONL has `body` too, of a batch that keeps any"""
 
 
 class Format(StrEnum):
@@ -113,7 +119,9 @@ def export(
     with placed(request.targets) as files, one_moment(database) as connection:
         counts = batch_counts(connection, request.batch_id)
         wanted = sum(count.jobs for count in counts if count.state in states)
-        sheet = _sheet(request, files)
+        if request.format is Format.JSONL and columns == USUAL_COLUMNS:
+            columns += ("body",) if keeps_bodies(connection, request.batch_id) else ()
+        sheet = _sheet(request, files, columns)
         for rows in export_rows(connection, Selection(request.batch_id, states, columns)):
             sheet.write(rows)
             done += len(rows)
@@ -145,14 +153,14 @@ def format_of(name: str) -> Format:
     return _SUFFIXES[suffix]
 
 
-def _sheet(request: ExportRequest, files: list[IO[bytes]]) -> Sheet:
+def _sheet(request: ExportRequest, files: list[IO[bytes]], columns: tuple[str, ...]) -> Sheet:
     match request.format:
         case Format.JSONL:
-            return JsonLines(files[0], request.columns)
+            return JsonLines(files[0], columns)
         case Format.CSV:
-            return CsvSheet(files[0], request.columns, formulas=request.formulas)
+            return CsvSheet(files[0], columns, formulas=request.formulas)
         case Format.PARQUET:
-            return ParquetTable(files[0], request.columns)
+            return ParquetTable(files[0], columns)
         case Format.OPENAI_BATCH:
             return OpenAIBatch(*files)
         case _:

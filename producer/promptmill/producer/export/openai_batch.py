@@ -3,7 +3,8 @@
 Whoever reads what OpenAI's own batches give reads these. What failed by HTTP has its `response`;
 what was cancelled, or has not ended yet, has an `error`, as an expired batch has there.
 
-Lines: `BatchRequestOutput` of OpenAI's API description, a body of `CreateChatCompletionResponse`.
+Lines: `BatchRequestOutput` of OpenAI's API description. A body is the one that OpenAI sent, where
+it is kept; else it is made of the columns, as `CreateChatCompletionResponse`.
 """
 
 from datetime import datetime
@@ -13,6 +14,8 @@ from typing import IO, Any
 import msgspec
 
 from promptmill.producer.export.sheet import Rows
+from promptmill.schema.embeddings import embeddings_in
+from promptmill.schema.requests import Endpoint
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -27,6 +30,14 @@ _FINISH_REASONS = {
     "spii": "content_filter",
 }
 """what other providers say, by OpenAI's words"""
+_FIELDS = {
+    Endpoint.CHAT: "choices",
+    Endpoint.RESPONSES: "output",
+    Endpoint.EMBEDDINGS: "data",
+    Endpoint.IMAGES: "data",
+    Endpoint.MODERATIONS: "results",
+}
+"""what tells a body of OpenAI's from one of another provider"""
 _NO_ANSWER = {
     "cancelled": ("batch_cancelled", "This request was cancelled before it was answered."),
     "failed": ("request_failed", "This request was given up."),
@@ -57,6 +68,8 @@ class _Job(msgspec.Struct, frozen=True):
     error_text: str | None
     http_status: int | None
     finished_at: str | None
+    endpoint: str
+    body: str | None
 
 
 BATCH_COLUMNS: tuple[str, ...] = _Job.__struct_fields__
@@ -90,11 +103,44 @@ def error_file(path: Path) -> Path:
 
 
 def _answer(job: _Job) -> dict[str, Any]:
+    body = _own(job) or _embedded(job) or _completion(job)
+    return _line(job, {"status_code": 200, "request_id": job.request_id or "", "body": body}, None)
+
+
+def _own(job: _Job) -> msgspec.Raw | None:
+    """Take the body that is kept, where it is one of OpenAI's."""
+    if job.body is None:
+        return None
+    try:
+        fields = msgspec.json.decode(job.body, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:  # half a surrogate pair, which msgspec cannot read
+        return None
+    return msgspec.Raw(job.body.encode()) if _FIELDS[Endpoint(job.endpoint)] in fields else None
+
+
+def _embedded(job: _Job) -> dict[str, Any] | None:
+    """Say Gemini's vector as OpenAI would."""
+    if job.body is None or job.endpoint != Endpoint.EMBEDDINGS:
+        return None
+    vectors = embeddings_in(job.body)
+    tokens = job.input_tokens or 0
+    return {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": number, "embedding": vector}
+            for number, vector in enumerate(vectors)
+        ],
+        "model": job.model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def _completion(job: _Job) -> dict[str, Any]:
     created = datetime.fromisoformat(job.finished_at).timestamp() if job.finished_at else 0
     message: dict[str, Any] = {"role": "assistant", "content": job.text, "refusal": None}
     if job.tool_calls is not None:
         message["tool_calls"] = msgspec.Raw(job.tool_calls.encode())
-    body = {
+    return {
         "id": job.response_id or f"chatcmpl-{job.job_id}",
         "object": "chat.completion",
         "created": int(created),
@@ -109,7 +155,6 @@ def _answer(job: _Job) -> dict[str, Any]:
         ],
         "usage": _usage(job),
     }
-    return _line(job, {"status_code": 200, "request_id": job.request_id or "", "body": body}, None)
 
 
 def _failure(job: _Job) -> dict[str, Any]:
