@@ -73,7 +73,7 @@ def run(
 def submit(request: "SubmitRequest", yes: Yes = False, as_json: Json = False) -> None:
     """Store the prompts of INPUT as a batch, and print its id. The same input is the same batch.
 
-    Nothing is stored unless every line is good. `promptmill run` answers it; so do workers that
+    Nothing is kept unless every line is good. `promptmill run` answers it; so do workers that
     run already.
     """
     from promptmill.producer.cli.submit import submit_batch
