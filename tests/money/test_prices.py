@@ -190,3 +190,22 @@ def test_the_most_is_that_of_a_cache_kept_for_an_hour() -> None:
     tariff = PriceList("anthropic").tariff("claude-haiku-4-5", at=AT)
     assert tariff is not None
     assert tariff.most_micros(1_000_000, 0) == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "micros"),
+    [
+        ("gemini", "gemini-2.5-flash-image", 30_000 + 250),
+        ("openai", "gpt-image-1.5", 32_000 + 1000),
+    ],
+)
+def test_images_in_an_answer_have_a_price_of_their_own(
+    source: str, model: str, micros: int
+) -> None:
+    usage = Usage(0, 1100, image_tokens=1000)
+    prices = PriceList(source)
+    assert prices.cost_micros(model, usage, at=datetime.now(UTC)) == micros
+    tariff = prices.tariff_now(model)
+    assert tariff is not None
+    assert tariff.most_micros(0, 1100) >= micros
+    assert prices.cost_micros(model, Usage(0, 5, image_tokens=6), at=datetime.now(UTC)) is None

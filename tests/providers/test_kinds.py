@@ -227,8 +227,12 @@ def test_images_are_found_in_their_answers(harness: Harness) -> None:
 def test_images_of_gemini_are_found(harness: Harness, adapter: str) -> None:
     kind = next(one for one in KINDS if one.name == f"{adapter}-chat")
     parts = [{"text": "see"}, {"inlineData": {"mimeType": "image/webp", "data": "aGk="}}]
-    body = {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}
+    told = {"modality": "IMAGE", "tokenCount": 1290}
+    usage = {"promptTokenCount": 3, "candidatesTokenCount": 1300, "candidatesTokensDetails": [told]}
+    candidate = {"content": {"parts": parts}, "finishReason": "STOP"}
+    body = {"candidates": [candidate], "usageMetadata": usage}
     answer = fails(harness, kind, "raw", body=json.dumps(body))
+    assert (answer.usage.output_tokens, answer.usage.image_tokens) == (1300, 1290)
     assert [(one.media_type, one.base64) for one in answer.media] == [("image/webp", "aGk=")]
 
 

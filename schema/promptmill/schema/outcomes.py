@@ -67,9 +67,12 @@ class Usage:
     """of `cache_write_tokens`, what is kept for an hour, which costs more"""
     service_tier: str = ""
     """as the provider names what the call was priced by; '': it did not say"""
+    image_tokens: int = 0
+    """of `output_tokens`, images, which cost more"""
 
     @property
     def counts(self) -> tuple[int, ...]:
         """All numbers of tokens."""
         cached = (self.cache_read_tokens, self.cache_write_tokens, self.cache_write_1h_tokens)
-        return (self.input_tokens, self.output_tokens, self.reasoning_tokens, *cached)
+        answered = (self.output_tokens, self.reasoning_tokens, self.image_tokens)
+        return (self.input_tokens, *answered, *cached)

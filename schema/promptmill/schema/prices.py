@@ -33,6 +33,8 @@ class Rates:
     cache_write: int
     cache_write_1h: int
     output: int
+    image: int
+    """a token of an image in the answer"""
     dearest_input: int
     """of all that an input token can cost, also where it is kept in a cache for an hour"""
 
@@ -56,7 +58,8 @@ class Tariff:
             + usage.cache_read_tokens * rates.cache_read
             + (usage.cache_write_tokens - usage.cache_write_1h_tokens) * rates.cache_write
             + usage.cache_write_1h_tokens * rates.cache_write_1h
-            + usage.output_tokens * rates.output
+            + (usage.output_tokens - usage.image_tokens) * rates.output
+            + usage.image_tokens * rates.image
         )
         return (pico + _PICO_PER_MICRO // 2) // _PICO_PER_MICRO
 
@@ -71,13 +74,14 @@ class Tariff:
     @property
     def is_free(self) -> bool:
         """Whether nothing that a call uses costs anything."""
-        return not any(rates.dearest_input or rates.output for rates in self.rates)
+        return not any(one.dearest_input or one.output or one.image for one in self.rates)
 
     def most_micros(self, input_tokens: int, output_tokens: int) -> int:
         """Price a call of at most so many tokens at the dearest that it can be, rounded up."""
         reached = self.rates[: bisect_left(self.starts, input_tokens) + 1]
         pico = max(
-            input_tokens * rates.dearest_input + output_tokens * rates.output for rates in reached
+            input_tokens * rates.dearest_input + output_tokens * max(rates.output, rates.image)
+            for rates in reached
         )
         return -(-pico // _PICO_PER_MICRO)
 
@@ -136,7 +140,8 @@ def price_list_of(name: str, provider: ProviderSettings) -> PriceList:
 
 
 def _is_part(usage: Usage) -> bool:
-    return 0 <= usage.cache_write_1h_tokens <= usage.cache_write_tokens
+    is_of_output = 0 <= usage.image_tokens <= usage.output_tokens
+    return is_of_output and 0 <= usage.cache_write_1h_tokens <= usage.cache_write_tokens
 
 
 @lru_cache(maxsize=256)
@@ -146,7 +151,8 @@ def _own_tariff(own: PriceSettings) -> Tariff:
     write = plain if own.cache_write is None else own.cache_write
     kept = write if own.cache_write_1h is None else own.cache_write_1h
     dearest = max(plain, read, write, kept)
-    rates = (plain, read, write, kept, own.output or 0.0, dearest)
+    answered = own.output or 0.0
+    rates = (plain, read, write, kept, answered, answered, dearest)
     return Tariff((), (Rates(*(round(dollars * _PICO_PER_MICRO) for dollars in rates)),))
 
 
@@ -174,12 +180,14 @@ def _listed_tariff(source: str, model: str, quarter: int, service_tier: str) -> 
         written = pico(input_tokens=inputs, cache_write_tokens=inputs)
         kept = pico(input_tokens=inputs, cache_write_tokens=inputs, cache_write_1h_tokens=inputs)
         answered = pico(input_tokens=inputs, output_tokens=_PROBE)
+        drawn = pico(input_tokens=inputs, output_tokens=_PROBE, output_image_tokens=_PROBE)
         return Rates(
             plain_input=plain // inputs,
             cache_read=read // inputs,
             cache_write=written // inputs,
             cache_write_1h=kept // inputs,
             output=(answered - plain) // _PROBE,
+            image=(drawn - plain) // _PROBE,
             dearest_input=max(plain, read, written, kept) // inputs,
         )
 

@@ -68,12 +68,18 @@ class _Generated(msgspec.Struct, rename="camel"):
     response_id: str | None = None
 
 
+class _Modality(msgspec.Struct, rename="camel"):
+    modality: str = ""
+    token_count: int = 0
+
+
 class _Usage(msgspec.Struct, rename="camel"):
     prompt_token_count: int | None = None
     candidates_token_count: int | None = None
     thoughts_token_count: int | None = None
     cached_content_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
+    candidates_tokens_details: list[_Modality] | None = None
 
 
 class _UsageOnly(msgspec.Struct, rename="camel"):
@@ -175,6 +181,11 @@ def _usage(reply: Reply) -> Usage | None:
         output_tokens=(told.candidates_token_count or 0) + thoughts,  # theirs leaves thoughts out
         cache_read_tokens=told.cached_content_token_count or 0,
         reasoning_tokens=thoughts,
+        image_tokens=sum(
+            one.token_count
+            for one in told.candidates_tokens_details or ()
+            if one.modality == "IMAGE"
+        ),
     )
 
 

@@ -45,6 +45,7 @@ class _InputDetails(msgspec.Struct):
 
 class _OutputDetails(msgspec.Struct):
     reasoning_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -123,6 +124,7 @@ def usage_of(reply: Reply) -> Usage | None:
         cache_read_tokens=before.cached_tokens or 0,
         cache_write_tokens=before.cache_write_tokens or 0,
         reasoning_tokens=after.reasoning_tokens or 0,
+        image_tokens=after.image_tokens or 0,
     )
 
 
