@@ -209,7 +209,8 @@ def write_down(database: Database) -> None:
     columns = {name: [column.name for column in metadata.tables[name].columns] for name in TABLES}
     with database.read() as connection:
         ends = rows(connection, columns)
-    made = [(one, None) for one in (*trigger_statements(database.dialect), *view_statements())]
+    statements = (*trigger_statements(database.dialect), *view_statements(database.dialect))
+    made = [(one, None) for one in statements]
     content = {"made": made, "before": before, "after": after, "columns": columns, "ends": ends}
     FOLDER.mkdir(exist_ok=True)
     lines = ",\n".join(f'"{name}": {_one_a_line(value)}' for name, value in content.items())

@@ -1,5 +1,6 @@
 """docs/results.md has all views and columns; the SQL of docs/questions.md gives what it shows."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +31,20 @@ QUESTIONS = re.findall(
 READS = {"Reads rollups", "Reads what failed", "Reads the batch", "Reads one prompt"}
 SCOPES = (("openai", "gpt-5-mini"), ("anthropic", "claude-haiku-4-5"))
 ANSWERS = ("Paris", "Rome", "Lima", "Oslo", "Once upon a", "Quito", "Cairo")
+
+CALLS = [("weather", '{"city": "Cairo"}'), ("weather", '{"city": "Giza"}'), ("clock", "{}")]
+MORE: dict[int, dict[str, Any]] = {
+    4: {"validity": "invalid", "problem": "enum at /continent"},
+    7: {
+        "tool_calls": json.dumps(
+            [
+                {"id": f"call_{no}", "function": {"name": name, "arguments": arguments}}
+                for no, (name, arguments) in enumerate(CALLS)
+            ]
+        )
+    },
+}
+"""What the answers to some prompts have beside a text."""
 
 
 @pytest.fixture
@@ -88,7 +103,9 @@ def answer(n: int, job_id: int, fence: int) -> Closing:
     usage = Usage(40 + n, 10 * n)
     attempted = replace(ANSWERED, usage=usage, latency_ms=300 + 111 * n, cost_micros=25 * n)
     end = "length" if n == 5 else "stop"
-    result = replace(ANSWER, text=ANSWERS[(n - 1) % len(ANSWERS)], finish_reason=end)
+    result = replace(
+        ANSWER, text=ANSWERS[(n - 1) % len(ANSWERS)], finish_reason=end, **MORE.get(n, {})
+    )
     return finish(job_id, fence, attempted, result)
 
 

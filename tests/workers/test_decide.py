@@ -110,6 +110,24 @@ def test_an_unusable_answer_is_paid_for_twice_at_most() -> None:
     assert isinstance(decide(ErrorKind.BAD_RESPONSE, replace(JOB, attempts=1)), Failed)
 
 
+def formless(code: str, on_invalid: str, *, attempts: int = 0) -> deciding.Outcome:
+    refusal = Refusal(ErrorKind.BAD_RESPONSE, "why", code=code)
+    job = replace(JOB, on_invalid=on_invalid, attempts=attempts)
+    return deciding.decide(refusal, job, policy=POLICY, rng=Random(1))
+
+
+@pytest.mark.parametrize("on_invalid", ["retry", "repair"])
+def test_an_answer_that_does_not_follow_its_schema_is_asked_for_once_more(on_invalid: str) -> None:
+    assert isinstance(formless("invalid_answer", on_invalid), Retry)
+    assert isinstance(formless("invalid_answer", on_invalid, attempts=1), Retry), "after a 500"
+    assert isinstance(formless("invalid_again", on_invalid, attempts=1), Failed)
+    assert isinstance(formless("cut_answer", on_invalid), Failed)
+
+
+def test_an_answer_that_does_not_follow_its_schema_fails_where_its_batch_says_so() -> None:
+    assert isinstance(formless("invalid_answer", "fail"), Failed)
+
+
 @pytest.mark.parametrize("kind", [ErrorKind.MONEY, ErrorKind.KEY])
 def test_money_and_key_stop_the_key_and_never_fail_a_job(kind: ErrorKind) -> None:
     worn = replace(JOB, attempts=99, refusals=99)

@@ -12,7 +12,7 @@ from promptmill.producer.reading import ReadOptions
 
 def options_of(options: ReadOptions, routes: Routes, *, dedupe: bool) -> dict[str, Any]:
     """List what was asked for, besides the input."""
-    return {
+    asked: dict[str, Any] = {
         "prompt": options.template,
         "system": options.system,
         "models": [found.full for found in routes.get(options.model, ())] if options.model else [],
@@ -23,10 +23,17 @@ def options_of(options: ReadOptions, routes: Routes, *, dedupe: bool) -> dict[st
         "id_column": options.id_column,
         "limit": options.limit,
     }
+    if options.file_columns:
+        asked["file_columns"] = options.file_columns
+    return asked
 
 
-def identity_of(sha256: bytes, asked: Mapping[str, Any], routes: Routes) -> str:
-    """Hash the input, what was asked for, and who is asked."""
+def identity_of(
+    sha256: bytes, asked: Mapping[str, Any], routes: Routes, *, files_sha256: bytes = b""
+) -> str:
+    """Hash the input and the files that it names, what was asked for, and who is asked."""
+    if files_sha256:
+        asked = {**asked, "files": files_sha256.hex()}
     asked_whom = sorted(
         (model or "", one.provider, one.model) for model, found in routes.items() for one in found
     )

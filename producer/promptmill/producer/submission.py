@@ -28,6 +28,7 @@ from promptmill.producer.reading import (
 )
 from promptmill.producer.reading.parameters import check_taken
 from promptmill.producer.routing import Kinds, Route, Router, route
+from promptmill.schema.answer_forms import OnInvalid
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
@@ -54,6 +55,8 @@ class SubmitRequest:
     """-100 to 100; above 0 goes before all others"""
     on_unknown: str | None = None
     """`retry` or `hold`; None: as the settings say"""
+    on_invalid: str | None = None
+    """`keep`, `retry`, `repair` or `fail`; None: as the settings say"""
     max_failures: str | None = None
     """`200` or `5%`: so many failed prompts pause it. `none` allows all; None leaves a batch that
     is there as it is"""
@@ -129,17 +132,17 @@ def submit(
     _check(request)
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
     asked = _asked(request, settings)
-    options = _spelled(request.reading, asked)
+    options = _spelled(request.reading, asked, settings)
     router = Router(_kinds(settings), settings.routes, asked)
     with (
         open_input(request.source, settings.state_dir / "spool") as source,
-        Intake(source, options, router) as intake,
+        Intake(source, _placed(options, source), router) as intake,
     ):
         submission = _Submission(
             database=database,
             request=request,
             settings=settings,
-            options=options,
+            options=_placed(options, source),
             source=source,
             intake=intake,
             failures=failures,
@@ -161,8 +164,9 @@ def examine(request: SubmitRequest, settings: Settings) -> Plan:
     """Read and check the input of *request*, and say who is asked. Nothing is stored."""
     _check(request)
     asked = _asked(request, settings)
-    options = _spelled(request.reading, asked)
+    options = _spelled(request.reading, asked, settings)
     with open_input(request.source, settings.state_dir / "spool") as source:
+        options = _placed(options, source)
         checked = check_input(source, options)
         router = Router(_kinds(settings), settings.routes, asked, checked.only_for)
         return Plan(source.name, checked, _routes(source, options, checked, router))
@@ -284,12 +288,18 @@ class _Submission:
             total = sum(len(routes[model]) * rows for model, rows in checked.models.items())
         return NewBatch(
             name=request.name or storable(Path(self.source.name).name),
-            identity=identity_of(self.source.sha256, asked, routes),
+            identity=identity_of(
+                self.source.sha256,
+                asked,
+                routes,
+                files_sha256=b"" if checked is None else checked.files_sha256,
+            ),
             input_name=storable(self.source.name),
             options=written(asked).decode(),
             total=total,
             priority=request.priority,
             on_unknown=request.on_unknown or self.settings.retry.on_unknown,
+            on_invalid=request.on_invalid or self.settings.retry.on_invalid,
             max_failures=self.failures.of(total) if self.failures and checked else None,
             budget_micros=request.budget.micros if request.budget else None,
             cache_s=request.cache.seconds or None if request.cache else None,
@@ -316,9 +326,15 @@ class _Submission:
             change_cache(self.database, batch_id, self.request.cache)
 
 
-def _spelled(options: ReadOptions, asked: Sequence[Route]) -> ReadOptions:
+def _spelled(options: ReadOptions, asked: Sequence[Route], settings: Settings) -> ReadOptions:
     """Spell the model in full, so that however it was spelled it is the same request."""
+    options = replace(options, max_file_bytes=settings.file_bytes)
     return replace(options, model=asked[0].full) if asked else options
+
+
+def _placed(options: ReadOptions, source: Input) -> ReadOptions:
+    """Say where files are that prompts name: another process may read a copy of the input."""
+    return options if options.folder else replace(options, folder=source.folder)
 
 
 def _kinds(settings: Settings) -> Kinds:
@@ -335,6 +351,9 @@ def _check(request: SubmitRequest) -> None:
         raise UsageError(msg)
     if request.on_unknown not in (None, "retry", "hold"):
         msg = f"on_unknown is {request.on_unknown!r}, and must be 'retry' or 'hold'"
+        raise UsageError(msg)
+    if request.on_invalid not in (None, *OnInvalid):
+        msg = f"on_invalid is {request.on_invalid!r}, and must be one of {', '.join(OnInvalid)}"
         raise UsageError(msg)
 
 

@@ -62,6 +62,10 @@ class Result:
     """what was asked for: chat, responses, embeddings, images or moderations"""
     body_json: str | None = field(default=None, repr=False)
     """the provider's own answer as it came, where it is kept"""
+    validity: str | None = None
+    """of an answer that had to have a form: valid, invalid, repaired or unchecked"""
+    problem: str | None = None
+    """where and by which rule it has not"""
     files: tuple[AnswerFile, ...] = ()
 
     @property
@@ -136,10 +140,12 @@ _results = Statement(
 select j.id as job_id, j.custom_id, j.position, j.state, j.provider, j.model, r.text, r.tool_calls,
   r.finish_reason, r.response_model, a.input_tokens, a.output_tokens, a.cost_micros, a.latency_ms,
   j.attempts, a.error_kind, a.error_code, a.http_status, a.error_text, j.finished_at,
-  coalesce(b.endpoint, 'chat') as endpoint, cast(b.body as text) as body_json
+  coalesce(b.endpoint, 'chat') as endpoint, cast(b.body as text) as body_json,
+  c.validity, c.problem
 from {chosen} join jobs j on j.id = chosen.id
 left join results r on r.job_id = j.id
 left join result_bodies b on b.job_id = j.id
+left join result_checks c on c.job_id = j.id
 left join attempts a on a.job_id = j.id and a.fence = coalesce(r.fence, j.fence)
 where j.state >= 4
 order by j.id""",

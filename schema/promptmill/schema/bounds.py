@@ -151,9 +151,9 @@ def _most_input(terms: Terms, body: Mapping[str, Any], encoded: str | bytes) -> 
     said = request.get("messages") or request.get("contents") or request.get("input") or ()
     if not refers and not _has_media(said):
         return size
-    # What a picture weighs is not in the request, so it may fill the whole window.
-    window = terms.prices.window(terms.model)
-    return None if window is None else max(size, window)
+    # What a picture weighs is not in the request (its bytes are no measure), so it may fill the
+    # whole window; more than that no model takes.
+    return terms.prices.window(terms.model)
 
 
 def _has_media(value: Any) -> bool:

@@ -69,11 +69,14 @@ COLUMNS: dict[str, ExportColumn] = {
     "response_id": ExportColumn("r.response_id"),
     "endpoint": ExportColumn(f"coalesce(b.endpoint, '{Endpoint.CHAT}')"),
     "body": ExportColumn("cast(b.body as text)", Kind.JSON),
+    "validity": ExportColumn("c.validity"),
+    "problem": ExportColumn("c.problem"),
     "request": ExportColumn("cast(p.body as text)", Kind.JSON),
 }
 _JOINS = (
     (frozenset({"request"}), "join job_payloads p on p.job_id = j.id"),
     (frozenset({"endpoint", "body"}), "left join result_bodies b on b.job_id = j.id"),
+    (frozenset({"validity", "problem"}), "left join result_checks c on c.job_id = j.id"),
 )
 _AS_TEXT = {
     "sqlite": "{}",

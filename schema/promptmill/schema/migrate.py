@@ -77,7 +77,8 @@ def _upgrade(connection: Connection) -> None:
     found = revision_of(connection)
     if found is not None and found > newest_revision():
         raise ContractError(newer(found))
-    statements = (*trigger_statements(connection.dialect.name), *view_statements())
+    dialect = connection.dialect.name
+    statements = (*trigger_statements(dialect), *view_statements(dialect))
     definitions = hashlib.sha256("\n".join(statements).encode()).hexdigest()
     if found == newest_revision() and _has_made(connection, definitions):
         return

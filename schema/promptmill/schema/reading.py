@@ -43,6 +43,8 @@ class DueJob:
     """of what is asked, where it may take another's answer"""
     cache_similar: float | None = None
     """how similar a request must be whose answer it takes; None: equal"""
+    on_invalid: str = "keep"
+    """an `answer_forms.OnInvalid`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _due_statement(dialect: str) -> Statement:
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
   b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
   j.crashes, cast(b.budget_micros is not null as integer), nullif(b.cache_s, 0),
-  case when b.cache_s is null then '' else p.request_hash end, b.cache_similar
+  case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})

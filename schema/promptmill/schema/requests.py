@@ -56,18 +56,28 @@ def is_streamed(body: Mapping[str, Any]) -> bool:
     return body.get(STREAM) is True
 
 
-def native_texts(value: Any) -> Iterator[str]:
-    """Yield the texts in a provider's own body, without what stands for bytes."""
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts in a body, or a part of one, without what stands for bytes."""
     if isinstance(value, str):
         if not value.startswith("data:"):
             yield value
     elif isinstance(value, Mapping):
         for field, item in value.items():
             if field not in _BYTES:
-                yield from native_texts(item)
+                yield from texts_in(item)
     elif isinstance(value, list):
         for item in value:
-            yield from native_texts(item)
+            yield from texts_in(item)
+
+
+def media_parts(body: Mapping[str, Any]) -> int:
+    """Count the parts of a body in our shape that are no text."""
+    return sum(
+        isinstance(part, Mapping) and part.get("type") not in {"text", "refusal"}
+        for message in body.get("messages") or ()
+        if isinstance(message, Mapping) and isinstance(message.get("content"), list)
+        for part in message["content"]
+    )
 
 
 def turns_of(native: Mapping[str, Any]) -> int:

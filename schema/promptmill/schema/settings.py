@@ -33,6 +33,7 @@ from promptmill.schema.provider_settings import (
 from promptmill.schema.secret import Secret
 
 __all__ = [
+    "FILE_BYTES",
     "PREFIX",
     "Ceilings",
     "DispatchSettings",
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 PREFIX = "PROMPTMILL_"
+FILE_BYTES = 10_000_000
 
 
 class RetrySettings(Strict):
@@ -70,6 +72,8 @@ class RetrySettings(Strict):
     cap_s: float = Field(default=60.0, gt=0)
     on_unknown: Literal["retry", "hold"] = "retry"
     """what to do when a request was sent and no complete answer came"""
+    on_invalid: Literal["keep", "retry", "repair", "fail"] = "keep"
+    """what to do with an answer that does not follow its schema"""
 
 
 class WorkerSettings(Strict):
@@ -184,6 +188,8 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
+    file_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = FILE_BYTES
+    """of local files that one prompt may hold"""
     confirm_above_usd: float = Field(default=5.0, ge=0)
     """an estimate that may be higher is to be confirmed before it is spent"""
     flower_basic_auth: Secret | None = None

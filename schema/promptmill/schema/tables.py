@@ -63,6 +63,8 @@ batches = Table(
     Column("cache_s", BigInteger),
     # And answers to requests that are so similar at least, from 0 to 1; NULL: to equal ones only.
     Column("cache_similar", Double),
+    # What becomes of answers that have not the form that their prompt asks for.
+    Column("on_invalid", Text, nullable=False, server_default="keep"),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -226,6 +228,15 @@ result_files = Table(
     Column("sha256", Text, nullable=False),
     Column("path", Text, nullable=False),
     PrimaryKeyConstraint("job_id", "position"),
+)
+
+# Whether an answer has the form that its prompt asks for; no row where it asks for none.
+result_checks = Table(
+    "result_checks",
+    metadata,
+    Column("job_id", BigKey, primary_key=True, autoincrement=False),
+    Column("validity", Text, nullable=False),
+    Column("problem", Text),  # where and by which rule it has not: no word of the answer
 )
 
 # What came with an attempt that gave no usable answer, kept as bytes for a person to look at.

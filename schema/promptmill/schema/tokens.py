@@ -19,13 +19,13 @@ from promptmill.schema.provider_settings import ProviderKind
 from promptmill.schema.requests import (
     Endpoint,
     endpoint_of,
+    media_parts,
     native_most_output,
     native_of,
-    native_texts,
     subject_of,
+    texts_in,
     turns_of,
 )
-from promptmill.schema.texts import strings_in
 
 if TYPE_CHECKING:
     import tiktoken
@@ -45,6 +45,8 @@ ALTERNATIVES: Final = (
 PER_MESSAGE: Final = 3
 PER_REPLY: Final = 3
 """Tokens around each message, and before the answer (OpenAI's cookbook on counting tokens)."""
+PER_MEDIA: Final = 1000
+"""A guess for an image or a page or two of a document; the usage that is seen corrects it."""
 FACTORS: Final = {ProviderKind.OPENAI: 1.0, ProviderKind.ANTHROPIC: 1.5, ProviderKind.GEMINI: 1.1}
 """Tokens of a provider for one of o200k. Measured for Claude 4.7 and later; a guess for Gemini."""
 _CONVERSING: Final = frozenset({Endpoint.CHAT, Endpoint.RESPONSES})
@@ -60,10 +62,12 @@ def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
     if native is not None and endpoint not in _CONVERSING:
         return round(_count_subject(subject_of(native)) * FACTORS[kind])
     if native is not None:
-        texts, turns = native_texts(native), turns_of(native)
+        texts, turns = texts_in(native), turns_of(native)
     else:
         texts, turns = _texts(body), len(body.get("messages") or ())
     counted = sum(map(count, texts)) + PER_MESSAGE * turns + PER_REPLY
+    if native is None:
+        counted += PER_MEDIA * media_parts(body)
     return round(counted * FACTORS[kind])
 
 
@@ -101,13 +105,11 @@ def _count_subject(subject: Any) -> int:
     """Count texts, and tokens that are given as numbers."""
     if isinstance(subject, list):
         return sum(map(_count_subject, subject))
-    return 1 if isinstance(subject, int) else sum(map(count, native_texts(subject)))
+    return 1 if isinstance(subject, int) else sum(map(count, texts_in(subject)))
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:
-    for text in strings_in(body.get("messages") or ()):
-        if not text.startswith("data:"):  # an image is not billed by its base64
-            yield text
+    yield from texts_in(body.get("messages") or ())
     for field in ("tools", "response_format"):
         if body.get(field):
             yield msgspec.json.encode(body[field]).decode()

@@ -1,6 +1,6 @@
 """The views that people query. Every column is a word of the glossary; states are text.
 
-Written once for both engines; documented in docs/results.md.
+Written once for both engines, but for the calls in a JSON array; documented in docs/results.md.
 """
 
 from promptmill.schema.outcomes import AttemptOutcome
@@ -57,12 +57,21 @@ select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as sta
   a.input_tokens, a.output_tokens, a.cache_read_tokens, a.cache_write_tokens, a.reasoning_tokens,
   {_usd("a.cost_micros")} as cost_usd, a.latency_ms, j.attempts, j.finished_at, j.id as job_id,
   j.twin_of, coalesce(b.endpoint, '{Endpoint.CHAT}') as endpoint, b.body,
-  s.similarity, a.first_token_ms
+  s.similarity, a.first_token_ms, c.validity, c.problem
 from jobs j
 join results r on r.job_id = j.id
 join attempts a on a.job_id = r.job_id and a.fence = r.fence
 left join result_bodies b on b.job_id = j.id
-left join similar_hits s on s.job_id = j.id and s.twin_of = j.twin_of""",
+left join similar_hits s on s.job_id = j.id and s.twin_of = j.twin_of
+left join result_checks c on c.job_id = j.id""",
+    "promptmill_tool_calls": """
+select r.batch_id, j.custom_id, j.position, j.provider, j.model, {call_no} as call_no,
+  coalesce({call:function.name}, {call:custom.name}) as name,
+  coalesce({call:function.arguments}, {call:custom.input}) as arguments, {call:id} as call_id,
+  r.job_id
+from results r
+join jobs j on j.id = r.job_id
+{calls}""",
     "promptmill_files": """
 select j.batch_id, j.custom_id, j.provider, j.model, f.position as file_no, f.media_type, f.bytes,
   f.sha256, f.path, f.job_id
@@ -117,7 +126,33 @@ where u.calls > 0""",
 }
 
 
-def view_statements() -> list[str]:
-    """All statements that (re)create the views; the same on both engines."""
+_CALLS = {
+    "sqlite": "join json_each(r.tool_calls) c",
+    "postgresql": "cross join lateral json_array_elements(r.tool_calls)"
+    " with ordinality as c(value, no)",
+}
+"""The calls of tools in an answer, one a row."""
+_CALL_NO = {"sqlite": "c.key + 1", "postgresql": "cast(c.no as integer)"}
+
+
+class _Call:
+    """A text in one of them, by its path."""
+
+    def __init__(self, dialect: str) -> None:
+        self._is_sqlite = dialect == "sqlite"
+
+    def __format__(self, path: str) -> str:
+        if self._is_sqlite:  # by a table of it: in views its functions of JSON are forbidden us
+            within, _, key = path.rpartition(".")
+            root = f"'$.{within}'" if within else "'$'"
+            return f"(select e.value from json_each(c.value, {root}) e where e.key = '{key}')"
+        return f"c.value #>> '{{{path.replace('.', ',')}}}'"
+
+
+def view_statements(dialect: str) -> list[str]:
+    """All statements that (re)create the views on *dialect*."""
     drops = [f"drop view if exists {name}" for name in VIEWS]
-    return drops + [f"create view {name} as {query.strip()}" for name, query in VIEWS.items()]
+    parts = {"calls": _CALLS[dialect], "call_no": _CALL_NO[dialect], "call": _Call(dialect)}
+    return drops + [
+        f"create view {name} as {query.format(**parts).strip()}" for name, query in VIEWS.items()
+    ]

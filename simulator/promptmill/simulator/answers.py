@@ -2,7 +2,11 @@
 
 import hashlib
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
+
+from promptmill.simulator.shapes import PLAIN, Wish, fitting
 
 _SAYING = (
     "the mill turns while grain falls slowly between two stones and flour gathers below "
@@ -22,6 +26,8 @@ class Answer(NamedTuple):
     """reasoning, apart from `output_tokens`"""
     is_cut: bool
     """the request's maximum was reached"""
+    calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    """tools to be called, each with its arguments; then there is no text"""
 
 
 def count_tokens(text: str) -> int:
@@ -56,6 +62,25 @@ def answer_to(
         thinking = min(thinking, max(0, max_tokens - allowed))
     return Answer(
         _speak(sha256, allowed), count_tokens(text), allowed, thinking, is_cut=allowed < wanted
+    )
+
+
+def shaped(answer: Answer, wish: Wish, sha256: bytes, *, max_tokens: int | None) -> Answer:
+    """Give *answer* the shape that is wished for, if one is. JSON is cut where it is too long."""
+    if wish is PLAIN:
+        return answer
+    if wish.tools:
+        calls = tuple((tool.name, dict(fitting(tool.parameters, sha256))) for tool in wish.tools)
+        tokens = count_tokens(msgspec.json.encode(calls).decode())
+        return answer._replace(text="", calls=calls, output_tokens=tokens, is_cut=False)
+    if wish.schema is None:
+        return answer
+    text = msgspec.json.encode(fitting(wish.schema, sha256)).decode()
+    whole = count_tokens(text)
+    tokens = whole if max_tokens is None else max(1, min(whole, max_tokens))
+    is_cut = tokens < whole
+    return answer._replace(
+        text=text[: tokens * 4] if is_cut else text, output_tokens=tokens, is_cut=is_cut
     )
 
 

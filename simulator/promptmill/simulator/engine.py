@@ -168,13 +168,15 @@ class Engine:
     def _answer(self, call: Call) -> answers.Answer:
         if call.prompt.weight is not None:
             return answers.weighing(call.prompt.text, call.prompt.weight)
-        return answers.answer_to(
-            call.prompt.text,
+        prompt = call.prompt
+        answer = answers.answer_to(
+            prompt.text,
             call.sha256,
             tokens=self.config.answer_tokens,
-            max_tokens=call.prompt.max_tokens,
-            thinks=call.dialect.thinks(call.prompt.model),
+            max_tokens=prompt.max_tokens,
+            thinks=call.dialect.thinks(prompt.model),
         )
+        return answers.shaped(answer, prompt.wish, call.sha256, max_tokens=prompt.max_tokens)
 
     def _charge(self, call: Call) -> answers.Answer:
         answer = self._answer(call)

@@ -69,6 +69,8 @@ class Accident(StrEnum):
     """a NUL in the text, as a JSON escape"""
     SURROGATE = "surrogate"
     """half of a surrogate pair in the text, as a JSON escape"""
+    MISFIT = "misfit"
+    """JSON that is no object, whatever was asked for"""
     RAW = "raw"
     """`status`, `body` and `content_type` as the rule gives them"""
 

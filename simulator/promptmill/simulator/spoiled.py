@@ -19,6 +19,8 @@ def unsettle(fault: Fault, answer: Answer) -> Answer:
             return answer._replace(text=answer.text + "\0")
         case Accident.SURROGATE:
             return answer._replace(text=answer.text + _STANDS_FOR_SURROGATE)
+        case Accident.MISFIT:
+            return answer._replace(text="[]")
         case _:
             return answer
 

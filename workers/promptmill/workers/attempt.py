@@ -6,12 +6,14 @@ committed before the request goes out; the request goes out at the booked start 
 
 import asyncio
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
+from promptmill.schema.answer_forms import OnInvalid, form_of
 from promptmill.schema.bounds import Unbounded, most_micros
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
@@ -21,11 +23,13 @@ from promptmill.schema.moves.spending import BUDGET, Reservation
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.schema.requests import endpoint_of
+from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import unstorable
 from promptmill.workers.bench import STALE, BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.limits.limit import Booked, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.repair import repairing
 from promptmill.workers.served import Served
 from promptmill.workers.sharing import share
 from promptmill.workers.tokens import estimate
@@ -54,6 +58,10 @@ class Attempt:
         self._turn: Turn | None = None
         self._reply: tuple[Answer | Refusal, float] | None = None
         """What came, and after how many seconds: from here on it is only to be stored."""
+        self._form: Mapping[str, Any] | None = None
+        """What its answer has to follow, if anything."""
+        self._asked_again = False
+        """Whether one came that does not."""
         self._running: asyncio.Task[Any] | None = None
 
     async def run(self) -> Report:
@@ -85,9 +93,9 @@ class Attempt:
         self._reservation = Reservation(job.batch_id, 0) if job.has_budget else None
         if job.age_s > self._bench.policy.max_age_s:
             return await self._refuse("max_age", "older than retry.max_age_s allows")
-        body = msgspec.json.decode(job.body)
+        body, encoded = await self._request(job)
         if self._reservation is not None:
-            most = most_micros(self._served.terms(job.model), body, job.body)
+            most = most_micros(self._served.terms(job.model), body, encoded)
             if isinstance(most, Unbounded):
                 return await self._hold_batch(job, most)
             self._reservation = Reservation(job.batch_id, most)
@@ -108,6 +116,19 @@ class Attempt:
                 turn.release()
             if report is not None:
                 return report
+
+    async def _request(self, job: DueJob) -> tuple[dict[str, Any], str | bytes]:
+        """Read what is to be asked: as it was stored, or once more after an invalid answer."""
+        body: dict[str, Any] = msgspec.json.decode(job.body)
+        self._form = form_of(body)
+        if self._form is None or not job.attempts:
+            return body, job.body
+        invalid = await self._bench.recorder.invalid_answer(job.job_id)
+        self._asked_again = invalid is not None
+        if invalid is None or job.on_invalid != OnInvalid.REPAIR:
+            return body, job.body
+        body = repairing(body, self._form, invalid)
+        return body, msgspec.json.encode(body)
 
     async def _not_now(self, answer: Postponed | TooLarge, scope: Scope) -> Report:
         if isinstance(answer, TooLarge):
@@ -178,6 +199,11 @@ class Attempt:
             job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s
         )
         self._reply = (reply, took_s)
+        if self._form is not None and isinstance(reply, Answer):
+            reply = judged(
+                reply, self._form, on_invalid=job.on_invalid, asked_again=self._asked_again
+            )
+            self._reply = (reply, took_s)
         settling = asyncio.create_task(turn.settle(reply))
         if isinstance(reply, Refusal):
             await settling  # before the limiter hears of the refusal

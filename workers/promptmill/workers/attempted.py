@@ -82,6 +82,8 @@ def result_of(answer: Answer) -> StoredResult:
         response_id=clean(answer.response_id),
         endpoint=answer.endpoint,
         body=None if answer.body is None else _json(answer.body),
+        validity=answer.checked.validity if answer.checked else None,
+        problem=clean(answer.checked.problem) if answer.checked else None,
     )
 
 

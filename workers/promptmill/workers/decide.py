@@ -4,9 +4,11 @@ import random
 from dataclasses import dataclass
 from typing import assert_never
 
+from promptmill.schema.answer_forms import INVALID, OnInvalid
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import RetrySettings
+from promptmill.workers.answer_check import CUT, INVALID_AGAIN
 from promptmill.workers.backoff import next_delay
 from promptmill.workers.providers.base import Answer, Refusal
 
@@ -15,6 +17,8 @@ RATE_PAUSE_S = 1.0
 OVERLOADED_PAUSE_S = 2.0
 RAMP_CODES = frozenset({"slow_down", "ramp_limit_exceeded"})
 """Refused for too fast a rise, whatever the limit is."""
+FORMLESS = frozenset({INVALID, INVALID_AGAIN, CUT})
+"""Answers that are complete, and do not follow the schema of their prompt."""
 DAILY_PAUSE_S = 3600.0
 """A daily quota whose reset is not told: one probe an hour."""
 
@@ -96,9 +100,7 @@ def decide(
                 return Held(reply)
             return _tried(reply, job, policy=policy, rng=rng)
         case ErrorKind.BAD_RESPONSE:
-            if job.attempts > 0:
-                return Failed(reply, "paid for twice, and still no usable answer")
-            return _tried(reply, job, policy=policy, rng=rng)
+            return _unusable(reply, job, policy=policy, rng=rng)
         case ErrorKind.MONEY | ErrorKind.KEY:
             return Stopped(reply)
         case ErrorKind.REQUEST:
@@ -121,6 +123,21 @@ def _refused(
     pause_s = default_s if told_s is None else told_s
     # The limiter spreads those that come back, so a little is enough to keep them from one tick.
     return Snoozed(refusal, delay_s=pause_s + rng.uniform(0, 0.5), pause_s=pause_s)
+
+
+def _unusable(
+    refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random
+) -> Outcome:
+    """Ask once more; of an answer that has not its form, where its batch wants that."""
+    if refusal.code not in FORMLESS and job.attempts > 0:
+        return Failed(refusal, "paid for twice, and still no usable answer")
+    if refusal.code == CUT:
+        return Failed(refusal, "it would be cut again: allow it more tokens")
+    if refusal.code == INVALID_AGAIN:
+        return Failed(refusal, "asked twice, and still not by the schema")
+    if refusal.code == INVALID and job.on_invalid == OnInvalid.FAIL:
+        return Failed(refusal, "its batch fails what does not follow the schema")
+    return _tried(refusal, job, policy=policy, rng=rng)
 
 
 def _tried(refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random) -> Outcome:

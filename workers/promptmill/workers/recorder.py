@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from promptmill.schema.answer_forms import invalid_answer_of
 from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
@@ -50,7 +51,7 @@ class Recorder:
         self._names = [worker_id]
         self._database = database
         self._spool = spool
-        self._reading, self._writing = Patience(), Patience()
+        self._reading, self._writing, self._looking = Patience(), Patience(), Patience()
         self._claimed: set[Key] = set()
         """what this process has claimed and not closed"""
         self._leftovers = Leftovers(
@@ -92,6 +93,18 @@ class Recorder:
         except (DatabaseError, ServiceError) as error:
             _ignore_if_away(error)
             return None
+
+    async def invalid_answer(self, job_id: int) -> bytes | None:
+        """Read the answer of this job that did not follow its schema, if there is one.
+
+        Waits while SQL is away: nothing is asked for without knowing what was asked before.
+        """
+
+        def read(_again: bool) -> bytes | None:
+            with self._database.read() as connection:
+                return invalid_answer_of(connection, job_id)
+
+        return await asyncio.to_thread(self._looking.keep_trying, read, may_give_up=lambda: True)
 
     async def claim(
         self, hint: Hint, fingerprint: str, reservation: Reservation | None = None
@@ -147,6 +160,7 @@ class Recorder:
     def leave(self) -> None:
         """Wait from now on, while SQL is away, only for what is not in the spool."""
         self._reading.hurry()
+        self._looking.hurry()
         self._writing.hurry()
 
     def stop(self, timeout_s: float) -> bool:
@@ -156,6 +170,7 @@ class Recorder:
         """
         stopped = self._writes.stop(timeout_s)
         self._reading.stop()
+        self._looking.stop()
         self._writing.stop()
         ended = [group.stop(1.0) for group in (self._writes, self._peeks, self._keeps)]
         self._spool.close()

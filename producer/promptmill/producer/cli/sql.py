@@ -21,8 +21,8 @@ _MOST_ROWS = 500
 _LONGEST_S = 3600.0
 """for what a person asks, who can press Ctrl-C"""
 _VIEWS = (
-    "promptmill_results, _failures, _attempts, _batches, _usage_by_model, _usage_by_hour and"
-    " _latency_by_model"
+    "promptmill_results, _tool_calls, _failures, _attempts, _batches, _usage_by_model,"
+    " _usage_by_hour and _latency_by_model"
 )
 
 

@@ -4,6 +4,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from promptmill.producer.reading.attachments import Attachments
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt
@@ -28,6 +29,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """without the model"""
     written: bytes | None = None
     """the body in canonical JSON, where it is at hand"""
+    has_files: bool = False
+    """whether files were put into it"""
 
 
 def chat_prompt(
@@ -38,7 +41,11 @@ def chat_prompt(
     Raises InputError for a request that no provider would answer, or that would be paid in vain.
     """
     body, written = request.body, request.written
-    _check_messages(line, body.get("messages"))
+    has_files = False
+    if _check_messages(line, body.get("messages")) and options.folder is not None:
+        files = Attachments(line, options.folder, options.max_file_bytes)
+        has_files = files.put_into(body["messages"]) or request.has_files
+        written = None if has_files else written
     model = check_model(line, request.model)
     if not _CHECKED.isdisjoint(body):
         _check_parameters(line, body)
@@ -47,7 +54,7 @@ def chat_prompt(
         body, written = _completed(line, body, system, options), None
     if written is None:
         written = canonical(body)
-    return Prompt(line.number, request.custom_id, written, options.model or model)
+    return Prompt(line.number, request.custom_id, written, options.model or model, has_files)
 
 
 def _completed(
@@ -70,18 +77,22 @@ def _without_needless(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _check_messages(line: Line, messages: Any) -> None:
+def _check_messages(line: Line, messages: Any) -> bool:
+    """Refuse what nobody could answer; tell whether there is more than texts. Raises InputError."""
     if type(messages) is not list or not messages:
         raise line.refused(
             problem="messages is missing, empty or not a list",
             fix='write "messages": [{"role": "user", "content": "..."}]',
         )
+    is_more = False
     for number, message in enumerate(messages):
         if type(message) is dict and type(message.get("content")) is str:
             role = message.get("role")
             if type(role) is str and role in _ROLES:
                 continue
         _check_message(line, f"messages[{number}]", message)
+        is_more = True
+    return is_more
 
 
 def _check_message(line: Line, where: str, message: Any) -> None:

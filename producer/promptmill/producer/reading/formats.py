@@ -4,6 +4,7 @@ A format is one file of this package with one class; it is entered here.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from promptmill.producer.reading import openai_batch
@@ -53,6 +54,8 @@ def recognise(source: Input, options: ReadOptions) -> Format:
     Raises InputError for a file that holds nothing, or of a kind that is not read.
     """
     head = source.head()
+    if options.folder is None:
+        options = replace(options, folder=source.folder)
     if options.format is None:
         kind, dialect = kind_of(source, head)
     else:

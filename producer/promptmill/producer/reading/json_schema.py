@@ -1,7 +1,7 @@
 """The JSON schema of `--schema`, read and made such that providers take it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -46,6 +46,7 @@ def checked_schema(schema: Any, *, where: str = "schema") -> dict[str, Any]:
     _check_types(schema, where)
     closed = _closed(schema)
     assert isinstance(closed, dict)  # noqa: S101  as it was
+    _check_usable(closed, where)
     return closed
 
 
@@ -64,6 +65,21 @@ def requires_all(schema: Any) -> bool:
         if not isinstance(required, list) or {*named} != {*map(str, required)}:
             return False
     return all(map(requires_all, _parts(schema)))
+
+
+def _check_usable(schema: dict[str, Any], where: str) -> None:
+    """Refuse what answers cannot be held against, as workers do."""
+    import jsonschema_rs  # noqa: PLC0415  11 MiB, for those who give a schema
+
+    def fetch_nothing(uri: str) -> NoReturn:
+        msg = f"it refers to {uri}, and schemas are not fetched"
+        raise ValueError(msg)
+
+    try:
+        jsonschema_rs.validator_for(schema, retriever=fetch_nothing)
+    except ValueError as error:
+        msg = f"{where} cannot be used: {str(error).splitlines()[0][:200]}"
+        raise UsageError(msg) from None
 
 
 def _check_types(schema: Any, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from promptmill.producer.reading.json_schema import requires_all
 from promptmill.producer.reading.parameters import check_values
 from promptmill.schema.errors import UsageError
+from promptmill.schema.settings import FILE_BYTES
 
 _NOT_PARAMETERS = {
     "messages": "messages come from the input, -p and -s",
@@ -39,6 +41,12 @@ class ReadOptions:
     """`--schema`: JSON schema that each answer has to follow"""
     limit: int | None = None
     """only the first so many prompts"""
+    file_columns: tuple[str, ...] = ()
+    """`--file-column`: columns that name files or addresses, which become parts of the prompt"""
+    folder: Path | None = None
+    """where files are that prompts name; None: the input's own"""
+    max_file_bytes: int = FILE_BYTES
+    """of the files in one prompt"""
     max_line_bytes: int = 16 << 20
     max_errors: int = 20
     """bad lines after which `check_input` stops looking for more"""

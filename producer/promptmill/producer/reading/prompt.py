@@ -24,6 +24,8 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
     """canonical JSON of an OpenAI chat-completions body without `model`"""
     model: str | None
     """as written (`provider/model` or `model`); None where neither the line nor -m names one"""
+    has_files: bool = False
+    """whether the body holds files that the input only names"""
 
     def request_hash(self, model: str | None) -> str:
         """Hash *model* and body, to hex: equal for equal requests, whoever asks."""

@@ -1,5 +1,6 @@
 """A pass over an input: one that checks all of it and counts, or one that only reads."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ class Checked:
     """prompts by model"""
     sample: tuple[Prompt, ...]
     """every k-th prompt, at most 1,000 and 8 MiB, for an estimate"""
+    files_sha256: bytes = b""
+    """of the prompts that hold files which the input only names, and whose bytes may change while
+    its own do not; empty: there are none"""
 
 
 class Check:
@@ -44,6 +48,8 @@ class Check:
         self._format = recognise(source, options)
         self._models = Counter[str | None]()
         self._sample, self._body_bytes = Sample(), 0
+        self._files = hashlib.sha256()
+        self._has_files = False
 
     def prompts(self) -> Iterator[Prompt]:
         """Yield the prompts of the input in its order, up to the first bad line.
@@ -56,6 +62,9 @@ class Check:
             models[prompt.model] += 1
             self._body_bytes += len(prompt.body)
             sample.offer(prompt)
+            if prompt.has_files:
+                self._files.update(prompt.body)
+                self._has_files = True
             yield prompt
 
     def checked(self) -> Checked:
@@ -69,6 +78,7 @@ class Check:
             body_bytes=self._body_bytes,
             models=self._models,
             sample=self._sample.taken,
+            files_sha256=self._files.digest() if self._has_files else b"",
         )
 
     def _good_prompts(self) -> Iterator[Prompt]:

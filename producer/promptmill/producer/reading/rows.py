@@ -1,9 +1,12 @@
 """Plain rows: named columns, made into a prompt by a template or by a column's name."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from promptmill.producer.reading.attachments import Attachments
 from promptmill.producer.reading.chat import Request, chat_prompt
+from promptmill.producer.reading.file_columns import parts_of
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
@@ -31,7 +34,7 @@ class Rows:
         self._template = self._system = None
         if options.template is not None:
             self._template = Template(options.template, name=options.template_name)
-            if self._template.is_constant:
+            if self._template.is_constant and not options.file_columns:
                 msg = f"the template of {options.template_name} names no column, so that all "
                 msg += "prompts would be the same; put a column into it, such as {{ text }}"
                 raise UsageError(msg)
@@ -42,7 +45,8 @@ class Rows:
         """Make the prompt of *row*. Raises InputError."""
         custom_id = self._custom_id(line, row)
         body = self._body(line, row)
-        request = Request(custom_id, body.pop("model", None), body)
+        has_files = bool(self._options.file_columns) and self._add_files(line, row, body)
+        request = Request(custom_id, body.pop("model", None), body, has_files=has_files)
         system = None if self._system is None else self._system.render(line, row)
         return chat_prompt(line, request, system=system, options=self._options)
 
@@ -74,6 +78,20 @@ class Rows:
         if not isinstance(text, str):
             raise line.refused(problem=f"{found[0]} is not a string", fix="write it in quotes")
         return _one_message(line, text)
+
+    def _add_files(self, line: Line, row: dict[str, Any], body: dict[str, Any]) -> bool:
+        """Put what --file-column names behind the text. Tells whether files of ours were read."""
+        if "messages" in row and self._template is None:
+            raise line.refused(
+                problem="the row has messages of its own, and --file-column adds to none",
+                fix="write the files as parts of its messages, or leave out --file-column",
+            )
+        options, message = self._options, body["messages"][0]
+        files = Attachments(line, options.folder or Path(), options.max_file_bytes)
+        parts = [{"type": "text", "text": message["content"]}]
+        parts += parts_of(line, row, options.file_columns, files)
+        message["content"] = parts
+        return files.taken_bytes > 0
 
 
 class JSONRows:

@@ -42,6 +42,11 @@ class Input:
         """Size of the raw bytes."""
         return self.path.stat().st_size
 
+    @property
+    def folder(self) -> Path:
+        """Where files are that its prompts name; of standard input, where the command was typed."""
+        return Path.cwd() if self._spooled else self.path.parent
+
     def raw_chunks(self) -> Iterator[bytes]:
         """Yield the file's bytes, and hash them on the way.
 

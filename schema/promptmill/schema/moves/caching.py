@@ -91,6 +91,8 @@ where {_DUE} and p.job_id = wishes.job_id and b.id = jobs.batch_id and b.state =
     or wishes.similarity >= b.cache_similar and exists (select 1 from similar_entries e
       where e.job_id = o.id and e.scope = wishes.scope))
   and (+o.state = 4 and r.created_at > {{after:-b.cache_s}}
+    and (b.on_invalid = 'keep' or not exists (select 1 from result_checks c
+      where c.job_id = o.id and c.validity = 'invalid'))
     or +o.state = 2 or +o.state in (0, 1, 3) and ob.state = 'open')
 returning jobs.id, jobs.state""",
     _WISHES,

@@ -60,6 +60,10 @@ class StoredResult:
     body: str | None = None
     """the provider's own answer, where it is kept: JSON"""
     files: tuple[StoredFile, ...] = ()
+    validity: str | None = None
+    """whether it has the form that was asked for; None: none was"""
+    problem: str | None = None
+    """what is wrong with that"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,15 @@ _FILES = RowSet(
         Column("path", "text"),
     ),
 )
+_CHECKS = RowSet(
+    "checks",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("validity", "text"),
+        Column("problem", "text"),
+    ),
+)
 _ENDED = RowSet(
     "ended",
     (
@@ -244,6 +257,14 @@ select files.job_id, files.position, files.media_type, files.bytes, files.sha256
 from {files} join results r on r.job_id = files.job_id and r.fence = files.fence
 where true on conflict (job_id, position) do nothing""",
     _FILES,
+)
+_store_checks = Statement(
+    """
+insert into result_checks (job_id, validity, problem)
+select checks.job_id, checks.validity, checks.problem
+from {checks} join results r on r.job_id = checks.job_id and r.fence = checks.fence
+where true on conflict (job_id) do nothing""",
+    _CHECKS,
 )
 # Outcome 3 (unknown) may still be told better: the rescuer wrote it while the call went on.
 _end = Statement(
@@ -350,6 +371,13 @@ def _store_results(
     ]
     if files:
         _store_files.run(connection, {"files": files})
+    checks = [
+        (closing.job_id, closing.fence, result.validity, result.problem)
+        for closing, result in answered
+        if result.validity is not None
+    ]
+    if checks:
+        _store_checks.run(connection, {"checks": checks})
 
 
 def _moves(closings: Sequence[Closing]) -> list[tuple[object, ...]]:

@@ -34,6 +34,8 @@ class NewBatch:
     """its jobs take answers of others that are so old at most; None: none"""
     cache_similar: float | None = None
     """and to requests that are so similar at least; None: to equal ones only"""
+    on_invalid: str = "keep"
+    """an `answer_forms.OnInvalid`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,10 @@ _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
-  cache_similar)
+  cache_similar, on_invalid)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
-  :cache_similar)
+  :cache_similar, :on_invalid)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -143,6 +145,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         options=batch.options,
         on_unknown=batch.on_unknown,
         max_failures=batch.max_failures,
+        on_invalid=batch.on_invalid,
         total=batch.total,
         budget_micros=batch.budget_micros,
         cache_s=batch.cache_s,

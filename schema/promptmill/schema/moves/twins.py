@@ -98,6 +98,13 @@ from {chosen} join jobs t on t.id = chosen.id and t.state = 4
 join result_files f on f.job_id = t.twin_of""",
     _CHOSEN,
 )
+_copy_check = Statement(
+    """
+insert into result_checks (job_id, validity, problem)
+select t.id, c.validity, c.problem from {chosen} join jobs t on t.id = chosen.id and t.state = 4
+join result_checks c on c.job_id = t.twin_of""",
+    _CHOSEN,
+)
 # Tokens belong to the call, which was the other's: of this one nothing was sent.
 _copy_attempt = Statement(
     """
@@ -206,5 +213,6 @@ def copy_ends(connection: Connection, ended: dict[int, JobState]) -> None:
         raise ServiceError(msg)
     _copy_body.run(connection, chosen)
     _copy_files.run(connection, chosen)
+    _copy_check.run(connection, chosen)
     _copy_attempt.run(connection, chosen)
     _close_attempt.run(connection, chosen)

@@ -23,6 +23,7 @@ from promptmill.simulator.dialects.base import (
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess, Standing, Standings, retry_after_s
 from promptmill.simulator.provider import Provider
+from promptmill.simulator.shapes import PLAIN, Tool, Wish, chosen
 from promptmill.simulator.wire import Headers, Reply, Request
 
 _MODELS = {
@@ -33,6 +34,7 @@ _MODELS = {
 
 
 class _Part(msgspec.Struct):
+    type: str = "text"
     text: str | None = None
 
 
@@ -41,11 +43,32 @@ class _Message(msgspec.Struct):
     content: str | list[_Part]
 
 
+class _Tool(msgspec.Struct):
+    name: str
+    input_schema: dict[str, Any] | None = None
+
+
+class _Choice(msgspec.Struct):
+    type: str
+    name: str | None = None
+
+
+class _Form(msgspec.Struct):
+    schema: dict[str, Any] = {}
+
+
+class _Output(msgspec.Struct):
+    format: _Form | None = None
+
+
 class _Body(msgspec.Struct):
     model: str
     messages: list[_Message]
     max_tokens: int
     system: str | list[_Part] | None = None
+    tools: list[_Tool] = []
+    tool_choice: _Choice = msgspec.field(default_factory=lambda: _Choice("auto"))
+    output_config: _Output = msgspec.field(default_factory=_Output)
     stream: bool | None = None
 
 
@@ -129,7 +152,8 @@ class Anthropic:
             raise Unreadable(msg)
         texts = text_of(body.system)
         texts.extend(text for message in body.messages for text in text_of(message.content))
-        return Prompt(body.model, "\n".join(texts), body.max_tokens, bool(body.stream))
+        text, streams = "\n".join(texts), bool(body.stream)
+        return Prompt(body.model, text, body.max_tokens, streams, wish=_wish(body))
 
     def thinks(self, model: str) -> bool:  # noqa: ARG002  only where a request asks for it
         return False
@@ -147,8 +171,8 @@ class Anthropic:
             "type": "message",
             "role": "assistant",
             "model": context.model,
-            "content": [{"type": "text", "text": answer.text}],
-            "stop_reason": "max_tokens" if answer.is_cut else "end_turn",
+            "content": _content(context, answer),
+            "stop_reason": _stop_reason(answer),
             "stop_sequence": None,
             "stop_details": None,
             "usage": {
@@ -170,22 +194,13 @@ class Anthropic:
         message = msgspec.json.decode(self.succeed(context, answer).body)
         end = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
         usage = {"output_tokens": answer.output_tokens}
+        content = message["content"]
         message |= {"content": [], "stop_reason": None}
         message["usage"] |= {"output_tokens": 1}
-        block = {"type": "text", "text": ""}
         said = [
             {"type": "message_start", "message": message},
-            {"type": "content_block_start", "index": 0, "content_block": block},
             {"type": "ping"},
-            *(
-                {
-                    "type": "content_block_delta",
-                    "index": 0,
-                    "delta": {"type": "text_delta", "text": text},
-                }
-                for text in texts
-            ),
-            {"type": "content_block_stop", "index": 0},
+            *(part for at, block in enumerate(content) for part in _block(at, block, texts)),
             {"type": "message_delta", "delta": end, "usage": usage},
             {"type": "message_stop"},
         ]
@@ -231,6 +246,57 @@ class Anthropic:
         else:
             return self.refuse(context._replace(model=name), Trouble.MODEL_NOT_FOUND)
         return Reply(200, encode(body), _headers(context))
+
+
+def _wish(body: _Body) -> Wish:
+    form = body.output_config.format
+    if not body.tools and form is None:
+        return PLAIN
+    content, choice = body.messages[-1].content, body.tool_choice
+    tools = chosen(
+        [Tool(one.name, one.input_schema) for one in body.tools if one.input_schema is not None],
+        must=choice.type in {"any", "tool"},
+        never=choice.type == "none",
+        only=choice.name,
+        after_result=isinstance(content, list) and content[-1].type == "tool_result",
+    )
+    return Wish(tools, None if form is None else form.schema)
+
+
+def _content(context: Context, answer: Answer) -> list[dict[str, Any]]:
+    if not answer.calls:
+        return [{"type": "text", "text": answer.text}]
+    return [
+        {
+            "type": "tool_use",
+            "id": f"toolu_{context.request_id[-20:]}{number}",
+            "name": name,
+            "input": arguments,
+        }
+        for number, (name, arguments) in enumerate(answer.calls)
+    ]
+
+
+def _block(at: int, block: dict[str, Any], texts: list[str]) -> list[dict[str, Any]]:
+    """Say one block of a streamed answer, from its start to its stop."""
+    if block["type"] == "tool_use":
+        start = {**block, "input": {}}
+        written = encode(block["input"]).decode()
+        deltas = [{"type": "input_json_delta", "partial_json": written}]
+    else:
+        start = {"type": "text", "text": ""}
+        deltas = [{"type": "text_delta", "text": text} for text in texts]
+    return [
+        {"type": "content_block_start", "index": at, "content_block": start},
+        *({"type": "content_block_delta", "index": at, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": at},
+    ]
+
+
+def _stop_reason(answer: Answer) -> str:
+    if answer.calls:
+        return "tool_use"
+    return "max_tokens" if answer.is_cut else "end_turn"
 
 
 def _error(context: Context, kind: str, message: str, error_code: str | None) -> bytes:

@@ -8,6 +8,7 @@ from promptmill.simulator.answers import Answer
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess, Standings
 from promptmill.simulator.provider import Provider
+from promptmill.simulator.shapes import PLAIN, Wish
 from promptmill.simulator.wire import Reply, Request
 
 
@@ -29,6 +30,8 @@ class Prompt(NamedTuple):
     """the body as its dialect reads it, where the answer depends on more"""
     weight: int | None = None
     """output tokens of an answer that is no text"""
+    wish: Wish = PLAIN
+    """the shape that the answer is to have"""
 
 
 class Context(NamedTuple):

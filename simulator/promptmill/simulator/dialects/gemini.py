@@ -24,6 +24,7 @@ from promptmill.simulator.dialects.base import (
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess
 from promptmill.simulator.provider import Provider
+from promptmill.simulator.shapes import PLAIN, Tool, Wish, chosen
 from promptmill.simulator.wire import Headers, Reply, Request
 
 _MODELS = ("gemini-3-pro", "gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite")
@@ -37,8 +38,9 @@ _QUOTA_SAID = (
 )
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, rename="camel"):
     text: str | None = None
+    function_response: dict[str, Any] | None = None
 
 
 class _Content(msgspec.Struct):
@@ -47,12 +49,34 @@ class _Content(msgspec.Struct):
 
 class _Generation(msgspec.Struct, rename="camel"):
     max_output_tokens: int | None = None
+    response_mime_type: str | None = None
+    response_json_schema: dict[str, Any] = {}
+
+
+class _Function(msgspec.Struct, rename="camel"):
+    name: str
+    parameters_json_schema: dict[str, Any] = {}
+
+
+class _Tool(msgspec.Struct, rename="camel"):
+    function_declarations: list[_Function] = []
+
+
+class _Calling(msgspec.Struct, rename="camel"):
+    mode: str | int = "AUTO"
+    allowed_function_names: list[str] = []
+
+
+class _ToolConfig(msgspec.Struct, rename="camel"):
+    function_calling_config: _Calling = msgspec.field(default_factory=_Calling)
 
 
 class _Body(msgspec.Struct, rename="camel"):
     contents: list[_Content]
     system_instruction: _Content | None = None
     generation_config: _Generation | None = None
+    tools: list[_Tool] = []
+    tool_config: _ToolConfig = msgspec.field(default_factory=_ToolConfig)
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -173,7 +197,7 @@ class Gemini:
         texts = [text for content in contents for text in text_of(content.parts)]
         maximum = body.generation_config.max_output_tokens if body.generation_config else None
         streams = request.head.path.endswith(":streamGenerateContent")
-        return Prompt(model_of(request), "\n".join(texts), maximum, streams)
+        return Prompt(model_of(request), "\n".join(texts), maximum, streams, wish=_wish(body))
 
     def thinks(self, model: str) -> bool:
         return "lite" not in model
@@ -197,7 +221,7 @@ class Gemini:
         body = {
             "candidates": [
                 {
-                    "content": {"parts": [{"text": answer.text}], "role": "model"},
+                    "content": {"parts": _parts(answer), "role": "model"},
                     "finishReason": "MAX_TOKENS" if answer.is_cut else "STOP",
                     "index": 0,
                 }
@@ -211,7 +235,8 @@ class Gemini:
     def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:  # noqa: ARG002
         last = msgspec.json.decode(self.succeed(context, answer).body)
         said = [_chunk(last, text, answer, at) for at, text in enumerate(texts[:-1], start=1)]
-        last["candidates"][0]["content"]["parts"][0]["text"] = texts[-1] if texts else ""
+        if not answer.calls:
+            last["candidates"][0]["content"]["parts"][0]["text"] = texts[-1] if texts else ""
         events = tuple(event(each) for each in [*said, last])
         return Reply(200, b"", _headers(), EVENT_STREAM, events)
 
@@ -269,6 +294,29 @@ class Gemini:
         else:
             return self.refuse(context._replace(model=name), Trouble.MODEL_NOT_FOUND)
         return json_reply(body)
+
+
+def _wish(body: _Body) -> Wish:
+    config = body.generation_config or _Generation()
+    wants_json = config.response_mime_type == "application/json"
+    functions = [one for tool in body.tools for one in tool.function_declarations]
+    if not functions and not wants_json:
+        return PLAIN
+    calling, parts = body.tool_config.function_calling_config, body.contents[-1].parts
+    tools = chosen(
+        [Tool(one.name, one.parameters_json_schema) for one in functions],
+        must=calling.mode in {"ANY", 2},  # google-generativeai writes words as their numbers
+        never=calling.mode in {"NONE", 3},
+        only=next(iter(calling.allowed_function_names), None),
+        after_result=bool(parts) and parts[-1].function_response is not None,
+    )
+    return Wish(tools, config.response_json_schema if wants_json else None)
+
+
+def _parts(answer: Answer) -> list[dict[str, Any]]:
+    if not answer.calls:
+        return [{"text": answer.text}]
+    return [{"functionCall": {"name": name, "args": args}} for name, args in answer.calls]
 
 
 _HELP = {

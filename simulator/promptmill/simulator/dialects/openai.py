@@ -23,6 +23,7 @@ from promptmill.simulator.dialects.base import (
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.limits import Cost, Excess, Standings
 from promptmill.simulator.provider import Provider
+from promptmill.simulator.shapes import PLAIN, Tool, Wish, chosen
 from promptmill.simulator.wire import Headers, Reply, Request
 
 _ORGANIZATION = "org-promptmillsimulator"
@@ -38,6 +39,24 @@ class _Message(msgspec.Struct):
     content: str | list[_Part] | None = None
 
 
+class _Function(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class _Tool(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _JSONSchema(msgspec.Struct):
+    schema: dict[str, Any] = {}
+
+
+class _Form(msgspec.Struct):
+    type: str
+    json_schema: _JSONSchema = msgspec.field(default_factory=_JSONSchema)
+
+
 class _StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
@@ -47,6 +66,9 @@ class _Body(msgspec.Struct):
     messages: list[_Message]
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    tools: list[_Tool] | None = None
+    tool_choice: str | _Tool | None = None
+    response_format: _Form | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
 
@@ -155,7 +177,8 @@ class OpenAI:
         texts = [text for message in body.messages for text in text_of(message.content)]
         maximum = body.max_completion_tokens or body.max_tokens
         tells = body.stream_options is not None and body.stream_options.include_usage
-        return Prompt(body.model, "\n".join(texts), maximum, bool(body.stream), tells)
+        text, streams = "\n".join(texts), bool(body.stream)
+        return Prompt(body.model, text, maximum, streams, tells, wish=_wish(body))
 
     def thinks(self, model: str) -> bool:
         return model.startswith(("gpt-5", "o1", "o3", "o4"))
@@ -181,12 +204,13 @@ class OpenAI:
                     "index": 0,
                     "message": {
                         "role": "assistant",
-                        "content": answer.text,
+                        "content": None if answer.calls else answer.text,
                         "refusal": None,
                         "annotations": [],
+                        **_tool_calls(context, answer),
                     },
                     "logprobs": None,
-                    "finish_reason": "length" if answer.is_cut else "stop",
+                    "finish_reason": _finish(answer),
                 }
             ],
             "usage": {
@@ -212,7 +236,11 @@ class OpenAI:
         whole["object"] = "chat.completion.chunk"
         told = {"usage": None} if prompt.tells_usage else {}
         beginning = {"role": "assistant", "content": "", "refusal": None}
-        deltas = [beginning, *({"content": text} for text in texts), {}]
+        calls = [
+            {"tool_calls": [{"index": at, **call}]}
+            for at, call in enumerate(choice["message"].get("tool_calls", ()))
+        ]
+        deltas = [beginning, *({"content": text} for text in texts), *calls, {}]
         chunks = [
             {
                 **whole,
@@ -268,6 +296,44 @@ class OpenAI:
         else:
             return self.refuse(context._replace(model=name), Trouble.MODEL_NOT_FOUND)
         return Reply(200, encode(body), headers_of(context))
+
+
+def _wish(body: _Body) -> Wish:
+    if not body.tools and body.response_format is None:
+        return PLAIN
+    choice = body.tool_choice
+    only = choice.function.name if isinstance(choice, _Tool) and choice.function else None
+    functions = [tool.function for tool in body.tools or () if tool.function]
+    tools = chosen(
+        [Tool(one.name, one.parameters) for one in functions],
+        must=choice == "required" or only is not None,
+        never=choice == "none",
+        only=only,
+        after_result=body.messages[-1].role == "tool",
+    )
+    form = body.response_format
+    schema = None if form is None or form.type == "text" else form.json_schema.schema
+    return Wish(tools, schema)
+
+
+def _finish(answer: Answer) -> str:
+    if answer.calls:
+        return "tool_calls"
+    return "length" if answer.is_cut else "stop"
+
+
+def _tool_calls(context: Context, answer: Answer) -> dict[str, Any]:
+    if not answer.calls:
+        return {}
+    calls = [
+        {
+            "id": f"call_{context.request_id[-20:]}{number}",
+            "type": "function",
+            "function": {"name": name, "arguments": encode(arguments).decode()},
+        }
+        for number, (name, arguments) in enumerate(answer.calls)
+    ]
+    return {"tool_calls": calls}
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from promptmill.schema.answer_forms import Checked
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.requests import Endpoint
 
@@ -59,6 +60,8 @@ class Answer:
     """From the request to the first token, where the answer was streamed."""
     media: tuple[Media, ...] = ()
     """What of the body belongs into files."""
+    checked: Checked | None = None
+    """Whether it has the form that was asked for; None: none was."""
 
 
 @dataclass(frozen=True, slots=True)

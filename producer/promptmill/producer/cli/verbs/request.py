@@ -62,6 +62,10 @@ def read_request(
     id_column: Annotated[
         str | None, _prompts(metavar="NAME", help="Column that holds the custom_id.")
     ] = None,
+    file_column: Annotated[
+        list[str] | None,
+        _prompts(metavar="NAME", help="Column of files or addresses to ask about; repeatable."),
+    ] = None,
     format: Annotated[  # noqa: A002  its name on the command line
         Literal["jsonl", "csv", "tsv", "text", "parquet"] | None,
         _prompts(metavar="FORMAT", help="What INPUT is: jsonl, csv, tsv, text or parquet."),
@@ -78,6 +82,10 @@ def read_request(
     on_unknown: Annotated[
         Literal["retry", "hold"] | None,
         _batch(metavar="DO", help="retry or hold what may have been billed in vain."),
+    ] = None,
+    on_invalid: Annotated[
+        Literal["keep", "retry", "repair", "fail"] | None,
+        _batch(metavar="DO", help="keep, retry, repair or fail what is not by its schema."),
     ] = None,
     max_failures: Annotated[
         str | None,
@@ -116,6 +124,7 @@ def read_request(
         template_name="-p" if template is None else str(template),
         system=system,
         id_column=id_column,
+        file_columns=tuple(file_column or ()),
         model=model[0] if model else None,
         schema=None if schema is None else read_schema(schema),
         parameters=dict(parse_parameter(*pair) for pair in option or ()),
@@ -135,6 +144,7 @@ def read_request(
         name=name,
         priority=priority,
         on_unknown=on_unknown,
+        on_invalid=on_invalid,
         max_failures=max_failures,
         new=new,
         budget=None if budget is None else parse_budget(budget),
