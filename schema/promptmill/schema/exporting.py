@@ -83,7 +83,7 @@ _AS_TEXT = {
     "postgresql": "to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
 }
 _DEAD = frozenset({JobState.FAILED, JobState.QUARANTINED})
-_PAGE = 1000
+_PAGE = 250
 """rows that are handed on together"""
 _WIDE_PAGE = 100
 """of those that may hold a vector or a picture's description: some 60 KB each"""
