@@ -20,10 +20,12 @@ select j.custom_id, j.position, 'succeeded' as state, j.provider, j.model, r.tex
   a.output_tokens, a.cache_read_tokens, a.cache_write_tokens, a.reasoning_tokens,
   a.cost_micros / cast(1000000 as double precision) as cost_usd, a.latency_ms, j.attempts,
   a.error_kind, a.error_code,
-  a.http_status, a.error_text, cast(j.finished_at as text) as finished_at, j.id as job_id
+  a.http_status, a.error_text, cast(j.finished_at as text) as finished_at, j.id as job_id,
+  c.validity, c.problem
 from jobs j
 join results r on r.job_id = j.id
 join attempts a on a.job_id = j.id and a.fence = j.fence
+left join result_checks c on c.job_id = j.id
 order by j.id"""
 
 

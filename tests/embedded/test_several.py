@@ -72,7 +72,7 @@ def test_one_that_dies_is_started_again_a_second_later(
     kept = Kept(children, 2, tmp_path, NOTES_AND_WAITS)
     wait_until(lambda: kept.pids(1) and kept.pids(2), "two children")
     os.kill(kept.pids(2)[0], signal.SIGKILL)
-    wait_until(lambda: "again_in_s" in capsys.readouterr().out, "the death to be seen")
+    wait_until(lambda: "again_in_s" in "".join(capsys.readouterr()), "the death to be seen")
     assert len(kept.pids(2)) == 1
     kept.now += 1.0
     wait_until(lambda: len(kept.pids(2)) == 2, "another start")

@@ -75,9 +75,6 @@ BOOKED = {
     "whom nobody could renew lives on": Bug(
         "now + lease / 3, unheard[i]", "now + lease, unheard[i]", FEW
     ),
-    "nobody is heard of": Bug(
-        "redis.call('SETRANGE', KEYS[2], (SEEN - 1) * 8, struct.pack('<d', now))", "", FEW
-    ),
     "later bookings overtake": Bug("max(now + left, scope[LAST])", "now + left"),
     "newcomers overtake": Bug(
         "local is_next = queued <=", "local is_next = turn == 0 or queued <="
@@ -173,7 +170,7 @@ PUNISHED = {
         "= now, scope[SERIAL] + 1, 0", "= now, scope[SERIAL] + 1, scope[FIRST]"
     ),
     "the calls of one plan are punished one by one": Bug(
-        "if plan > 0 then episode", "if false then episode"
+        "episode = plan == scope[PLAN] + account[PLAN] and epoch == account[EPOCH]", ""
     ),
     "nobody is void": Bug("target[PLAN], target[PUNISHED] = target[PLAN] + 1, now"),
     "others' bookings are void too": Bug(

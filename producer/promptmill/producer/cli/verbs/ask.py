@@ -56,10 +56,7 @@ def run(
     as_json: JsonEvents = False,
     quiet: Annotated[bool, Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
-    """Submit the prompts of INPUT and answer them here.
-
-    It brings dispatcher and workers. After Ctrl-C the same command goes on.
-    """
+    """Submit INPUT and answer it here; after Ctrl-C the same command goes on."""
     if dry_run:
         _estimate(request, as_json=as_json)
         return

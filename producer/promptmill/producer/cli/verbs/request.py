@@ -64,7 +64,7 @@ def read_request(
     ] = None,
     file_column: Annotated[
         list[str] | None,
-        _prompts(metavar="NAME", help="Column of files or addresses to ask about; repeatable."),
+        _prompts(metavar="NAME", help="Column of files or addresses to ask about."),
     ] = None,
     format: Annotated[  # noqa: A002  its name on the command line
         Literal["jsonl", "csv", "tsv", "text", "parquet"] | None,
