@@ -1,6 +1,7 @@
 """Redis away, hung, emptied, or without its scripts: nothing goes out that should not."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -157,3 +158,24 @@ def test_an_emptied_store_is_told_again_what_headers_told(valkey: Valkey) -> Non
         assert [each.told for each in (await level_of(permits, SLOW)).dimensions] == [50]
 
     with_permits(valkey, story)
+
+
+def test_a_dead_workers_place_comes_free_with_its_lease_while_others_renew(valkey: Valkey) -> None:
+    """Their renewals show that the store did not hang."""
+    two = replace(ONE_AT_A_TIME, concurrency=2)
+
+    async def run() -> None:
+        now = 60_000_000_000_000
+        async with (
+            permits_on(valkey.url, clock=lambda: now) as dead,
+            permits_on(valkey.url, clock=lambda: now) as other,
+        ):
+            assert await dead.confirm(await booked(dead, two))
+            assert await other.confirm(await booked(other, two))
+            for _ in range(3):
+                now += 10_000_000
+                await other.renew()
+            now += 1_000_000
+            await booked(other, two, patience_s=0.1)
+
+    asyncio.run(run())
