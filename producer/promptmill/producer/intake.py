@@ -6,6 +6,7 @@ likely to name.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from types import TracebackType
@@ -116,9 +117,7 @@ class Intake:
 
     def _models_of_head(self) -> list[str | None]:
         models: dict[str | None, None] = {}
-        try:
+        with suppress(InputError):  # told when all is read
             for prompt in islice(read_prompts(self._source, self._options), HEAD_PROMPTS):
                 models[prompt.model] = None
-        except InputError:  # told when all is read
-            pass
         return list(models)
