@@ -16,6 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import structlog
+
 from benchmarks.command import asked_for, run_cases
 from benchmarks.limits_cases.contention import contention
 from benchmarks.limits_cases.cost import cost
@@ -47,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, help="how long each case measures")
     asked = asked_for(parser, "case", list(CASES))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout: JSON
     sys.exit(0 if run_cases("limits", CASES, asked.chosen, Plan(asked.seconds)) else 1)
 
 

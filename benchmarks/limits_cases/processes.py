@@ -2,10 +2,13 @@
 
 import asyncio
 import multiprocessing
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from multiprocessing.synchronize import Barrier
 from time import monotonic
 from typing import TypeVar
+
+import structlog
 
 T = TypeVar("T")
 Work = Callable[..., Awaitable[list[T]]]
@@ -40,6 +43,7 @@ def run_together(
 def _keep(start: Barrier) -> None:
     global _start  # noqa: PLW0603  a barrier reaches a process only while that is made
     _start = start
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout: JSON
 
 
 def _run(job: tuple[Work[T], float]) -> list[T]:

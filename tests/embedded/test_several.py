@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from structlog.testing import capture_logs
 
 from promptmill.producer.embedded.children import Children
 from promptmill.producer.embedded.several import Several
@@ -66,19 +67,12 @@ def test_all_are_started_and_asked_to_end_together(children: Children, tmp_path:
     assert len(list(tmp_path.glob("*.drained"))) == 3
 
 
-def test_one_that_dies_is_started_again_a_second_later(
-    children: Children,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_one_that_dies_is_started_again_a_second_later(children: Children, tmp_path: Path) -> None:
     kept = Kept(children, 2, tmp_path, NOTES_AND_WAITS)
     wait_until(lambda: kept.pids(1) and kept.pids(2), "two children")
-    os.kill(kept.pids(2)[0], signal.SIGKILL)
-    # Printed, or a record of logging where a test before has set that up in this process.
-    wait_until(
-        lambda: "again_in_s" in capsys.readouterr().out + caplog.text, "the death to be seen"
-    )
+    with capture_logs() as told:
+        os.kill(kept.pids(2)[0], signal.SIGKILL)
+        wait_until(lambda: any("again_in_s" in line for line in told), "the death to be seen")
     assert len(kept.pids(2)) == 1
     kept.now += 1.0
     wait_until(lambda: len(kept.pids(2)) == 2, "another start")

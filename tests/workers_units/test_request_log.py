@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
+from structlog.testing import capture_logs
 
 from promptmill.schema.moves.closing import Attempted
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
@@ -95,13 +95,10 @@ def test_a_day_has_its_file_and_old_days_go(tmp_path: Path) -> None:
     assert other.exists()
 
 
-def test_a_folder_that_cannot_be_written_stops_no_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_folder_that_cannot_be_written_stops_no_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     log = log_of(tmp_path / "file", Days())
-    log.record(ProviderKind.OPENAI, JOB, 4, ANSWER, DONE)
-    log.record(ProviderKind.OPENAI, JOB, 5, ANSWER, DONE)
-    # Printed, or a record of logging where a test before has set that up in this process.
-    told = caplog.text or capsys.readouterr().out
-    assert told.count("request_log_not_written") == 1
+    with capture_logs() as told:
+        log.record(ProviderKind.OPENAI, JOB, 4, ANSWER, DONE)
+        log.record(ProviderKind.OPENAI, JOB, 5, ANSWER, DONE)
+    assert [line["event"] for line in told] == ["request_log_not_written"]
