@@ -48,6 +48,22 @@ def test_settings_are_named_and_keys_are_fingerprints(
     assert "none leads" in said.out
 
 
+def test_the_way_to_providers_is_told_without_a_password(
+    promptmill: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://mill:hidden@proxy.test:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+    said = promptmill("doctor", "--json")
+    assert "hidden" not in said.out + said.err
+    assert parts(said)["network"]["found"] == (
+        "https through http://proxy.test:3128, but not to 10.0.0.0/8"
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
+    said = promptmill("doctor", "--json")
+    assert said.code == 1
+    assert "nowhere.pem: No such file" in parts(said)["network"]["found"]
+
+
 def test_workers_and_the_leader_are_judged_by_their_beats(
     promptmill: Here, scene: Scene, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

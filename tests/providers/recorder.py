@@ -1,6 +1,7 @@
 """A server that remembers what it was sent, for what the simulator does not keep."""
 
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -19,21 +20,27 @@ _ANSWERS["streamGenerateContent"] = _ANSWERS["generateContent"]
 class Recorder:
     """Answers every call with one word, or as it is told. A context manager on the running loop."""
 
-    def __init__(self, answers: Mapping[str, dict[str, Any]] | None = None) -> None:
-        self._answers = answers or _ANSWERS
+    def __init__(
+        self,
+        answers: Mapping[str, dict[str, Any]] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._answers, self._tls = answers or _ANSWERS, tls
         self.paths: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.url = ""
+        self.url, self.port = "", 0
 
     async def __aenter__(self) -> Self:
         application = web.Application()
         application.router.add_post("/{path:.*}", self._answer)
         self._runner = web.AppRunner(application)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.port = self._runner.addresses[0][1]
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

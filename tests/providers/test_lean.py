@@ -9,13 +9,12 @@ import anthropic
 import httpx2
 import openai
 import pytest
-from aiohttp import ClientTimeout, web
+from aiohttp import web
 from google import genai
 from google.genai import types
 
 from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.http import open_http
-from promptmill.workers.providers.lean import LeanClient
 from tests.providers.dialects import CANARY, Harness
 from tests.providers.recorder import Recorder
 
@@ -156,20 +155,3 @@ def test_a_query_in_the_address_is_kept(harness: Harness) -> None:
         return web.json_response(dict(request.query))
 
     assert harness.run(served(answer, "/x?api-version=1%2B2")).json() == {"api-version": "1+2"}
-
-
-def test_a_proxy_of_the_environment_is_used(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def through() -> str:
-        async with Recorder() as proxy:
-            monkeypatch.setenv("HTTP_PROXY", proxy.url)
-            client = LeanClient(timeout=ClientTimeout(total=20))
-            async with client:
-                request = client.build_request(
-                    "POST", "http://provider.invalid/messages", headers={"a": "b"}, content=b"{}"
-                )
-                assert (await client.send(request)).status_code == httpx2.codes.OK
-            return proxy.headers[0]["host"]
-
-    assert harness.run(through()) == "provider.invalid"

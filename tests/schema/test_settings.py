@@ -363,7 +363,11 @@ def shown_default(name: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()  # as TOML writes it
     return (
-        "none" if value in (None, {}) else f"{value:g}" if isinstance(value, float) else str(value)
+        "none"
+        if value in (None, {}, ())
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
     )
 
 
@@ -376,3 +380,13 @@ def test_a_setting_that_is_not_one_is_told_with_the_one_it_resembles(
         load_settings()
     assert "worker.concurency: there is no such setting; is it concurrency?" in str(told.value)
     assert "typo: there is no such setting\n" in str(told.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://a:secret@h:1", "http://", "http://a:secret@h:port"])
+def test_a_proxy_that_cannot_be_spoken_to_is_told_without_its_password(
+    monkeypatch: Patch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(SettingsError, match=r"network\.https_proxy: a proxy is http://") as told:
+        load_settings()
+    assert "secret" not in str(told.value)

@@ -23,13 +23,15 @@ from promptmill.schema.database import (
     DatabaseError,
     first_line,
 )
-from promptmill.schema.errors import PromptmillError
+from promptmill.schema.errors import PromptmillError, SettingsError
 from promptmill.schema.host import host_identity, owner_is_gone, process_is_gone
+from promptmill.schema.network import NetworkSettings, shown_proxy
 from promptmill.schema.presence import WorkerSeen, leader_of, live_workers
 from promptmill.schema.redis_urls import shown
 from promptmill.schema.revisions import newest_revision, require_current
 from promptmill.schema.settings import Settings, found_names
 from promptmill.schema.spool_files import SpoolKind, spool_files
+from promptmill.schema.trust import trust_in
 
 _ROLE = "dispatch"
 _REDIS_S = 2.0
@@ -70,6 +72,7 @@ def check_all(settings: Settings) -> Iterator[Check]:
     yield sql
     yield _check_redis(settings)
     yield _check_spool(settings)
+    yield _check_network(settings.network)
     for name in settings.providers:
         yield _check_key(settings, name)
     if sql.verdict is Verdict.OK:
@@ -144,6 +147,22 @@ _SPOOLED = {
     SpoolKind.REFUSED: ("that SQL refused", "look at them: what is in them was paid for"),
     SpoolKind.DAMAGED: ("that cannot be read to the end", "look at them, and at the disk"),
 }
+
+
+def _check_network(network: NetworkSettings) -> Check:
+    """Tell through which proxies providers are reached, and whom workers trust."""
+    proxies = {"https": network.https_proxy, "http": network.http_proxy}
+    told = [f"{scheme} through {shown_proxy(one)}" for scheme, one in proxies.items() if one]
+    if told and network.no_proxy:
+        told.append(f"but not to {', '.join(network.no_proxy)}")
+    if network.ca_bundle is not None:
+        try:
+            trust_in(network.ca_bundle)
+        except SettingsError as error:
+            to_do = "name a file of certificates in PEM, or nothing for the system's own"
+            return Check("network", Verdict.BAD, str(error), to_do)
+        told.append(f"certificate authorities of {network.ca_bundle}")
+    return Check("network", Verdict.OK, ", ".join(told) or "providers are reached directly")
 
 
 def _check_key(settings: Settings, name: str) -> Check:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.network import NetworkSettings
 from promptmill.schema.provider_settings import (
     Ceilings,
     LimitSettings,
@@ -38,6 +39,7 @@ __all__ = [
     "Ceilings",
     "DispatchSettings",
     "LimitSettings",
+    "NetworkSettings",
     "PriceSettings",
     "ProviderKind",
     "ProviderSettings",
@@ -51,6 +53,20 @@ __all__ = [
 ]
 
 PREFIX = "PROMPTMILL_"
+# The names that other programs know; of two, the first wins, as with curl.
+_USUAL_NAMES = {
+    "REDIS_URL": ["redis_url"],
+    "DATABASE_URL": ["database_url"],
+    "https_proxy": ["network", "https_proxy"],
+    "HTTPS_PROXY": ["network", "https_proxy"],
+    "http_proxy": ["network", "http_proxy"],
+    "HTTP_PROXY": ["network", "http_proxy"],
+    "no_proxy": ["network", "no_proxy"],
+    "NO_PROXY": ["network", "no_proxy"],
+    "SSL_CERT_FILE": ["network", "ca_bundle"],
+    "SSL_CERT_DIR": ["network", "ca_bundle"],
+    "REQUESTS_CA_BUNDLE": ["network", "ca_bundle"],
+}
 FILE_BYTES = 10_000_000
 
 
@@ -152,6 +168,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
     WorkerSettings,
     DispatchSettings,
     RetentionSettings,
+    NetworkSettings,
 )
 
 
@@ -183,6 +200,7 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     routes: dict[str, str] = Field(default_factory=dict)
     """model, or pattern such as `llama-*`, to provider or provider/model; the first that fits"""
+    network: NetworkSettings = NetworkSettings()
     retry: RetrySettings = RetrySettings()
     worker: WorkerSettings = WorkerSettings()
     dispatch: DispatchSettings = DispatchSettings()
@@ -280,7 +298,7 @@ def _usual_names(providers: Iterable[str]) -> dict[str, list[str]]:
         names[f"{prefix}_API_KEY"] = ["providers", provider, "api_key"]
         names[f"{prefix}_BASE_URL"] = ["providers", provider, "base_url"]
     names.setdefault("GOOGLE_API_KEY", names["GEMINI_API_KEY"])
-    return names | {"REDIS_URL": ["redis_url"], "DATABASE_URL": ["database_url"]}
+    return names | _USUAL_NAMES
 
 
 def _read(wanted: Callable[[str], bool]) -> dict[str, str]:

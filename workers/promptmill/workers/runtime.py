@@ -79,7 +79,9 @@ class Runtime:
         if found != newest_revision():
             _log.warning("sql is at revision %s, of a newer release; this one may go on", found)
         await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits
-        self._http: httpx2.AsyncClient = open_http(concurrency=worker.concurrency)
+        self._http: httpx2.AsyncClient = open_http(
+            concurrency=worker.concurrency, network=self._settings.network
+        )
         for name in self._names:
             self._open_provider(name)
         self._allowances = Allowances(self._database, self._served)
@@ -186,7 +188,8 @@ class Runtime:
 
     def _open_provider(self, name: str) -> None:
         try:
-            self._served[name] = serve(name, self._settings.providers[name], self._http)
+            settings = self._settings
+            self._served[name] = serve(name, settings.providers[name], self._http, settings.network)
         except SettingsError as error:
             _log.error("%s", error)
             self._missing[name] = str(error)

@@ -8,6 +8,7 @@ import httpx2
 from promptmill.schema.bounds import Terms
 from promptmill.schema.ceilings import limits_of
 from promptmill.schema.live_limits import NONE_LIVE, LiveCeilings
+from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.prices import PriceList, price_list_of
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.workers.limits.limit import Charging, Dimension, Scope
@@ -64,9 +65,14 @@ class Served:
         )
 
 
-def serve(name: str, settings: ProviderSettings, http: httpx2.AsyncClient) -> Served:
+def serve(
+    name: str,
+    settings: ProviderSettings,
+    http: httpx2.AsyncClient,
+    network: NetworkSettings = DIRECT,
+) -> Served:
     """Build what is needed to call provider *name*. Raises SettingsError for a missing key."""
-    adapter = make_provider(name, settings, http)
+    adapter = make_provider(name, settings, http, network)
     fingerprint = settings.api_key.fingerprint if settings.api_key else ""
     return Served(name, settings.kind, fingerprint, adapter, settings)
 

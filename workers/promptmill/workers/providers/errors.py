@@ -27,6 +27,7 @@ _BY_STATUS = {
     401: ErrorKind.KEY,
     402: ErrorKind.MONEY,
     403: ErrorKind.KEY,
+    407: ErrorKind.TRANSIENT,  # of a proxy: no provider was reached
     408: ErrorKind.TRANSIENT,
     409: ErrorKind.TRANSIENT,
     425: ErrorKind.TRANSIENT,

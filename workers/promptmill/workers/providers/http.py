@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 import aiohttp
 import httpx2
+from httpx_aiohttp.httpx2.transport import AiohttpTransport
 
+from promptmill.schema.network import DIRECT, NetworkSettings
+from promptmill.schema.secret import Secret
+from promptmill.schema.trust import trust_in
 from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.reply import Reply
 
@@ -47,21 +51,44 @@ class Lost:
     """The deadline or the error's name. Never the error's text: it may carry a key."""
 
 
-def open_http(*, concurrency: int) -> httpx2.AsyncClient:
+def open_http(*, concurrency: int, network: NetworkSettings = DIRECT) -> httpx2.AsyncClient:
     """Make the shared client for *concurrency* calls in flight; who opens it closes it (`aclose`).
 
-    Redirects are not followed: they would be a second request.
+    Redirects are not followed: they would be a second request. Raises SettingsError where the
+    certificate authorities that are to be trusted cannot be read.
     """
     limits = httpx2.Limits(
         max_connections=concurrency,
         max_keepalive_connections=concurrency,
         keepalive_expiry=KEEPALIVE_S,
     )
+    trust = True if network.ca_bundle is None else trust_in(network.ca_bundle)
+    direct = AiohttpTransport(verify=trust, limits=limits, trust_env=False)
+    proxies = {"https": network.https_proxy, "http": network.http_proxy}
     return LeanClient(
-        limits=limits,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         follow_redirects=False,
+        trust_env=False,  # what the environment says is in the settings
+        transport=direct,
+        mounts={
+            f"{scheme}://": _through(proxy, direct) for scheme, proxy in proxies.items() if proxy
+        },
+        is_direct=lambda url: network.proxy_of(url) is None,
     )
+
+
+def _through(proxy: Secret, direct: AiohttpTransport) -> AiohttpTransport:
+    """Make the transport that goes as *direct* does, but through *proxy*."""
+
+    def open_session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=direct.limits.max_connections or 0,
+            keepalive_timeout=KEEPALIVE_S,
+            ssl=direct.ssl_context,
+        )
+        return aiohttp.ClientSession(connector=connector, proxy=proxy.reveal())
+
+    return AiohttpTransport(verify=direct.ssl_context, client=open_session)
 
 
 async def exchange(

@@ -3,10 +3,10 @@
 The SDKs hand their requests to an `httpx2.AsyncClient`. Half of what such a call costs is spent
 between there and the socket: the URL is taken apart four times, headers are copied from form to
 form, and redirects, cookies and authentication are looked after, of which we have none. Here a
-request goes to aiohttp as the SDK made it. What is of another kind (a proxy) goes the usual way.
+request goes to aiohttp as the SDK made it. What is of another kind goes the usual way.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -64,11 +64,16 @@ class LeanStream(httpx2.AsyncByteStream):
 
 
 class LeanClient(Httpx2AiohttpClient):
-    """The shared client of all SDKs. *timeout* holds for each request, whatever an SDK says."""
+    """The shared client of all SDKs. *timeout* holds for each request, whatever an SDK says.
 
-    def __init__(self, *, timeout: aiohttp.ClientTimeout, **options: Any) -> None:
+    *mounts* are the ways through a proxy, past which goes a URL that *is_direct*.
+    """
+
+    def __init__(
+        self, *, timeout: aiohttp.ClientTimeout, is_direct: Callable[[str], bool], **options: Any
+    ) -> None:
         super().__init__(timeout=timeout.total, **options)
-        self._each = timeout
+        self._each, self._is_direct = timeout, is_direct
         self._encodings = ("Accept-Encoding", self.headers["accept-encoding"])
 
     def build_request(self, method: str, url: Any, **parts: Any) -> httpx2.Request:
@@ -86,7 +91,6 @@ class LeanClient(Httpx2AiohttpClient):
             not isinstance(request, LeanRequest)
             or request.url.userinfo
             or not isinstance(transport, AiohttpTransport)
-            or transport.proxy
         ):
             return await super().send(request, **options)
         try:
@@ -113,6 +117,11 @@ class LeanClient(Httpx2AiohttpClient):
                 raise
         make = httpx2.Response if "Content-Encoding" in answer.headers else LeanResponse
         return make(answer.status, headers=answer.raw_headers, content=body, request=request)
+
+    def _transport_for_url(self, url: httpx2.URL) -> httpx2.AsyncBaseTransport:
+        if not self._mounts or self._is_direct(str(url)):
+            return self._transport
+        return super()._transport_for_url(url)
 
     def _session(self, transport: AiohttpTransport) -> aiohttp.ClientSession:
         if not isinstance(transport.client, aiohttp.ClientSession):

@@ -8,16 +8,23 @@ from typing import assert_never
 import httpx2
 
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.workers.providers.base import Provider
 
 
-def make_provider(name: str, settings: ProviderSettings, http: httpx2.AsyncClient) -> Provider:
+def make_provider(
+    name: str,
+    settings: ProviderSettings,
+    http: httpx2.AsyncClient,
+    network: NetworkSettings = DIRECT,
+) -> Provider:
     """Build the adapter of provider *name* over the shared client *http* (see `open_http`).
 
-    Raises SettingsError where a key is missing or an optional SDK is not installed. *http* stays
-    the caller's to close, after the provider.
+    *network* is for the SDK that has a transport of its own. Raises SettingsError where a key is
+    missing or an optional SDK is not installed. *http* stays the caller's to close, after the
+    provider.
     """
     key = _key(name, settings)
     match settings.kind:
@@ -44,13 +51,17 @@ def make_provider(name: str, settings: ProviderSettings, http: httpx2.AsyncClien
                 read_limit_headers=settings.read_limit_headers,
             )
         case ProviderKind.GEMINI:
-            return _gemini(name, settings, key, http)
+            return _gemini(name, settings, key, http, network)
         case _:
             assert_never(settings.kind)
 
 
 def _gemini(
-    name: str, settings: ProviderSettings, key: Secret, http: httpx2.AsyncClient
+    name: str,
+    settings: ProviderSettings,
+    key: Secret,
+    http: httpx2.AsyncClient,
+    network: NetworkSettings,
 ) -> Provider:
     if settings.sdk == "google-genai":
         from promptmill.workers.providers.gemini.client import GeminiProvider  # noqa: PLC0415
@@ -68,7 +79,11 @@ def _gemini(
         )
         raise SettingsError(msg) from error
     return GeminiLegacyProvider(
-        name, api_key=key, base_url=settings.base_url, concurrency=settings.concurrency
+        name,
+        api_key=key,
+        base_url=settings.base_url,
+        concurrency=settings.concurrency,
+        network=network,
     )
 
 

@@ -18,6 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
+from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
@@ -61,7 +62,13 @@ class GeminiLegacyProvider:
     """All endpoints of Gemini over REST in threads, one request for each call."""
 
     def __init__(
-        self, name: str, *, api_key: Secret, base_url: str | None, concurrency: int
+        self,
+        name: str,
+        *,
+        api_key: Secret,
+        base_url: str | None,
+        concurrency: int,
+        network: NetworkSettings = DIRECT,
     ) -> None:
         self._name = name
         self._secrets = (api_key.reveal(),)
@@ -76,6 +83,7 @@ class GeminiLegacyProvider:
         door = _Door(pool_maxsize=concurrency)
         self._session.mount("https://", door)
         self._session.mount("http://", door)
+        _lead(self._session, network, base_url or wire.BASE_URL)
         self._threads = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix=name)
 
     async def complete(self, call: Call) -> Answer | Refusal:
@@ -146,6 +154,15 @@ class GeminiLegacyProvider:
         raise ValueError(msg)
 
 
+def _lead(session: requests.Session, network: NetworkSettings, url: str) -> None:
+    """Let *session* go to *url* as the settings say, whatever the environment does."""
+    session.trust_env = False
+    if (proxy := network.proxy_of(url)) is not None:
+        session.proxies = {"all": proxy.reveal()}
+    if network.ca_bundle is not None:
+        session.verify = str(network.ca_bundle)
+
+
 class _ArrivedError(Exception):
     """Carries a response out of the SDK, its body still to be read."""
 
@@ -181,7 +198,7 @@ class _Door(HTTPAdapter):
         request.url = _ALT.sub(f"alt={'sse' if streamed else 'json'}", request.url or "")
         try:
             response = super().send(request, timeout=limits, **options)
-        except requests.ConnectTimeout:
+        except (requests.ConnectTimeout, requests.exceptions.ProxyError):
             raise NotConnectedError from None
         except requests.ConnectionError as error:
             cause = error.args[0] if error.args else None
