@@ -196,6 +196,19 @@ def test_two_that_would_wait_for_each_other_are_asked(equals: Equals) -> None:
     assert {equals.state(one), equals.state(two)} == {"pending"}
 
 
+def test_who_waits_for_one_that_takes_the_answer_of_a_third_takes_it_from_that(
+    equals: Equals,
+) -> None:
+    first, job, third = equals.load(), equals.load(), equals.answered()
+    assert equals.follow(job, first) is Followed.WAITS
+    assert equals.follow(first, third) is Followed.ANSWERED
+    equals.turn()
+    assert equals.state(job) == "pending"
+    assert equals.follow(job, third) is Followed.ANSWERED
+    assert equals.scene.job(job).twin_of == third
+    equals.scene.assert_sums()
+
+
 def test_a_late_answer_of_its_own_ends_a_job_that_waits(equals: Equals) -> None:
     other, _ = equals.asked()
     job, fence = equals.asked()

@@ -34,16 +34,17 @@ where jobs.id = equal.id and equal.id <> equal.first_id and jobs.state = 0"""
 _uncount = Statement("delete from batch_counts where batch_id = :batch_id")
 # By the cache, or since its batch had one: that the other comes to nothing is no answer for it.
 _BY_CACHE = "(b.cache_s is not null or o.id is null or o.batch_id <> t.batch_id)"
-# The other has the answer, or will be asked for it.
-_HOPEFUL = """coalesce(o.state in (2, 4)
-  or o.state in (0, 1, 3) and (o.state <> 3 or o.twin_of is null)
-    and (ob.state = 'open' or o.batch_id = t.batch_id), false)"""
+# The other has the answer, or will be asked for it. One that took its answer, or will, is nobody to
+# wait for: whose answer that is would not be told, nor that it was similar only.
+_HOPEFUL = """coalesce(o.twin_of is null and (o.state in (2, 4)
+  or o.state in (0, 1, 3) and (ob.state = 'open' or o.batch_id = t.batch_id)), false)"""
 # For the next of those that waited for the same it may be less similar.
 _IS_SIMILAR = """exists (select 1 from similar_hits s
   where s.job_id = t.id and s.twin_of = t.twin_of)"""
 _look = Statement(
     f"""
-select t.id, t.twin_of, b.state = 'open', o.state = 4 or o.state > 4 and not {_BY_CACHE},
+select t.id, t.twin_of, b.state = 'open',
+  o.state = 4 and (o.twin_of is null or not {_BY_CACHE}) or o.state > 4 and not {_BY_CACHE},
   {_BY_CACHE} and not {_HOPEFUL}, {_IS_SIMILAR}
 from (select id, batch_id, twin_of from jobs where twin_of is not null and state = 3
   and id > :after order by id limit :most) as t
