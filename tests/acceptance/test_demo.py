@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.acceptance.laptop import Laptop
 
 
@@ -30,6 +32,7 @@ def test_the_demo_answers_over_three_providers_and_shows_the_rows(laptop: Laptop
     assert laptop.simulator.summary().total.requests == 0, "the demo asked with the user's keys"
 
 
+@pytest.mark.long
 def test_a_new_demo_answers_another_batch_beside_one_that_was_interrupted(laptop: Laptop) -> None:
     laptop.database = laptop.state / "demo" / "promptmill.db"
     demo = laptop.begin("demo", "--prompts", "300")

@@ -1,5 +1,7 @@
 """Keys that are missing or refused."""
 
+import pytest
+
 from tests.acceptance.laptop import EXAMPLES, KEYS, Laptop
 
 BATCH = EXAMPLES / "batch.jsonl"
@@ -15,6 +17,7 @@ def test_a_run_without_a_key_is_refused_before_anything_is_stored(laptop: Laptop
     assert laptop.valkeys() == []
 
 
+@pytest.mark.long
 def test_workers_without_a_key_pause_the_batch_until_one_with_a_key_comes(laptop: Laptop) -> None:
     key = laptop.env.pop("OPENAI_API_KEY")
     submitted = laptop.promptmill("submit", BATCH)

@@ -4,6 +4,8 @@ import os
 import signal
 from time import monotonic
 
+import pytest
+
 from tests.acceptance.laptop import QUICK_TO_RESCUE, Laptop, living
 from tests.services.waiting import wait_until
 
@@ -61,6 +63,7 @@ def test_a_killed_run_goes_on_and_nothing_is_asked_twice_but_calls_that_were_ope
     assert laptop.valkeys() == []
 
 
+@pytest.mark.long
 def test_a_run_goes_on_without_its_worker_and_gets_another(laptop: Laptop) -> None:
     run = laptop.begin(*begun(laptop))
     laptop.wait_for_answers(PROMPTS // 3)
@@ -75,6 +78,7 @@ def test_a_run_goes_on_without_its_worker_and_gets_another(laptop: Laptop) -> No
     assert_each_is_answered_once(laptop, bought_twice=was_open)
 
 
+@pytest.mark.long
 def test_a_run_goes_on_without_its_redis_and_gets_it_back(laptop: Laptop) -> None:
     run = laptop.begin(*begun(laptop))
     laptop.wait_for_answers(PROMPTS // 3)

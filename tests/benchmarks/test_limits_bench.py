@@ -26,7 +26,9 @@ def objects(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("case", "count", "figures"),
     [
-        ("window", 2, {"limit", "admitted", "most_in_any_60_s"}),
+        pytest.param(
+            *("window", 2, {"limit", "admitted", "most_in_any_60_s"}), marks=pytest.mark.long
+        ),
         ("cost", 1, {"cpu_ratio_alone", "bookings_a_second_of_one_core", "client_p99_ms"}),
     ],
 )

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.path_cases.plan import Plan
 from benchmarks.peer_cases.beside import beside
 from benchmarks.peer_cases.roster import PEERS, Peer
@@ -12,6 +14,7 @@ from benchmarks.peer_cases.roster import PEERS, Peer
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers.py"
 
 
+@pytest.mark.long
 def test_a_line_tells_what_a_job_costs_here_and_there() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "aiohttp", "--rounds", "1", "--jobs", "400"],

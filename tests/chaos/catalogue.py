@@ -85,7 +85,8 @@ def _play(fault: Fault, play: Callable[[Stage], None], *, seed: int, is_full: bo
 
 
 def _run_suites(suites: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *suites]
+    options = ["-q", "-x", "-m", "", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *suites]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
 

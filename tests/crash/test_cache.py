@@ -8,7 +8,7 @@ from tests.services.waiting import wait_until
 from tests.services.world import assert_world, paid_again
 
 
-@pytest.mark.parametrize("on_unknown", ["retry", "hold"])
+@pytest.mark.parametrize("on_unknown", ["retry", pytest.param("hold", marks=pytest.mark.long)])
 def test_jobs_that_wait_for_a_call_outlive_its_worker(make_mill: MakeMill, on_unknown: str) -> None:
     mill = make_mill(WORKER__CONCURRENCY="20")
     mill.start_dispatcher()

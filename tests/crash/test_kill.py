@@ -25,6 +25,7 @@ def test_a_worker_killed_at_any_step_costs_no_job_and_one_request_at_most(
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.long
 def test_with_hold_no_request_follows_one_whose_outcome_is_unknown(
     make_mill: MakeMill, postgres_url: str, subtests: pytest.Subtests
 ) -> None:

@@ -3,6 +3,8 @@
 import signal
 from threading import Event
 
+import pytest
+
 from promptmill.producer.broker import make_sender
 from promptmill.schema.moves.queueing import queue_pending
 from tests.crash.conftest import MakeMill
@@ -24,6 +26,7 @@ def in_mid_batch(mill: RunningMill) -> int:
     return batch
 
 
+@pytest.mark.long
 def test_a_redis_that_crashes_and_comes_back_empty_loses_no_job(make_mill: MakeMill) -> None:
     mill = make_mill(WORKER__CONCURRENCY="10")
     batch = in_mid_batch(mill)
@@ -49,6 +52,7 @@ def test_sql_connections_that_are_cut_at_any_moment_repeat_no_request(
     assert_world(mill)
 
 
+@pytest.mark.long
 def test_sql_that_stands_still_for_longer_than_a_lease_rescues_nobody(make_mill: MakeMill) -> None:
     mill = make_mill(WORKER__CONCURRENCY="10")
     batch = in_mid_batch(mill)
@@ -84,6 +88,7 @@ def test_a_worker_that_was_suspended_cannot_touch_the_job_that_was_taken_from_it
     assert mill.wait_done(more) == {"succeeded": 5}, "the worker goes on under a new name"
 
 
+@pytest.mark.long
 def test_a_failure_that_a_suspended_worker_brings_late_undoes_no_answer(
     make_mill: MakeMill,
 ) -> None:
@@ -104,6 +109,7 @@ def test_a_failure_that_a_suspended_worker_brings_late_undoes_no_answer(
     assert_world(mill)
 
 
+@pytest.mark.long
 def test_hints_that_come_three_times_are_answered_once(make_mill: MakeMill) -> None:
     mill = make_mill(WORKER__CONCURRENCY="10")
     mill.simulator.configure(latency_s=0.05)

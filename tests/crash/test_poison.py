@@ -10,7 +10,7 @@ from tests.services.world import assert_world
 JOBS = 12
 
 
-@pytest.mark.parametrize("beside", [0, 4])
+@pytest.mark.parametrize("beside", [0, pytest.param(4, marks=pytest.mark.long)])
 def test_a_job_that_kills_its_workers_is_bought_three_times_and_then_held(
     make_mill: MakeMill, beside: int
 ) -> None:

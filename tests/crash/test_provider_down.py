@@ -1,5 +1,7 @@
 """A provider that answers 500 to everybody."""
 
+import pytest
+
 from promptmill.workers.outages import ROW
 from tests.crash.conftest import MakeMill
 from tests.services.running_mill import OPENAI
@@ -10,6 +12,7 @@ CALLS = 20
 JOBS = 3 * CALLS
 
 
+@pytest.mark.long
 def test_a_provider_that_is_down_uses_up_no_attempts_and_is_tried_by_single_calls(
     make_mill: MakeMill,
 ) -> None:

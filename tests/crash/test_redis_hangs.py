@@ -5,6 +5,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.crash.conftest import MakeMill
 from tests.services.running_mill import OPENAI
 from tests.services.valkey import Valkey
@@ -39,6 +41,7 @@ def test_a_redis_that_hangs_keeps_no_open_call_from_its_answer(make_mill: MakeMi
     assert_world(mill)
 
 
+@pytest.mark.long
 def test_a_worker_that_is_told_to_stop_while_redis_hangs_stops_in_time(make_mill: MakeMill) -> None:
     mill = make_mill(WORKER__CONCURRENCY="5")
     mill.simulator.configure(latency_s=1.0)

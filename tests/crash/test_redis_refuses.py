@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.crash.conftest import MakeMill
 from tests.services.running_mill import OPENAI, RunningMill, Worker
 from tests.services.waiting import wait_until
@@ -58,6 +60,7 @@ def test_a_redis_that_refuses_writes_stops_no_worker(make_mill: MakeMill) -> Non
     assert_world(mill)
 
 
+@pytest.mark.long
 def test_a_worker_that_starts_while_redis_refuses_works_as_soon_as_it_may(
     make_mill: MakeMill,
 ) -> None:

@@ -127,6 +127,7 @@ def no_key_is_in(mill: RunningMill) -> int:
     return answers
 
 
+@pytest.mark.long
 def test_sigterm_while_sql_is_away_leaves_the_answers_on_disk_and_ends_in_time(
     make_mill: MakeMill, line: SqlProxy, url: str
 ) -> None:
@@ -142,6 +143,7 @@ def test_sigterm_while_sql_is_away_leaves_the_answers_on_disk_and_ends_in_time(
     assert_nothing_was_bought_again(mill, batch)
 
 
+@pytest.mark.long
 def test_a_spool_without_room_keeps_answers_in_memory_and_nothing_is_called(
     make_mill: MakeMill, line: SqlProxy, url: str
 ) -> None:
