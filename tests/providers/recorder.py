@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+TOKEN = "ya29.of-google-auth"
 _ANSWERS: dict[str, dict[str, Any]] = {
     "completions": {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]},
     "messages": {"content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn"},
@@ -15,6 +16,12 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     },
 }
 _ANSWERS["streamGenerateContent"] = _ANSWERS["generateContent"]
+_ANSWERS["rawPredict"] = _ANSWERS["messages"]
+_ANSWERS["token"] = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}
+# What differs between any two calls of an SDK, or names its transport or its time-outs.
+_OWN = {"host", "content-length", "x-client-request-id", "x-stainless-read-timeout"}
+_OWN |= {"x-stainless-timeout"}
+_OWN |= {"x-stainless-async", "connection", "accept-encoding", "accept"}
 
 
 class Recorder:
@@ -29,6 +36,7 @@ class Recorder:
         self._answers, self._tls = answers or _ANSWERS, tls
         self.paths: list[str] = []
         self.bodies: list[dict[str, Any]] = []
+        self.raw: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.url, self.port = "", 0
 
@@ -46,9 +54,20 @@ class Recorder:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
+    def must_be_alike(self) -> None:
+        """Fail unless the second request is the first, as far as a provider can tell."""
+        assert self.paths[0] == self.paths[1]
+        assert self.bodies[0] == self.bodies[1]
+        both = self.headers[:2]
+        theirs, ours = ({k: v for k, v in each.items() if k not in _OWN} for each in both)
+        theirs["x-stainless-raw-response"] = ours.get("x-stainless-raw-response", "")
+        assert ours == {name: value for name, value in theirs.items() if value}
+
     async def _answer(self, request: web.Request) -> web.Response:
         self.paths.append(request.path)
-        self.bodies.append(json.loads(await request.read()))
+        body = await request.read()
+        self.raw.append(body)
+        self.bodies.append(json.loads(body) if body.startswith(b"{") else {"form": body.decode()})
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         word = request.path.replace(":", "/").rpartition("/")[2]
         return web.json_response(self._answers[word])

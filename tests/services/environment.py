@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tests.services.network import GUARD_FOLDER
 
 _UNWANTED = re.compile(
-    r"^(PROMPTMILL|OPENAI|ANTHROPIC|GEMINI|GOOGLE|CELERY|FLOWER|KOMBU)_"
+    r"^(PROMPTMILL|OPENAI|ANTHROPIC|GEMINI|GOOGLE|AWS|CELERY|FLOWER|KOMBU)_"
     r"|_API_KEY(_FILE)?$|^(REDIS|DATABASE)_URL$|^PG[A-Z]+$|_PROXY$|^SSL_CERT_|_CA_BUNDLE$",
     re.IGNORECASE,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.schema.outcomes import ErrorKind
-from promptmill.schema.settings import ProviderKind, ProviderSettings
+from promptmill.schema.settings import Platform, ProviderKind, ProviderSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -29,13 +29,23 @@ def test_the_one_table_has_every_kind_of_error_once_and_says_what_to_do(errors_p
     assert all(cell.strip() for row in rows for cell in row)
 
 
+def test_every_platform_is_described(providers_page: str) -> None:
+    for platform in Platform:
+        assert f"\n| `{platform}` |" in providers_page
+
+
 def test_every_kind_of_provider_is_described(providers_page: str) -> None:
     for kind in ProviderKind:
         assert f"| `{kind}` |" in providers_page
 
 
 def test_the_example_of_a_vendor_is_a_valid_setting(providers_page: str) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", providers_page, re.DOTALL)
-    for settings in tomllib.loads(example)["providers"].values():
-        vendor = ProviderSettings.model_validate(settings)
-        assert vendor.limits.tpm == 300_000
+    vendor, clouds = (
+        [
+            ProviderSettings.model_validate(one)
+            for one in tomllib.loads(example)["providers"].values()
+        ]
+        for example in re.findall(r"```toml\n(.*?)```", providers_page, re.DOTALL)
+    )
+    assert [one.limits.tpm for one in vendor] == [300_000]
+    assert [one.platform for one in clouds] == ["vertex", "azure"]

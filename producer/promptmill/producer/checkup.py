@@ -166,9 +166,14 @@ def _check_network(network: NetworkSettings) -> Check:
 
 
 def _check_key(settings: Settings, name: str) -> Check:
-    key = settings.providers[name].api_key
-    if key is not None and key.reveal():
-        return Check(f"key {name}", Verdict.OK, f"fingerprint {key.fingerprint}")
+    provider = settings.providers[name]
+    if not provider.needs_key and provider.key is None:
+        found = (
+            f"credentials of {provider.platform}, which its SDK finds; as {provider.fingerprint}"
+        )
+        return Check(f"key {name}", Verdict.OK, found)
+    if provider.fingerprint:
+        return Check(f"key {name}", Verdict.OK, f"fingerprint {provider.fingerprint}")
     variable = f"{name.upper().replace('-', '_')}_API_KEY"
     to_do = f"set {variable} or {variable}_FILE where the workers of {name} run"
     return Check(f"key {name}", Verdict.NOTE, "not set here", to_do)

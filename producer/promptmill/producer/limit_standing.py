@@ -159,8 +159,8 @@ class _ProviderView:
         if self._memory is not None:
             seen = (*self._memory.accounts, *(account for account, _ in self._memory.scopes))
             keys |= {account.key for account in seen if account.provider == self._name}
-        if not keys and self._settings is not None and self._settings.api_key is not None:
-            keys.add(self._settings.api_key.fingerprint)
+        if not keys and self._settings is not None and self._settings.fingerprint:
+            keys.add(self._settings.fingerprint)
         return sorted(keys) or [""]
 
     def scopes(self, account: Account) -> Iterator[ScopeStanding]:

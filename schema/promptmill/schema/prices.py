@@ -16,7 +16,7 @@ from promptmill.schema.ceilings import best_name
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.provider_settings import PriceSettings, ProviderKind, ProviderSettings
 
-_SOURCES: Final = {ProviderKind.GEMINI.value: "google"}
+_SOURCES: Final = {ProviderKind.GEMINI.value: "google", "vertex": "google", "bedrock": "aws"}
 _PICO_PER_MICRO: Final = 1_000_000
 _PROBE: Final = 1_000_000
 _QUARTER_S: Final = 900
@@ -91,9 +91,11 @@ class PriceList:
     """Whose prices hold for a provider."""
 
     source: str
-    """a ProviderKind, or the name of a vendor with its own prices (`groq`, `deepseek`)"""
+    """a ProviderKind, a Platform, or the name of a vendor with its own prices (`groq`)"""
     own: Mapping[str, PriceSettings] = field(default_factory=dict)
     """set for single models and for families"""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """what stands behind a model's name, where that is not the list's"""
 
     def tariff(self, model: str, *, at: datetime, service_tier: str = "") -> Tariff | None:
         """Find the prices of *model*, or None where nobody knows them.
@@ -105,7 +107,7 @@ class PriceList:
         if own is not None and own.input is not None:
             return _own_tariff(own)
         quarter = int(at.timestamp()) // _QUARTER_S
-        return _listed_tariff(self._listed, model, quarter, service_tier)
+        return _listed_tariff(self._listed, self._name(model), quarter, service_tier)
 
     def tariff_now(self, model: str) -> Tariff | None:
         """Find the prices that hold now."""
@@ -122,11 +124,16 @@ class PriceList:
 
     def window(self, model: str) -> int | None:
         """Tell the most tokens that *model* takes, where the list knows."""
-        return _listed_window(self._listed, model)
+        return _listed_window(self._listed, self._name(model))
 
     def near(self, model: str) -> str | None:
         """Name a listed model that *model*, whose price nobody knows, may be a slip of."""
-        return _listed_near(self._listed, model) if self.tariff_now(model) is None else None
+        if self.tariff_now(model) is not None:
+            return None
+        return _listed_near(self._listed, self._name(model))
+
+    def _name(self, model: str) -> str:
+        return self.names.get(model, model)
 
     @property
     def _listed(self) -> str:
@@ -136,7 +143,7 @@ class PriceList:
 def price_list_of(name: str, provider: ProviderSettings) -> PriceList:
     """Tell whose prices hold: an OpenAI-compatible vendor has its own, known by its name or not."""
     source = provider.kind.value if name == provider.kind else name
-    return PriceList(source, provider.prices)
+    return PriceList(provider.platform or source, provider.prices, provider.deployments)
 
 
 def _is_part(usage: Usage) -> bool:

@@ -54,6 +54,21 @@ class ProviderKind(StrEnum):
     GEMINI = "gemini"
 
 
+class Platform(StrEnum):
+    """A cloud that serves the models of others, with addresses and credentials of its own."""
+
+    AZURE = "azure"
+    VERTEX = "vertex"
+    BEDROCK = "bedrock"
+
+
+_PLATFORMS: Final = {
+    ProviderKind.OPENAI: {Platform.AZURE},
+    ProviderKind.ANTHROPIC: {Platform.VERTEX, Platform.BEDROCK},
+    ProviderKind.GEMINI: {Platform.VERTEX},
+}
+
+
 class Strict(BaseModel):
     """A section of settings: no other names, and nothing changes after reading."""
 
@@ -138,6 +153,14 @@ class ProviderSettings(Strict):
     api_key: Secret | None = None
     sdk: Literal["google-genai", "google-generativeai"] = "google-genai"
     """which SDK a provider of kind gemini uses"""
+    platform: Platform | None = None
+    """the cloud that serves its models; None: the vendor itself, or whoever is at `base_url`"""
+    project: str | None = None
+    """of vertex"""
+    region: str | None = None
+    """of vertex and bedrock"""
+    deployments: dict[str, str] = {}
+    """what stands behind a name that is the platform's or your own, for prices and windows"""
     concurrency: int = Field(default=100, gt=0, le=100_000)
     """calls in flight over all workers"""
     read_limit_headers: bool | None = None
@@ -151,6 +174,27 @@ class ProviderSettings(Strict):
     """limits of single models and of families, over those of the provider"""
     prices: dict[str, PriceSettings] = {}
     """prices of single models and of families, over those that ship with promptmill"""
+
+    @property
+    def key(self) -> Secret | None:
+        """The key that opens it; None where none is set, or another credential does."""
+        if self.platform is Platform.VERTEX or self.api_key is None or not self.api_key.reveal():
+            return None
+        return self.api_key
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether nothing but a key opens it; else there are credentials that its SDK finds."""
+        return self.platform in {None, Platform.AZURE}
+
+    @property
+    def fingerprint(self) -> str:
+        """Name the account whose limits and pauses are shared; "" where there is none."""
+        if (key := self.key) is not None:
+            return key.fingerprint
+        if self.needs_key:
+            return ""
+        return Secret(f"{self.platform}/{self.project}/{self.region}").fingerprint
 
     @property
     def day_zone(self) -> ZoneInfo:
@@ -171,3 +215,26 @@ class ProviderSettings(Strict):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _a_whole_platform(self) -> "ProviderSettings":
+        if self.platform is None:
+            return self
+        if problem := self._lacks():
+            msg = f"platform {self.platform} {problem}"
+            raise ValueError(msg)
+        return self
+
+    def _lacks(self) -> str | None:
+        if self.platform not in _PLATFORMS[self.kind]:
+            return f"has no models of the kind {self.kind}"
+        match self.platform:
+            case Platform.AZURE if self.base_url is None:
+                return "needs base_url: https://RESOURCE.openai.azure.com/openai/v1"
+            case Platform.VERTEX if not (self.project and self.region):
+                return "needs project and region (such as global, or europe-west1)"
+            case Platform.VERTEX if self.sdk != "google-genai":
+                return "is not spoken by google-generativeai: leave `sdk` out"
+            case Platform.BEDROCK if not self.region:
+                return "needs region (such as us-east-1)"
+        return None

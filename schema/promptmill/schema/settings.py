@@ -25,6 +25,7 @@ from promptmill.schema.network import NetworkSettings
 from promptmill.schema.provider_settings import (
     Ceilings,
     LimitSettings,
+    Platform,
     PriceSettings,
     ProviderKind,
     ProviderSettings,
@@ -40,6 +41,7 @@ __all__ = [
     "DispatchSettings",
     "LimitSettings",
     "NetworkSettings",
+    "Platform",
     "PriceSettings",
     "ProviderKind",
     "ProviderSettings",

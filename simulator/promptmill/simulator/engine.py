@@ -232,9 +232,9 @@ def find_dialect(request: Request) -> tuple[Dialect | None, bool]:
     """Return whose request it is, and whether it is a call (else a list of models)."""
     method, path = request.head.method, request.head.path
     if method == "POST":
-        if path.startswith(("/v1beta/models/", "/v1/models/")):
+        if path.startswith(("/v1beta/models/", "/v1/models/")) or "/publishers/" in path:
             return METHODS.get(path.rpartition(":")[2]), True
-        return PATHS.get(path), True
+        return PATHS.get(path.removeprefix("/anthropic").removeprefix("/openai")), True
     if method == "GET" and path.startswith(("/v1beta/models", "/v1/models")):
         return DIALECTS[_lister(request)], False
     return None, False

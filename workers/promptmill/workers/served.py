@@ -73,8 +73,7 @@ def serve(
 ) -> Served:
     """Build what is needed to call provider *name*. Raises SettingsError for a missing key."""
     adapter = make_provider(name, settings, http, network)
-    fingerprint = settings.api_key.fingerprint if settings.api_key else ""
-    return Served(name, settings.kind, fingerprint, adapter, settings)
+    return Served(name, settings.kind, settings.fingerprint, adapter, settings)
 
 
 def _by_dimension(ceilings: Mapping[str, float]) -> tuple[tuple[Dimension, float], ...]:

@@ -107,8 +107,8 @@ def _answer(
 def _require_keys(settings: Settings, names: Collection[str]) -> None:
     """Refuse to begin without a key: the workers that need it are started here."""
     for name in sorted(names):
-        key = settings.providers[name].api_key
-        if key is None or not key.reveal():
+        provider = settings.providers[name]
+        if provider.needs_key and not provider.fingerprint:
             variable = f"{name.upper().replace('-', '_')}_API_KEY"
             msg = (
                 f"provider {name!r} has no key: set {variable} (or {variable}_FILE, the path of a"

@@ -1,6 +1,7 @@
 """The three wire formats, one module an endpoint, behind one protocol."""
 
 from promptmill.simulator.dialects.anthropic import Anthropic
+from promptmill.simulator.dialects.anthropic_vertex import AnthropicVertex
 from promptmill.simulator.dialects.base import Dialect
 from promptmill.simulator.dialects.gemini import Gemini
 from promptmill.simulator.dialects.gemini_embed import GeminiEmbed
@@ -31,5 +32,7 @@ METHODS: dict[str, Dialect] = {
     "streamGenerateContent": DIALECTS[Provider.GEMINI],
     "embedContent": _EMBED,
     "batchEmbedContents": _EMBED,
+    "rawPredict": AnthropicVertex(),
+    "streamRawPredict": AnthropicVertex(),
 }
-"""What follows the model in a path of Gemini's."""
+"""What follows the model in a path of Gemini's, and of Vertex AI's."""

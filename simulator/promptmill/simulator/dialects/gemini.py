@@ -185,7 +185,8 @@ class Gemini:
 
     def key(self, request: Request) -> str:
         header = request.head.header(b"x-goog-api-key")
-        return header or parse_qs(request.head.query).get("key", [""])[0]
+        token = request.head.header(b"authorization").removeprefix("Bearer ").strip()  # Vertex AI
+        return header or token or parse_qs(request.head.query).get("key", [""])[0]
 
     def parse(self, request: Request) -> Prompt:
         body = decode_as(_decoder, request.body)

@@ -3,15 +3,19 @@
 An SDK takes 0.5 to 1 s and 50 to 75 MiB to import, so only those that are asked for are.
 """
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import httpx2
 
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
-from promptmill.schema.settings import ProviderKind, ProviderSettings
+from promptmill.schema.settings import Platform, ProviderKind, ProviderSettings
 from promptmill.workers.providers.base import Provider
+from promptmill.workers.providers.signing import Signer, Unsigned
+
+if TYPE_CHECKING:
+    from promptmill.workers.providers.google_credentials import GoogleCredentials
 
 
 def make_provider(
@@ -22,51 +26,88 @@ def make_provider(
 ) -> Provider:
     """Build the adapter of provider *name* over the shared client *http* (see `open_http`).
 
-    *network* is for the SDK that has a transport of its own. Raises SettingsError where a key is
-    missing or an optional SDK is not installed. *http* stays the caller's to close, after the
-    provider.
+    *network* is for what has a transport of its own. Raises SettingsError where a key or another
+    credential is missing, or an optional SDK is not installed. *http* stays the caller's to close,
+    after the provider.
     """
-    key = _key(name, settings)
     match settings.kind:
         case ProviderKind.OPENAI:
             from promptmill.workers.providers.openai.client import OpenAIProvider  # noqa: PLC0415
 
             return OpenAIProvider(
                 name,
-                api_key=key,
+                api_key=_key(name, settings),
                 base_url=settings.base_url,
                 http=http,
                 read_limit_headers=settings.read_limit_headers,
+                on_azure=settings.platform is Platform.AZURE,
             )
         case ProviderKind.ANTHROPIC:
-            from promptmill.workers.providers.anthropic.client import (  # noqa: PLC0415
-                AnthropicProvider,
-            )
-
-            return AnthropicProvider(
-                name,
-                api_key=key,
-                base_url=settings.base_url,
-                http=http,
-                read_limit_headers=settings.read_limit_headers,
-            )
+            return _anthropic(name, settings, http, network)
+        case ProviderKind.GEMINI if settings.sdk == "google-genai":
+            return _gemini(name, settings, http, network)
         case ProviderKind.GEMINI:
-            return _gemini(name, settings, key, http, network)
+            return _gemini_legacy(name, settings, network)
         case _:
             assert_never(settings.kind)
 
 
-def _gemini(
-    name: str,
-    settings: ProviderSettings,
-    key: Secret,
-    http: httpx2.AsyncClient,
-    network: NetworkSettings,
+def _anthropic(
+    name: str, settings: ProviderSettings, http: httpx2.AsyncClient, network: NetworkSettings
 ) -> Provider:
-    if settings.sdk == "google-genai":
-        from promptmill.workers.providers.gemini.client import GeminiProvider  # noqa: PLC0415
+    from promptmill.workers.providers.anthropic import places  # noqa: PLC0415
+    from promptmill.workers.providers.anthropic.client import AnthropicProvider  # noqa: PLC0415
 
-        return GeminiProvider(name, api_key=key, base_url=settings.base_url, http=http)
+    key, base_url, region = settings.key, settings.base_url, settings.region or ""
+    if settings.platform is Platform.VERTEX:
+        place = places.on_vertex(
+            _google_credentials(name, network),
+            project=settings.project or "",
+            region=region,
+            base_url=base_url,
+            http=http,
+        )
+    elif settings.platform is Platform.BEDROCK:
+        signer = Unsigned() if key else _aws_credentials(name, region)
+        place = places.on_bedrock(key, signer, region=region, base_url=base_url, http=http)
+    else:
+        key = _key(name, settings)
+        place = places.by_key(key, base_url, http)
+    return AnthropicProvider(
+        name,
+        place,
+        secrets=(key.reveal(),) if key else (),
+        read_limit_headers=settings.read_limit_headers,
+    )
+
+
+def _gemini(
+    name: str, settings: ProviderSettings, http: httpx2.AsyncClient, network: NetworkSettings
+) -> Provider:
+    from promptmill.workers.providers.gemini import client  # noqa: PLC0415
+
+    if settings.platform is not Platform.VERTEX:
+        key = _key(name, settings)
+        return client.GeminiProvider(
+            name,
+            client.by_key(key, settings.base_url, http),
+            http=http,
+            signer=Unsigned(),
+            secrets=(key.reveal(),),
+        )
+    credentials = _google_credentials(name, network)
+    vertex = client.on_vertex(
+        credentials.found,
+        project=settings.project or "",
+        region=settings.region or "",
+        base_url=settings.base_url,
+        http=http,
+    )
+    return client.GeminiProvider(name, vertex, http=http, signer=credentials, secrets=())
+
+
+def _gemini_legacy(name: str, settings: ProviderSettings, network: NetworkSettings) -> Provider:
+    key = _key(name, settings)
     try:
         from promptmill.workers.providers.gemini.legacy import (  # noqa: PLC0415
             GeminiLegacyProvider,
@@ -87,9 +128,29 @@ def _gemini(
     )
 
 
+def _google_credentials(name: str, network: NetworkSettings) -> "GoogleCredentials":
+    from promptmill.workers.providers.google_credentials import (  # noqa: PLC0415
+        GoogleCredentials,
+    )
+
+    return GoogleCredentials(name, network)
+
+
+def _aws_credentials(name: str, region: str) -> Signer:
+    try:
+        from promptmill.workers.providers.aws_credentials import AwsCredentials  # noqa: PLC0415
+    except ImportError as error:
+        msg = (
+            f"providers.{name} signs its requests to Bedrock by botocore, which is not installed:"
+            " `pip install 'promptmill[bedrock]'`, or give it an API key of Bedrock"
+        )
+        raise SettingsError(msg) from error
+    return AwsCredentials(name, region=region)
+
+
 def _key(name: str, settings: ProviderSettings) -> Secret:
-    if settings.api_key is not None and settings.api_key.reveal():
-        return settings.api_key
+    if (key := settings.key) is not None:
+        return key
     variable = f"{name.upper().replace('-', '_')}_API_KEY"
     msg = (
         f"provider {name!r} has no key: set {variable} (or {variable}_FILE, the path of a file "

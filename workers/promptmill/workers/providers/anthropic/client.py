@@ -1,4 +1,4 @@
-"""Anthropic through its official SDK, without its retries, its models and its tracing."""
+"""Claude through Anthropic's official SDK, without its retries, its models and its tracing."""
 
 from typing import Final
 
@@ -7,10 +7,10 @@ import httpx2
 from anthropic._types import RequestOptions
 
 from promptmill.schema.requests import Endpoint
-from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.anthropic.faults import fault_of
 from promptmill.workers.providers.anthropic.messages import MESSAGES
+from promptmill.workers.providers.anthropic.places import Place
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
@@ -29,32 +29,19 @@ _OPERATIONS: Final = {Endpoint.CHAT: MESSAGES}
 
 
 class AnthropicProvider:
-    """All endpoints of Anthropic, each by its operation."""
+    """All endpoints of Anthropic at one place, each by its operation."""
 
     def __init__(
         self,
         name: str,
+        place: Place,
         *,
-        api_key: Secret,
-        base_url: str | None,
-        http: httpx2.AsyncClient,
+        secrets: tuple[str, ...],
         read_limit_headers: bool | None = None,
     ) -> None:
-        self._name = name
-        self._secrets = (api_key.reveal(),)
+        self._name, self._place, self._secrets = name, place, secrets
         # Their names are Anthropic's own: whoever sends them means the same.
         self._limit_headers = {} if read_limit_headers is False else _HEADERS
-        base_url = base_url or "https://api.anthropic.com"
-        self._url = base_url.rstrip("/")
-        self._client = anthropic.AsyncAnthropic(
-            api_key=api_key.reveal(),
-            base_url=base_url,
-            max_retries=0,
-            timeout=TIMEOUT,
-            http_client=http,
-            # On by default: a span for each call, and our trace ids sent to the provider.
-            open_telemetry={"traces": False, "propagation": False},
-        )
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
@@ -62,11 +49,14 @@ class AnthropicProvider:
             operation = operation_of(_OPERATIONS, call.endpoint)
             body = operation.body(call)
             stream = stream_of(operation, call, body, secrets=self._secrets)
-            sent = encode(body if stream is None else stream.ask(body))
+            url, said = self._place.address(
+                operation.path, body if stream is None else stream.ask(body)
+            )
+            sent = encode(said)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
         reply = await exchange(
-            self._post(operation, sent, call.request_id, stream),
+            self._post(url, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(anthropic.AnthropicError,),
         )
@@ -78,13 +68,14 @@ class AnthropicProvider:
         """Do nothing: connections belong to the shared client."""
 
     async def _post(
-        self, operation: Operation, body: bytes, request_id: str, stream: Stream | None
+        self, url: str, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
+        signed = await self._place.signer.headers(url, body)
         try:
-            response = await self._client.post(
-                f"{self._url}{operation.path}",
+            response = await self._place.client.post(
+                url,
                 content=body,
-                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
+                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id, **signed}},
                 cast_to=httpx2.Response,
                 stream=stream is not None,
             )

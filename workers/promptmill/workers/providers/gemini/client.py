@@ -8,7 +8,7 @@ ours (as for google-generativeai).
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from google import genai
@@ -22,39 +22,66 @@ from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.operation import Operation, operation_of
 from promptmill.workers.providers.reply import Reply
+from promptmill.workers.providers.signing import Signer
 from promptmill.workers.providers.streaming import Stream, stream_of
 
 _ADDRESSES: Final = 256
 """of models, as many as are kept"""
 
 
+def by_key(api_key: Secret, base_url: str | None, http: httpx2.AsyncClient) -> genai.Client:
+    """Make the SDK's client for Google AI, or for who is at *base_url*."""
+    return genai.Client(
+        vertexai=False,
+        api_key=api_key.reveal(),
+        http_options=types.HttpOptions(
+            base_url=base_url or wire.BASE_URL,
+            api_version=wire.API_VERSION,
+            httpx_async_client=http,
+        ),
+    )
+
+
+def on_vertex(
+    credentials: Any, *, project: str, region: str, base_url: str | None, http: httpx2.AsyncClient
+) -> genai.Client:
+    """Make the SDK's client for Vertex AI; it knows the addresses of regions."""
+    return genai.Client(
+        vertexai=True,
+        credentials=credentials,
+        project=project,
+        location=region,
+        http_options=types.HttpOptions(base_url=base_url, httpx_async_client=http),
+    )
+
+
 class GeminiProvider:
     """All endpoints of Gemini, by the SDK's client, with the response as it came over HTTP."""
 
     def __init__(
-        self, name: str, *, api_key: Secret, base_url: str | None, http: httpx2.AsyncClient
+        self,
+        name: str,
+        client: genai.Client,
+        *,
+        http: httpx2.AsyncClient,
+        signer: Signer,
+        secrets: tuple[str, ...],
     ) -> None:
-        self._name = name
-        self._secrets = (api_key.reveal(),)
-        self._http = http
-        self._client = genai.Client(
-            vertexai=False,
-            api_key=api_key.reveal(),
-            http_options=types.HttpOptions(
-                base_url=base_url or wire.BASE_URL,
-                api_version=wire.API_VERSION,
-                httpx_async_client=http,
-            ),
-        )
+        self._name, self._client, self._http = name, client, http
+        self._signer, self._secrets = signer, secrets
+        at_vertex = bool(client.vertexai)
+        self._operations = wire.VERTEX_OPERATIONS if at_vertex else wire.OPERATIONS
+        self._publisher = "publishers/google/" if at_vertex else ""
         self._address = lru_cache(maxsize=_ADDRESSES)(self._ask_for_address)
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
         try:
-            operation = operation_of(wire.OPERATIONS, call.endpoint)
+            operation = operation_of(self._operations, call.endpoint)
             body = operation.body(call)
             stream = stream_of(operation, call, body, secrets=self._secrets)
-            path = wire.path_of(call.model, operation.path if stream is None else stream.path)
+            method = operation.path if stream is None else stream.path
+            path = wire.path_of(call.model, method, publisher=self._publisher)
             sent = encode(body)
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
@@ -74,9 +101,9 @@ class GeminiProvider:
         self, path: str, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
         url, headers = self._address(path)
-        request = self._http.build_request(
-            "POST", url, headers={**headers, "X-Client-Request-Id": request_id}, content=body
-        )
+        signed = await self._signer.headers(url, body)
+        headers = {**headers, "X-Client-Request-Id": request_id, **signed}
+        request = self._http.build_request("POST", url, headers=headers, content=body)
         response = await self._http.send(request, stream=stream is not None)
         if stream is not None:
             return await stream.read(response)

@@ -22,6 +22,7 @@ from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.blocking import lead
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.gemini.embed import EMBED
@@ -83,7 +84,7 @@ class GeminiLegacyProvider:
         door = _Door(pool_maxsize=concurrency)
         self._session.mount("https://", door)
         self._session.mount("http://", door)
-        _lead(self._session, network, base_url or wire.BASE_URL)
+        lead(self._session, network, base_url or wire.BASE_URL)
         self._threads = ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix=name)
 
     async def complete(self, call: Call) -> Answer | Refusal:
@@ -152,15 +153,6 @@ class GeminiLegacyProvider:
             return arrived
         msg = "the SDK answered without a response"
         raise ValueError(msg)
-
-
-def _lead(session: requests.Session, network: NetworkSettings, url: str) -> None:
-    """Let *session* go to *url* as the settings say, whatever the environment does."""
-    session.trust_env = False
-    if (proxy := network.proxy_of(url)) is not None:
-        session.proxies = {"all": proxy.reveal()}
-    if network.ca_bundle is not None:
-        session.verify = str(network.ca_bundle)
 
 
 class _ArrivedError(Exception):

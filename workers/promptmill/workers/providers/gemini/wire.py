@@ -20,16 +20,19 @@ OPERATIONS: Final[Mapping[Endpoint, Operation]] = {
     Endpoint.CHAT: GENERATE,
     Endpoint.EMBEDDINGS: EMBED,
 }
-_PREFIXES: Final = ("models/", "tunedModels/")
+VERTEX_OPERATIONS: Final[Mapping[Endpoint, Operation]] = {Endpoint.CHAT: GENERATE}
+"""Vertex AI embeds by a request of another shape."""
+_PREFIXES: Final = ("models/", "tunedModels/", "publishers/", "projects/")
 
 
-def path_of(model: str, method: str) -> str:
-    """Name the address of a *method* of *model*. Raises UnsendableError where
-    it would be another one.
+def path_of(model: str, method: str, *, publisher: str = "") -> str:
+    """Name the address of a *method* of *model*, below *publisher* at Vertex AI. Raises
+    UnsendableError where it would be another one.
     """
     if ".." in model or set(model) & set("?&#% "):
         raise UnsendableError(field="model", problem="is no name of a model")
-    return f"{model if model.startswith(_PREFIXES) else f'models/{model}'}:{method}"
+    full = model if model.startswith(_PREFIXES) else f"{publisher}models/{model}"
+    return f"{full}:{method}"
 
 
 def value_of(

@@ -47,10 +47,11 @@ class OpenAIProvider:
         base_url: str | None,
         http: httpx2.AsyncClient,
         read_limit_headers: bool | None = None,
+        on_azure: bool = False,
     ) -> None:
         self._name = name
         self._secrets = (api_key.reveal(),)
-        self._server = server_of(base_url, read_limit_headers=read_limit_headers)
+        self._server = server_of(base_url, read_limit_headers=read_limit_headers, on_azure=on_azure)
         self._operations = {
             Endpoint.CHAT: chat(self._server),
             Endpoint.RESPONSES: RESPONSES,
