@@ -9,7 +9,7 @@ from promptmill.producer.routing import Route, Router
 from promptmill.schema.new_job import NewJob
 
 CHUNK_ROWS = 5000
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 4 << 20
 """of bodies; a chunk has one prompt more at most"""
 
 

@@ -10,7 +10,9 @@ from promptmill.producer.estimate.budgets import Routes
 from promptmill.producer.reading import ReadOptions
 
 
-def options_of(options: ReadOptions, routes: Routes, *, dedupe: bool) -> dict[str, Any]:
+def options_of(
+    options: ReadOptions, routes: Routes, *, dedupe: bool, order: str | None = None
+) -> dict[str, Any]:
     """List what was asked for, besides the input."""
     asked: dict[str, Any] = {
         "prompt": options.template,
@@ -25,6 +27,8 @@ def options_of(options: ReadOptions, routes: Routes, *, dedupe: bool) -> dict[st
     }
     if options.file_columns:
         asked["file_columns"] = options.file_columns
+    if order is not None:
+        asked |= {"order": order, "url": options.url}
     return asked
 
 

@@ -8,7 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ class BadLine(msgspec.Struct, frozen=True, tag=True):
     value: str
     fix: str
     unit: str
+    others: Sequence[tuple[int, str]]
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
@@ -121,7 +122,7 @@ def messages(order: Order) -> Iterator[Message]:
         yield from chunks_of(check.prompts(), order.router)
         yield Whole(check.checked())
     except InputError as error:
-        yield BadLine(error.problem, error.file, error.line, error.value, error.fix, error.unit)
+        yield BadLine(**{name: getattr(error, name) for name in BadLine.__struct_fields__})
     except UsageError as error:
         yield Refused(str(error))
 

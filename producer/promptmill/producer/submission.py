@@ -62,6 +62,8 @@ class SubmitRequest:
     is there as it is"""
     cache: AnswerCache | None = None
     """which answers of other jobs it takes; None: as before, and a new one none"""
+    order: str | None = None
+    """id of the client's order that it is: another order of the same input is another batch"""
     new: bool = False
     """make another batch where there is one of this input already"""
     budget: Budget | None = None
@@ -282,7 +284,7 @@ class _Submission:
     def _batch(self, routes: Routes) -> NewBatch:
         """Describe the batch, as far as it is known."""
         request, checked = self.request, self.intake.checked
-        asked = options_of(self.options, routes, dedupe=request.dedupe)
+        asked = options_of(self.options, routes, dedupe=request.dedupe, order=request.order)
         total = 0
         if checked is not None:
             total = sum(len(routes[model]) * rows for model, rows in checked.models.items())
@@ -334,7 +336,9 @@ def _spelled(options: ReadOptions, asked: Sequence[Route], settings: Settings) -
 
 def _placed(options: ReadOptions, source: Input) -> ReadOptions:
     """Say where files are that prompts name: another process may read a copy of the input."""
-    return options if options.folder else replace(options, folder=source.folder)
+    if options.folder is not None or options.url is not None:
+        return options
+    return replace(options, folder=source.folder)
 
 
 def _kinds(settings: Settings) -> Kinds:

@@ -7,6 +7,7 @@ Lines: `BatchRequestOutput` of OpenAI's API description. A body is the one that 
 it is kept; else it is made of the columns, as `CreateChatCompletionResponse`.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +44,10 @@ _NO_ANSWER = {
     "failed": ("request_failed", "This request was given up."),
     "quarantined": ("outcome_unknown", "It is not known whether this request was answered."),
 }
+_EXPIRED = (
+    "batch_expired",
+    "This request could not be executed before the completion window expired.",
+)
 _NOT_ENDED = ("batch_not_finished", "This request had no answer yet when the file was written.")
 
 
@@ -78,17 +83,20 @@ BATCH_COLUMNS: tuple[str, ...] = _Job.__struct_fields__
 class OpenAIBatch:
     """Writes each row to *answers* or to *errors*."""
 
-    def __init__(self, answers: IO[bytes], errors: IO[bytes]) -> None:
+    def __init__(self, answers: IO[bytes], errors: IO[bytes], *, expired: bool = False) -> None:
+        """*expired*: what was cancelled had run out of its time."""
         self._answers, self._errors = answers, errors
         self._encoder = msgspec.json.Encoder()
-        self.errors = 0
+        self._no_answer = _NO_ANSWER | ({"cancelled": _EXPIRED} if expired else {})
+        self.answers = self.errors = 0
 
     def write(self, rows: Rows) -> None:
         jobs = [_Job(*row) for row in rows]
         answered = [_answer(job) for job in jobs if job.state == "succeeded"]
-        failed = [_failure(job) for job in jobs if job.state != "succeeded"]
+        failed = [_failure(job, self._no_answer) for job in jobs if job.state != "succeeded"]
         self._answers.write(self._encoder.encode_lines(answered))
         self._errors.write(self._encoder.encode_lines(failed))
+        self.answers += len(answered)
         self.errors += len(failed)
 
     def close(self) -> None:
@@ -157,9 +165,9 @@ def _completion(job: _Job) -> dict[str, Any]:
     }
 
 
-def _failure(job: _Job) -> dict[str, Any]:
+def _failure(job: _Job, no_answer: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     if job.http_status is None or job.state not in ("failed", "quarantined"):
-        code, message = _NO_ANSWER.get(job.state, _NOT_ENDED)
+        code, message = no_answer.get(job.state, _NOT_ENDED)
         if job.state in ("failed", "quarantined"):
             code, message = job.error_code or code, job.error_text or message
         return _line(job, None, {"code": code, "message": message})

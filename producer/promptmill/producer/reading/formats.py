@@ -13,6 +13,7 @@ from promptmill.producer.reading.csv_rows import CSVRows
 from promptmill.producer.reading.dialect import Dialect, find_dialect
 from promptmill.producer.reading.gemini_batch import GeminiBatch
 from promptmill.producer.reading.kinds import FileKind, kind_of, refuse_binary
+from promptmill.producer.reading.lines import BOM
 from promptmill.producer.reading.native_lines import NativeLines
 from promptmill.producer.reading.openai_batch import OpenAIBatch
 from promptmill.producer.reading.openai_native import URLS, OpenAINative
@@ -23,6 +24,7 @@ from promptmill.producer.reading.rows import JSONRows
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import decode_object
 from promptmill.producer.reading.text_lines import TextLines
+from promptmill.producer.reading.usual_line import URL
 from promptmill.schema.errors import InputError
 from promptmill.schema.provider_settings import ProviderKind
 
@@ -54,6 +56,8 @@ def recognise(source: Input, options: ReadOptions) -> Format:
     Raises InputError for a file that holds nothing, or of a kind that is not read.
     """
     head = source.head()
+    if options.url is not None:
+        return _ordered(source, head, options, options.url)
     if options.folder is None:
         options = replace(options, folder=source.folder)
     if options.format is None:
@@ -80,17 +84,32 @@ def recognise(source: Input, options: ReadOptions) -> Format:
 def _json_lines(source: Input, options: ReadOptions) -> Format:
     first = next(source.lines(options.max_line_bytes), None)
     if first is None:
-        raise source.refused(
-            problem="there is nothing in it", fix="give a file with one prompt a line or row"
-        )
+        raise _nothing_in(source)
     value = decode_object(first)
     chat = options.for_chat()
     if openai_batch.is_request(value):
         url = value.get("url")
-        if isinstance(url, str) and url in URLS:
-            return NativeLines(options, OpenAINative(url))
-        return OpenAIBatch(chat)
+        return _batch_lines(options, url if isinstance(url, str) and url in URLS else URL)
     for dialect in (AnthropicBatch(), GeminiBatch()):
         if isinstance(value.get(dialect.body_field), dict) and value.keys() <= dialect.fields:
             return NativeLines(options, dialect)
     return JSONRows(chat)
+
+
+def _ordered(source: Input, head: bytes, options: ReadOptions, url: str) -> Format:
+    refuse_binary(source, head)
+    if not head.removeprefix(BOM).strip():
+        raise _nothing_in(source)
+    return _batch_lines(options, url)
+
+
+def _nothing_in(source: Input) -> InputError:
+    return source.refused(
+        problem="there is nothing in it", fix="give a file with one prompt a line or row"
+    )
+
+
+def _batch_lines(options: ReadOptions, url: str) -> Format:
+    if url in URLS:
+        return NativeLines(options, OpenAINative(url))
+    return OpenAIBatch(options.for_chat())

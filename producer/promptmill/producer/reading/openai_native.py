@@ -106,7 +106,7 @@ def check_call(line: Line, value: Mapping[str, Any], *, url: str) -> None:
     if asked == url:
         return
     if asked == URL or asked in URLS:
-        problem = f"url is not {url}, as in the first line"
+        problem = f"url is not {url}, and all lines of a file ask the same one"
         fix = "put requests to another url into a file of their own"
     else:
         problem = "url is none of those that are answered here"

@@ -45,6 +45,9 @@ class ReadOptions:
     """`--file-column`: columns that name files or addresses, which become parts of the prompt"""
     folder: Path | None = None
     """where files are that prompts name; None: the input's own"""
+    url: str | None = None
+    """the one that all lines ask, as a client of the gateway said: only OpenAI Batch lines are
+    read, and no local files are put into them"""
     max_file_bytes: int = FILE_BYTES
     """of the files in one prompt"""
     max_line_bytes: int = 16 << 20

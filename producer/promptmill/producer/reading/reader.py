@@ -12,7 +12,7 @@ from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.sample import Sample
 from promptmill.producer.reading.source import Input
-from promptmill.schema.errors import InputError
+from promptmill.schema.errors import InputError, RepeatedError
 from promptmill.schema.provider_settings import ProviderKind
 
 
@@ -125,7 +125,7 @@ def refuse_duplicate(source: Input, options: ReadOptions, custom_id: str) -> Inp
     found = (p.position for p in read_prompts(source, options) if p.custom_id == custom_id)
     first, second = next(found, 0), next(found, 0)
     unit = "row" if source.head().startswith(PARQUET) else "line"
-    return InputError(
+    return RepeatedError(
         problem=f"the custom_id is that of {unit} {first}, and each must be given once",
         file=source.name,
         line=second,
@@ -148,4 +148,5 @@ def _joined(errors: list[InputError]) -> InputError:
         unit=first.unit,
         value=first.value,
         fix=f"{first.fix}\n  also:  {also}",
+        others=[(error.line, error.problem) for error in others],
     )
