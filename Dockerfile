@@ -10,6 +10,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY schema schema
 COPY producer producer
 COPY workers workers
+COPY gateway gateway
 COPY simulator simulator
 RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

@@ -12,7 +12,7 @@ from promptmill.schema.settings import Settings
 from promptmill.schema.tables import metadata
 from tests.docs.pages import PAGES, ROOT, Page, page
 
-HOUSES = ("schema", "producer", "workers", "simulator", "tests")
+HOUSES = ("schema", "producer", "workers", "gateway", "simulator", "tests")
 FILE = re.compile(r"[\w./-]+\.(?:py|lua|md|toml|yml|sh|lock|jsonl|svg|conf|example|db|log)")
 DOTTED = re.compile(r"_?[A-Za-z]\w*(?:\.[A-Za-z]\w*)+(?:\(\))?")
 QUEUE = re.compile(r"promptmill\.(openai|anthropic|gemini)")

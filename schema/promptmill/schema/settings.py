@@ -39,6 +39,7 @@ __all__ = [
     "PREFIX",
     "Ceilings",
     "DispatchSettings",
+    "GatewaySettings",
     "LimitSettings",
     "NetworkSettings",
     "Platform",
@@ -150,6 +151,25 @@ class CacheSettings(Strict):
     """vectors that a worker process holds in memory"""
 
 
+class GatewaySettings(Strict):
+    """What `promptmill serve` takes from its clients."""
+
+    file_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 200_000_000
+    """of one file"""
+    lines: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 50_000
+    """of a file that a batch is made of"""
+    file_days: float = Field(default=30.0, gt=0)
+    """how long files are kept"""
+    body_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 1_000_000
+    """of a request that is no upload"""
+    idle_s: float = Field(default=30.0, gt=0)
+    """how long a client may send nothing, or take nothing, in the middle of a request"""
+    connections: int = Field(default=1000, gt=0)
+    """open at once; one more is answered with 503"""
+    grace_s: float = Field(default=10.0, ge=0)
+    """after SIGTERM, how long open requests may go on"""
+
+
 class RetentionSettings(Strict):
     """When the leading dispatcher prunes batches that have ended."""
 
@@ -171,6 +191,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
     DispatchSettings,
     RetentionSettings,
     NetworkSettings,
+    GatewaySettings,
 )
 
 
@@ -208,6 +229,7 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
+    gateway: GatewaySettings = GatewaySettings()
     file_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = FILE_BYTES
     """of local files that one prompt may hold"""
     confirm_above_usd: float = Field(default=5.0, ge=0)

@@ -67,6 +67,8 @@ VERBS = (
     Verb("prune", STEER, "Delete old prompts and answers."),
     Verb("worker", SERVE, "Answer the prompts of some providers."),
     Verb("dispatch", SERVE, "Feed the queues and sweep."),
+    Verb("serve", SERVE, "Serve OpenAI's Files and Batches over HTTP."),
+    Verb("keys", SERVE, "Make, list and revoke keys of the gateway."),
     Verb("flower", SERVE, "Serve Flower, the monitor of tasks."),
     Verb("db", SERVE, "Bring the database to this release."),
     Verb("doctor", SERVE, "Check that all parts are there."),

@@ -1,4 +1,4 @@
-"""`worker`, `dispatch`, `flower`, `db` and `doctor`."""
+"""`worker`, `dispatch`, `serve`, `keys`, `flower`, `db` and `doctor`."""
 
 from typing import Annotated
 
@@ -33,6 +33,62 @@ def dispatch() -> None:
     from promptmill.producer.cli.dispatch import run_until_stopped
 
     run_until_stopped()
+
+
+def serve(
+    host: Annotated[str, Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, Option(min=0, max=65535, metavar="N", help="Port; 0 takes a free one.")
+    ] = 8000,
+) -> None:
+    """Serve OpenAI's Files and Batches for every provider; `promptmill keys add` lets clients in.
+
+    Workers and a dispatcher run on their own. Needs the extra `api`.
+    """
+    from promptmill.producer.cli.serve import serve_gateway
+
+    serve_gateway(host, port)
+
+
+keys = Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@keys.callback()
+def keys_of_the_gateway() -> None:
+    """Make, list and revoke keys of the gateway. A key belongs to a tenant."""
+
+
+@keys.command()
+def add(
+    tenant: Annotated[str, Argument(help="Whose key; a new name makes a new tenant.")],
+    label: Annotated[str, Option(metavar="TEXT", help="What it is for, for people.")] = "",
+    read_only: Annotated[
+        bool, Option("--read-only", help="It may look at files and batches, and no more.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it. It is shown this once: only a hash of it is kept."""
+    from promptmill.producer.cli.keys import add_key
+
+    add_key(tenant, label=label, read_only=read_only, as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(as_json: Json = False) -> None:
+    """List all keys, by tenant and by their last four characters."""
+    from promptmill.producer.cli.keys import list_keys
+
+    list_keys(as_json=as_json)
+
+
+@keys.command()
+def revoke(
+    number: Annotated[int, Argument(help="Number of the key, as `keys list` shows it.")],
+) -> None:
+    """Let nobody in with a key from now on. Its tenant's batches go on."""
+    from promptmill.producer.cli.keys import revoke_key
+
+    revoke_key(number)
 
 
 def flower(

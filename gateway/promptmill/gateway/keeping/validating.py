@@ -1,0 +1,95 @@
+"""Check the files of new orders, and make each a batch of ours: `validating` to `in_progress`.
+
+A gateway that dies here leaves a batch that is loading; the same order goes on with it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from promptmill.gateway.context import Gateway
+from promptmill.producer.reading import ReadOptions
+from promptmill.producer.submission import SubmitRequest, Submitted, submit
+from promptmill.schema.errors import InputError, RepeatedError, UsageError
+from promptmill.schema.gateway_batches import (
+    OrderRow,
+    Status,
+    begin_order,
+    fail_order,
+    open_orders,
+)
+from promptmill.schema.gateway_files import file_of
+
+_log = structlog.get_logger(__name__)
+_OPEN = frozenset({Status.VALIDATING, Status.CANCELLING})
+
+
+class Validation:
+    """The first part of the work."""
+
+    role = "gateway-validate"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def turn(self, beat: Callable[[], None]) -> None:
+        """Validate all that is new, one after the other."""
+        database = self._gateway.database
+        with database.read() as connection:
+            orders = [one for one in open_orders(connection) if _is_new(one)]
+        for order in orders:
+            try:
+                submitted = self._submit(order, beat)
+            except UsageError as error:
+                errors = msgspec.json.encode({"object": "list", "data": _told(error)}).decode()
+                with database.write() as connection:
+                    fail_order(connection, order.id, errors)
+                _log.info("order refused", order=order.id, error=type(error).__name__)
+            else:
+                with database.write() as connection:
+                    begin_order(connection, order.id, submitted.batch_id)
+                _log.info("order begun", order=order.id, batch=submitted.batch_id)
+
+    def _submit(self, order: OrderRow, beat: Callable[[], None]) -> Submitted:
+        gateway = self._gateway
+        with gateway.database.read() as connection:
+            file = file_of(connection, order.tenant_id, order.input_file_id)
+        if file is None:
+            msg = f"The file {order.input_file_id} is gone."
+            raise UsageError(msg)
+        most = gateway.settings.gateway.lines
+        if file.lines > most:
+            msg = f"The file has {file.lines:,} lines, and {most:,} are taken in a batch: split it."
+            raise UsageError(msg)
+        request = SubmitRequest(
+            gateway.folder.path(file.id),
+            ReadOptions(url=order.endpoint),
+            name=order.id,
+            order=order.id,
+        )
+        return submit(
+            gateway.database,
+            request,
+            gateway.settings,
+            require=lambda _providers: beat(),
+            report=lambda _done, _total: beat(),
+        )
+
+
+def _is_new(order: OrderRow) -> bool:
+    return order.batch_id is None and order.status in _OPEN
+
+
+def _told(error: UsageError) -> list[dict[str, Any]]:
+    """List what is wrong, in OpenAI's words: no path of ours, and nothing of a line."""
+    if not isinstance(error, InputError):
+        return [{"code": "invalid_file", "message": str(error)}]
+    code = "duplicate_custom_id" if isinstance(error, RepeatedError) else "invalid_line"
+    if not error.line:
+        return [{"code": "invalid_file", "message": f"{error.problem}: {error.fix}"}]
+    fix = error.fix.partition("\n")[0]
+    first = {"code": code, "message": f"{error.problem}: {fix}", "line": error.line}
+    others = [{"code": code, "message": problem, "line": line} for line, problem in error.others]
+    return [first, *others]

@@ -1,0 +1,1 @@
+"""What is answered: a file of routes for each kind of thing."""

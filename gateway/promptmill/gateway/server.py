@@ -1,0 +1,59 @@
+"""The server: what `promptmill serve` runs."""
+
+import signal
+import socket
+
+import structlog
+import uvicorn
+
+from promptmill.gateway.app import make_app
+from promptmill.gateway.context import Gateway
+from promptmill.gateway.folder import FileFolder
+from promptmill.producer.opening import opened
+from promptmill.schema.database import SERVICE_PATIENCE_S
+from promptmill.schema.logs import configure_logging
+from promptmill.schema.settings import Settings
+
+_log = structlog.get_logger(__name__)
+_KEEP_ALIVE_S = 65
+"""of a connection between requests: longer than load balancers keep theirs, which would otherwise
+send into one that closes"""
+FOLDER = "gateway"
+"""below the folder of files"""
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests that are open then may end."""
+    configure_logging(settings)
+    with opened(settings, create=True, patience_s=SERVICE_PATIENCE_S) as database:
+        gateway = Gateway(settings, database, FileFolder(settings.files_folder / FOLDER))
+        with bound(host, port) as listening:
+            _log.info("gateway serves", url=f"http://{host}:{listening.getsockname()[1]}/v1")
+            # uvicorn takes both signals while it runs, and raises them again after its warm stop.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: None)
+            make_server(gateway).run(sockets=[listening])
+
+
+def make_server(gateway: Gateway) -> uvicorn.Server:
+    """Make the server of *gateway*."""
+    limits = gateway.settings.gateway
+    return uvicorn.Server(
+        uvicorn.Config(
+            make_app(gateway),
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # the door writes it
+            server_header=False,
+            limit_concurrency=limits.connections,
+            timeout_graceful_shutdown=round(limits.grace_s),
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+    )
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Listen on *host* and *port*; 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)

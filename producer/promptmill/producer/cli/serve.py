@@ -1,0 +1,26 @@
+"""`promptmill serve`: become the gateway, which is a house of its own."""
+
+import os
+import sys
+from importlib.util import find_spec
+
+from promptmill.producer.cli.output import note
+from promptmill.producer.opening import opened
+from promptmill.schema.errors import SettingsError
+from promptmill.schema.settings import load_settings
+from promptmill.schema.tenants import keys_of_all
+
+_EXTRA = ("fastapi", "uvicorn", "httptools", "python_multipart")
+
+
+def serve_gateway(host: str, port: int) -> None:
+    """Serve on *host* and *port*; 0 takes a free one."""
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        msg = f"{missing[0]} is not installed: pip install 'promptmill[api]'"
+        raise SettingsError(msg)
+    with opened(load_settings(), create=True) as database, database.read() as connection:
+        if all(key.revoked_at for key in keys_of_all(connection)):
+            note("nobody has a key yet: `promptmill keys add NAME` makes one")
+    command = [sys.executable, "-m", "promptmill.gateway", host, str(port)]
+    os.execv(command[0], command)  # noqa: S606  no shell

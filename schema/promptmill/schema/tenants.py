@@ -1,0 +1,115 @@
+"""Tenants of the gateway and their keys. Of a key only a hash is kept.
+
+A key has 256 random bits, so that its plain SHA-256 cannot be guessed back.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from promptmill.schema.secret import Secret
+from promptmill.schema.statement import Statement
+from promptmill.schema.types import known_instant, parse_instant
+
+KEY_PREFIX = "pm-"
+
+
+class Scope(StrEnum):
+    """What a key is good for."""
+
+    READ = "read"
+    """look at files and batches, and take the answers"""
+    BATCH = "batch"
+    """and make, cancel and delete them"""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose key came with a request, and what it is good for."""
+
+    tenant_id: int
+    key_id: int
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key, as people may see it."""
+
+    id: int
+    tenant: str
+    label: str
+    ends_with: str
+    scopes: str
+    made_at: datetime
+    revoked_at: datetime | None
+
+
+_add_tenant = Statement(
+    "insert into tenants (name, made_at) values (:name, {now}) on conflict (name) do nothing"
+)
+_tenant = Statement("select id from tenants where name = :name")
+_add_key = Statement(
+    """
+insert into tenant_keys (tenant_id, label, sha256, ends_with, scopes, made_at)
+values (:tenant_id, :label, :hashed, :ends_with, :scopes, {now}) returning id"""
+)
+_caller = Statement(
+    "select tenant_id, id, scopes from tenant_keys where sha256 = :hashed and revoked_at is null"
+)
+_revoke = Statement(
+    "update tenant_keys set revoked_at = {now} where id = :id and revoked_at is null"
+)
+_keys = Statement(
+    """
+select k.id, t.name, k.label, k.ends_with, k.scopes, k.made_at, k.revoked_at
+from tenant_keys k join tenants t on t.id = k.tenant_id order by t.name, k.id"""
+)
+
+
+def add_key(
+    connection: Connection, tenant: str, *, label: str, scopes: Collection[Scope]
+) -> tuple[int, Secret]:
+    """Make a key of *tenant*, and the tenant where it is new; return its number and the key.
+
+    It is never seen again.
+    """
+    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    _add_tenant.run(connection, name=tenant)
+    rows = _add_key.fetch(
+        connection,
+        tenant_id=_tenant.fetch(connection, name=tenant)[0][0],
+        label=label,
+        hashed=_hash(key),
+        ends_with=key[-4:],
+        scopes=" ".join(sorted(scopes)),
+    )
+    return int(rows[0][0]), Secret(key)
+
+
+def caller_of(connection: Connection, key: str) -> Caller | None:
+    """Say whose *key* is; None: nobody's, or it was revoked."""
+    rows = _caller.fetch(connection, hashed=_hash(key))
+    return Caller(rows[0][0], rows[0][1], frozenset(rows[0][2].split())) if rows else None
+
+
+def revoke_key(connection: Connection, key_id: int) -> bool:
+    """Let nobody in with a key from now on. False: there is none of this number, or no more."""
+    return bool(_revoke.run(connection, id=key_id))
+
+
+def keys_of_all(connection: Connection) -> list[KeyRow]:
+    """List all keys, by tenant."""
+    return [
+        KeyRow(*[*row[:5], known_instant(row[5]), parse_instant(row[6])])
+        for row in _keys.fetch(connection)
+    ]
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

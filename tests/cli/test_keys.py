@@ -1,0 +1,38 @@
+"""`promptmill keys`: who may use the gateway."""
+
+import pytest
+
+from promptmill.schema.tenants import caller_of
+from tests.cli.promptmill import Here
+from tests.schema.scene import Scene
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def test_a_key_is_shown_once_listed_by_its_end_and_revoked(promptmill: Here, scene: Scene) -> None:
+    said = promptmill("keys", "add", "team", "--label", "nightly")
+    key = said.out.strip()
+    assert "key 1 of team" in said.err
+    assert key not in said.err
+    other = promptmill("keys", "add", "team", "--read-only", "--json").objects[0]
+    assert (other["number"], other["tenant"]) == (2, "team")
+    listed = promptmill("keys", "list", "--json").objects
+    assert [(row["number"], row["scopes"], row["label"]) for row in listed] == [
+        (1, "batch read", "nightly"),
+        (2, "read", ""),
+    ]
+    assert listed[0]["ends_with"] == key[-4:]
+    assert key not in promptmill("keys", "list").out
+
+    assert promptmill("keys", "revoke", 1).code == 0
+    assert promptmill("keys", "list", "--json").objects[0]["revoked"]
+    again = promptmill("keys", "revoke", 1)
+    assert (again.code, "no key 1 that is in use" in again.err) == (2, True)
+    with scene.database.read() as connection:
+        assert caller_of(connection, key) is None
+        assert caller_of(connection, other["key"])
+
+
+def test_a_tenants_name_is_one_that_can_be_shown(promptmill: Here, scene: Scene) -> None:
+    assert promptmill("keys", "add", "a\nb").code == 2
+    assert scene.count("tenants") == 0

@@ -1,0 +1,51 @@
+"""A mill at work with a gateway before it, for all tests of a file; and a gateway alone."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from promptmill.schema.database import Database
+from promptmill.schema.settings import GatewaySettings, Settings
+from promptmill.simulator import Simulator, SimulatorConfig
+from tests.services.migrated import database, settings
+from tests.services.running_gateway import RunningGateway
+from tests.services.running_mill import MODELS, RunningMill
+from tests.services.valkey import Valkey
+
+__all__ = ["database", "settings"]
+
+IDLE = "idle"
+"""a provider that no worker answers for"""
+SMALL = GatewaySettings(
+    file_bytes=100_000, lines=5, body_bytes=5000, idle_s=0.5, connections=50, grace_s=2
+)
+
+
+@pytest.fixture(scope="module")
+def mill(run_folder: Path, valkey_server: Valkey) -> Iterator[RunningMill]:
+    valkey_server.flush()
+    folder = Path(tempfile.mkdtemp(dir=run_folder))
+    with (
+        Simulator(SimulatorConfig()) as simulator,
+        RunningMill(folder, valkey_server, simulator, vendors=[IDLE]) as mill,
+    ):
+        mill.start_dispatcher()
+        mill.start_worker(*MODELS)
+        yield mill
+
+
+@pytest.fixture(scope="module")
+def client(mill: RunningMill) -> Iterator[OpenAI]:
+    with RunningGateway(mill.settings, mill.database) as gateway:
+        yield gateway.client()
+
+
+@pytest.fixture
+def gateway(settings: Settings, database: Database) -> Iterator[RunningGateway]:
+    """A gateway with small limits, over each engine in turn; nobody answers."""
+    small = settings.model_copy(update={"gateway": SMALL})
+    with RunningGateway(small, database) as running:
+        yield running

@@ -1,0 +1,66 @@
+"""A gateway at work in this process, and its clients: the official SDK, and plain HTTP."""
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+from openai import OpenAI
+
+from promptmill.gateway.context import Gateway
+from promptmill.gateway.folder import FileFolder
+from promptmill.gateway.server import FOLDER, bound, make_server
+from promptmill.schema.database import Database
+from promptmill.schema.settings import Settings
+from promptmill.schema.tenants import Scope, add_key
+from tests.services.waiting import wait_until
+
+ALL = frozenset(Scope)
+
+
+class RunningGateway:
+    """A server in a thread, over real HTTP. Use it as a block."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.gateway = Gateway(settings, database, FileFolder(settings.files_folder / FOLDER))
+        self.database = database
+        self._socket = bound("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._server = make_server(self.gateway)
+        self._thread = Thread(target=self._server.run, args=([self._socket],), name="gateway")
+        self._open = ExitStack()
+
+    def key(self, tenant: str = "ours", scopes: Collection[Scope] = ALL) -> str:
+        """Make a key."""
+        with self.database.write() as connection:
+            return add_key(connection, tenant, label="", scopes=scopes)[1].reveal()
+
+    def client(self, key: str | None = None) -> OpenAI:
+        """Make OpenAI's own client for the holder of *key*, or of a new one; it never repeats."""
+        made = OpenAI(base_url=f"{self.url}/v1", api_key=key or self.key(), max_retries=0)
+        return self._open.enter_context(made)
+
+    def http(self, key: str | None = None, **options: Any) -> httpx2.Client:
+        """Make a plain client for the holder of *key*; without one it shows none."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        made = httpx2.Client(base_url=self.url, headers=headers, timeout=30, **options)
+        return self._open.enter_context(made)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_until(lambda: self._server.started, "the gateway to serve")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._open.close()
+        self._server.should_exit = True
+        self._thread.join(20)
+        self._socket.close()
+        assert not self._thread.is_alive(), "the gateway did not stop"
