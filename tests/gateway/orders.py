@@ -2,14 +2,14 @@
 
 import io
 import json
-from typing import Any
+from typing import Any, Final
 
 from openai import OpenAI
 from openai.types import Batch
 
 from tests.services.waiting import wait_until
 
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
 ENDED = {"completed", "failed", "expired", "cancelled"}
 
 

@@ -1,0 +1,1 @@
+"""Cases of `./run bench serve` that are processes of their own."""
