@@ -6,6 +6,7 @@ import pytest
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.simulator import Trouble
+from promptmill.workers.providers.base import Length
 from tests.providers.dialects import CANARY, PROMPT, Harness
 
 TABLE = {
@@ -48,6 +49,39 @@ CODES = {
     ("gemini", Trouble.DAILY): "GenerateRequestsPerDayPerProjectPerModel",
 }
 QUOTING = f'Bad value "{PROMPT}" or {PROMPT.upper()} under key {CANARY}'
+
+
+_OPENAI = "This model's maximum context length is 8192 tokens. However, "
+LENGTHS = {
+    "openai": {
+        f"{_OPENAI}your messages resulted in 8227 tokens.": (8227, 8192),
+        f"{_OPENAI}you requested 9000 tokens (8000 in the messages, 1000 to come).": (8000, 8192),
+        "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in"
+        " 300010 tokens.": (300010, 272000),
+    },
+    "anthropic": {
+        "prompt is too long: 208310 tokens > 200000 maximum": (208310, 200000),
+        "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease"
+        " input length or `max_tokens` and try again": (178959, 200000),
+    },
+    "gemini": {
+        "The input token count (81881) exceeds the maximum number of tokens allowed (65536).": (
+            81881,
+            65536,
+        ),
+    },
+}
+LENGTHS["gemini-legacy"] = LENGTHS["gemini"]
+
+
+def test_how_long_a_request_is_and_may_be_is_read_from_what_is_said(
+    harness: Harness, name: str
+) -> None:
+    for said, (tokens, most) in LENGTHS[name].items():
+        body = json.dumps({"error": {"message": said, "type": "invalid_request_error"}})
+        refusal = harness.refusal(name, fault="raw", body=body, status=400)
+        assert refusal.too_long == Length(tokens, most)
+    assert harness.refusal(name, fault=Trouble.INVALID_REQUEST).too_long is None
 
 
 def test_every_trouble_has_its_row() -> None:

@@ -209,6 +209,8 @@ class RunningMill:
         budget_micros: int | None = None,
         cache_s: int | None = None,
         cache_similar: float | None = None,
+        truncate: str | None = None,
+        max_input_tokens: int | None = None,
         different: int | None = None,
         **body: Any,
     ) -> int:
@@ -235,6 +237,8 @@ class RunningMill:
             budget_micros=budget_micros,
             cache_s=cache_s,
             cache_similar=cache_similar,
+            truncate=truncate,
+            max_input_tokens=max_input_tokens,
         )
         with self.database.write() as connection:
             batch_id = create_batch(connection, batch)

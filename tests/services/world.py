@@ -147,6 +147,7 @@ def _assert_no_hidden_call(
         assert at in attempts, f"a request of {at} has no row in attempts"
         assert attempts[at]["outcome"] != AttemptOutcome.NOT_SENT, f"{at} was sent after all"
     holds = {row["id"] for row in mill.sql("select id from batches where on_unknown = 'hold'")}
+    cuts = {row["id"] for row in mill.sql("select id from batches where truncate is not null")}
     tries = defaultdict(list)
     for (job_id, _), attempt in sorted(attempts.items()):
         if attempt["outcome"] != AttemptOutcome.NOT_SENT:
@@ -155,10 +156,13 @@ def _assert_no_hidden_call(
         job = jobs[job_id]
         # A replay is a person's order to pay again, and starts the counts anew.
         if job["generation"] == 0:
-            _assert_allowed(mill, job, rows_of_job, holds=job["batch_id"] in holds)
+            held, cut = job["batch_id"] in holds, job["batch_id"] in cuts
+            _assert_allowed(mill, job, rows_of_job, holds=held, cuts=cut)
 
 
-def _assert_allowed(mill: RunningMill, job: Job, tries: Sequence[Attempt], *, holds: bool) -> None:
+def _assert_allowed(
+    mill: RunningMill, job: Job, tries: Sequence[Attempt], *, holds: bool, cuts: bool
+) -> None:
     """Each try but the last is one after which the policy sends again, and they are counted."""
     policy, job_id = mill.settings.retry, job["id"]
     stopped = sum(row["error_kind"] in (ErrorKind.MONEY, ErrorKind.KEY) for row in tries)
@@ -172,6 +176,7 @@ def _assert_allowed(mill: RunningMill, job: Job, tries: Sequence[Attempt], *, ho
         assert not (unknown and holds), f"job {job_id} was sent again, and should be held: {row}"
         # A refusal that came after its worker was taken for dead stands for an unknown outcome.
         again = unknown or row["error_kind"] in _ANOTHER_AFTER or job["crashes"] > 0
+        again = again or (cuts and row["error_kind"] == ErrorKind.REQUEST)
         assert again, f"job {job_id} was sent again after {row}"
 
 

@@ -49,6 +49,7 @@ from promptmill.producer.reading import ReadOptions, checked_schema
 from promptmill.producer.results import results_in_order
 from promptmill.producer.submission import SubmitRequest
 from promptmill.producer.submission import submit as submit_request
+from promptmill.producer.truncating import parse_truncation
 from promptmill.schema.answers import Result
 from promptmill.schema.settings import Settings, load_settings
 
@@ -171,6 +172,8 @@ def submit(
     dedupe: bool = False,
     cache: bool | str = False,
     cache_similar: float | None = None,
+    truncate: Literal["error", "drop-oldest", "head", "tail"] | None = None,
+    max_input_tokens: int | None = None,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
@@ -209,6 +212,7 @@ def submit(
         on_unknown=on_unknown,
         on_invalid=on_invalid,
         max_failures=None if max_failures is None else str(max_failures),
+        truncation=parse_truncation(truncate, max_input_tokens),
         new=new,
         budget=None if budget is None else parse_budget(f"{budget:f}"),
     )

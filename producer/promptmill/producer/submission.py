@@ -28,6 +28,7 @@ from promptmill.producer.reading import (
 )
 from promptmill.producer.reading.parameters import check_taken
 from promptmill.producer.routing import Kinds, Route, Router, route
+from promptmill.producer.truncating import Truncation, change_truncation
 from promptmill.schema.answer_forms import OnInvalid
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
@@ -64,6 +65,8 @@ class SubmitRequest:
     """which answers of other jobs it takes; None: as before, and a new one none"""
     order: str | None = None
     """id of the client's order that it is: another order of the same input is another batch"""
+    truncation: Truncation | None = None
+    """how prompts are cut that are too long; None: as before, and of a new one none is"""
     new: bool = False
     """make another batch where there is one of this input already"""
     budget: Budget | None = None
@@ -306,6 +309,8 @@ class _Submission:
             budget_micros=request.budget.micros if request.budget else None,
             cache_s=request.cache.seconds or None if request.cache else None,
             cache_similar=request.cache.similar if request.cache else None,
+            truncate=request.truncation.how if request.truncation else None,
+            max_input_tokens=request.truncation.most if request.truncation else None,
         )
 
     def _find(self, routes: Routes) -> BatchFound | None:
@@ -326,6 +331,8 @@ class _Submission:
             limit_failures(self.database, batch_id, self.failures)
         if self.request.cache is not None:
             change_cache(self.database, batch_id, self.request.cache)
+        if self.request.truncation is not None:
+            change_truncation(self.database, batch_id, self.request.truncation)
 
 
 def _spelled(options: ReadOptions, asked: Sequence[Route], settings: Settings) -> ReadOptions:

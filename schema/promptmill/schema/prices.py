@@ -123,7 +123,10 @@ class PriceList:
         return self.own.get(best_name(model, self.own) or "") if self.own else None
 
     def window(self, model: str) -> int | None:
-        """Tell the most tokens that *model* takes, where the list knows."""
+        """Tell the most tokens that *model* takes, where the settings or the list know."""
+        own = self.own_price(model)
+        if own is not None and own.window is not None:
+            return own.window
         return _listed_window(self._listed, self._name(model))
 
     def near(self, model: str) -> str | None:

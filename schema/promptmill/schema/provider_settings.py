@@ -122,6 +122,8 @@ class PriceSettings(Strict):
     """kept for an hour; None: as `cache_write`"""
     max_output_tokens: int | None = Field(default=None, gt=0)
     """the longest answer that the model gives, where a request names no maximum"""
+    window: int | None = Field(default=None, gt=0)
+    """the most tokens that the model takes, with its answer where it counts that too"""
 
     @model_validator(mode="after")
     def _both_or_none(self) -> "PriceSettings":

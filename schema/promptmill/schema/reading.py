@@ -45,6 +45,10 @@ class DueJob:
     """how similar a request must be whose answer it takes; None: equal"""
     on_invalid: str = "keep"
     """an `answer_forms.OnInvalid`"""
+    truncate: str | None = None
+    """a `truncation.Truncate`"""
+    max_input_tokens: int | None = None
+    """how many tokens of its prompt are sent at most; None: as many as its model takes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,8 @@ def _due_statement(dialect: str) -> Statement:
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
   b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
   j.crashes, cast(b.budget_micros is not null as integer), nullif(b.cache_s, 0),
-  case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid
+  case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid,
+  b.truncate, b.max_input_tokens
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})

@@ -65,6 +65,10 @@ batches = Table(
     Column("cache_similar", Double),
     # What becomes of answers that have not the form that their prompt asks for.
     Column("on_invalid", Text, nullable=False, server_default="keep"),
+    # What becomes of prompts that are too long, and how many tokens of them are sent at most; see
+    # `truncation`. NULL: as their model takes them.
+    Column("truncate", Text),
+    Column("max_input_tokens", BigInteger),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -246,6 +250,22 @@ attempt_bodies = Table(
     Column("job_id", BigInteger, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("body_base64", Text, nullable=False),
+    PrimaryKeyConstraint("job_id", "fence"),
+)
+
+# Prompts that were too long: what was left out of a call, and what its provider said of its length.
+truncations = Table(
+    "truncations",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("cut_tokens", BigInteger, nullable=False),
+    Column("cut_turns", Integer, nullable=False),
+    Column("sent_tokens", BigInteger, nullable=False),  # by our own count, as is what was cut
+    Column("refused", SmallInteger, nullable=False),  # 1: it was still too long
+    Column("told_tokens", BigInteger),
+    Column("told_most", BigInteger),
     PrimaryKeyConstraint("job_id", "fence"),
 )
 

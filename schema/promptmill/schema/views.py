@@ -77,6 +77,11 @@ select j.batch_id, j.custom_id, j.provider, j.model, f.position as file_no, f.me
   f.sha256, f.path, f.job_id
 from result_files f
 join jobs j on j.id = f.job_id""",
+    "promptmill_truncations": """
+select j.batch_id, j.custom_id, j.provider, j.model, t.how, t.cut_tokens, t.cut_turns,
+  t.sent_tokens, t.refused, t.told_tokens, t.told_most, t.job_id, t.fence
+from truncations t
+join jobs j on j.id = t.job_id""",
     "promptmill_failures": f"""
 select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
   j.provider, j.model, a.error_kind, a.error_code, a.http_status, a.error_text, a.request_id,

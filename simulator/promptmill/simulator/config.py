@@ -93,6 +93,8 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """of latencies and of faults by probability"""
     limits: Limits = Limits()
     limits_for: dict[str, Limits] = {}
+    windows: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
+    """the most input tokens, keyed as `limits_for` is; none means any number"""
     keys: frozenset[str] = frozenset()
     """keys that are accepted; none means any"""
     limit_headers: bool = True
@@ -114,6 +116,10 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Return the ceilings that hold for *model*."""
         by_provider = self.limits_for.get(provider.value, self.limits)
         return self.limits_for.get(model, by_provider)
+
+    def window_of(self, provider: Provider, model: str) -> int | None:
+        """Return how many input tokens *model* takes."""
+        return self.windows.get(model, self.windows.get(provider.value))
 
 
 def load_config(path: Path) -> SimulatorConfig:

@@ -22,6 +22,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     latency_sigma: Seconds | UnsetType = UNSET
     limits: Limits | UnsetType = UNSET
     limits_for: dict[str, Limits] | UnsetType = UNSET
+    windows: dict[str, int] | UnsetType = UNSET
     keys: frozenset[str] | UnsetType = UNSET
     answer_tokens: int | UnsetType | None = UNSET
     chunk_tokens: int | UnsetType = UNSET

@@ -125,10 +125,17 @@ class Engine:
     def _decide(self, call: Call) -> None:
         """Let the limits, then the faults, have their say."""
         dialect, prompt = call.dialect, call.prompt
-        cost = dialect.cost_at_start(prompt, answers.count_tokens(prompt.text))
+        tokens = answers.count_tokens(prompt.text)
+        cost = dialect.cost_at_start(prompt, tokens)
         excess = self._limiter.admit(call.scope, cost)
         if excess is not None:
             call.refusal = dialect.limit(self._context(call), excess, retry_after=None)
+            return
+        window = self.config.window_of(dialect.provider, prompt.model)
+        if window is not None and tokens > window:
+            said = _TOO_LONG[dialect.provider].format(tokens=tokens, window=window)
+            context = self._context(call)
+            call.refusal = dialect.refuse(context, Trouble.CONTEXT_LENGTH, message=said)
             return
         call.fault = self._faults.pick(dialect.provider, prompt.model, prompt.text)
         if call.fault is not None:
@@ -211,6 +218,17 @@ class Engine:
             return median
         return median * self._rng.lognormvariate(0.0, sigma)
 
+
+_TOO_LONG = {
+    Provider.OPENAI: (
+        "This model's maximum context length is {window} tokens. However, your messages resulted "
+        "in {tokens} tokens. Please reduce the length of the messages."
+    ),
+    Provider.ANTHROPIC: "prompt is too long: {tokens} tokens > {window} maximum",
+    Provider.GEMINI: (
+        "The input token count ({tokens}) exceeds the maximum number of tokens allowed ({window})."
+    ),
+}
 
 # What a fault of this kind says where no limit is configured.
 _INVENTED = {

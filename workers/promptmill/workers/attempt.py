@@ -27,6 +27,7 @@ from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import unstorable
 from promptmill.workers.bench import STALE, BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
+from promptmill.workers.fitting import Fitted, Unfit, fit
 from promptmill.workers.limits.limit import Booked, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.repair import repairing
@@ -58,6 +59,8 @@ class Attempt:
         self._turn: Turn | None = None
         self._reply: tuple[Answer | Refusal, float] | None = None
         """What came, and after how many seconds: from here on it is only to be stored."""
+        self._fitted: Fitted | None = None
+        """What is sent of its prompt."""
         self._form: Mapping[str, Any] | None = None
         """What its answer has to follow, if anything."""
         self._asked_again = False
@@ -91,9 +94,11 @@ class Attempt:
             if shared is not None:
                 return shared
         self._reservation = Reservation(job.batch_id, 0) if job.has_budget else None
-        if job.age_s > self._bench.policy.max_age_s:
-            return await self._refuse("max_age", "older than retry.max_age_s allows")
-        body, encoded = await self._request(job)
+        fitted = await self._fit(job)
+        if isinstance(fitted, Unfit):
+            return await self._refuse(fitted.code, fitted.why)
+        self._fitted = fitted
+        body, encoded = await self._request(job, fitted)
         if self._reservation is not None:
             most = most_micros(self._served.terms(job.model), body, encoded)
             if isinstance(most, Unbounded):
@@ -102,7 +107,7 @@ class Attempt:
         turn = self._turn = Turn(
             self._bench,
             self._served.scope(job.model),
-            estimate(self._served.kind, body),
+            fitted.expected if body is fitted.body else estimate(self._served.kind, body),
             urgent=job.priority > 0,
             alone=is_on_trial(job.crashes, max_crashes=self._bench.policy.max_crashes),
         )
@@ -117,16 +122,27 @@ class Attempt:
             if report is not None:
                 return report
 
-    async def _request(self, job: DueJob) -> tuple[dict[str, Any], str | bytes]:
-        """Read what is to be asked: as it was stored, or once more after an invalid answer."""
-        body: dict[str, Any] = msgspec.json.decode(job.body)
+    async def _fit(self, job: DueJob) -> Fitted | Unfit:
+        """Read the prompt, and cut it where it is too long."""
+        if job.age_s > self._bench.policy.max_age_s:
+            return Unfit("older than retry.max_age_s allows", code="max_age")
+        told = None
+        if job.truncate is not None and job.attempts:
+            told = await self._bench.recorder.refused_cut(job.job_id)
+        learned = self._bench.permits.input_ratio(self._served.scope(job.model))
+        return await fit(self._served, job, learned=learned, told=told)
+
+    async def _request(self, job: DueJob, fitted: Fitted) -> tuple[dict[str, Any], str | bytes]:
+        """Tell what is to be asked: as it was stored, or once more after an invalid answer."""
+        body = fitted.body
+        encoded = msgspec.json.encode(body) if fitted.cut_tokens else job.body
         self._form = form_of(body)
         if self._form is None or not job.attempts:
-            return body, job.body
+            return body, encoded
         invalid = await self._bench.recorder.invalid_answer(job.job_id)
         self._asked_again = invalid is not None
         if invalid is None or job.on_invalid != OnInvalid.REPAIR:
-            return body, job.body
+            return body, encoded
         body = repairing(body, self._form, invalid)
         return body, msgspec.json.encode(body)
 
@@ -198,6 +214,8 @@ class Attempt:
         self._bench.deadlines.observe(
             job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s
         )
+        if self._fitted is not None:
+            reply = self._fitted.heard(reply)
         self._reply = (reply, took_s)
         if self._form is not None and isinstance(reply, Answer):
             reply = judged(
@@ -229,6 +247,7 @@ class Attempt:
             booked=booked,
             reply=reply,
             latency_s=latency_s,
+            cut=None if self._fitted is None else self._fitted.cut(reply),
         )
 
     async def _hold_batch(self, job: DueJob, unbounded: Unbounded) -> Report:

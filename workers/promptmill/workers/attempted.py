@@ -10,6 +10,7 @@ from typing import Any, overload
 from promptmill.schema.moves.closing import Attempted, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.prices import PriceList
+from promptmill.schema.truncation import Cut
 from promptmill.workers.providers.base import Answer, Refusal, charged
 from promptmill.workers.unstorable import plausible, raw_bytes
 
@@ -17,7 +18,12 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def attempted_of(
-    reply: Answer | Refusal, *, price_list: PriceList, model: str, latency_s: float
+    reply: Answer | Refusal,
+    *,
+    price_list: PriceList,
+    model: str,
+    latency_s: float,
+    cut: Cut | None = None,
 ) -> Attempted:
     """Describe one call for `attempts`. Cost is None where price or usage is unknown."""
     usage, cost = _bill(reply, price_list, model)
@@ -32,6 +38,7 @@ def attempted_of(
             cost_micros=cost,
             first_token_ms=first_token_ms,
             body_base64=_unclean(reply.text),
+            cut=cut,
         )
     return Attempted(
         _outcome(reply),
@@ -45,6 +52,7 @@ def attempted_of(
         cost_micros=cost,
         first_token_ms=first_token_ms,
         body_base64=base64.b64encode(reply.raw).decode() if reply.raw else None,
+        cut=cut,
     )
 
 

@@ -103,6 +103,8 @@ def decide(
             return _unusable(reply, job, policy=policy, rng=rng)
         case ErrorKind.MONEY | ErrorKind.KEY:
             return Stopped(reply)
+        case ErrorKind.REQUEST if reply.too_long is not None:
+            return _shortened(reply, job, policy=policy)
         case ErrorKind.REQUEST:
             return Failed(reply, "the request itself is refused")
         case _:
@@ -123,6 +125,13 @@ def _refused(
     pause_s = default_s if told_s is None else told_s
     # The limiter spreads those that come back, so a little is enough to keep them from one tick.
     return Snoozed(refusal, delay_s=pause_s + rng.uniform(0, 0.5), pause_s=pause_s)
+
+
+def _shortened(refusal: Refusal, job: DueJob, *, policy: RetrySettings) -> Outcome:
+    """Send what was too long once more, and cut: at once, since it is the prompt's own trouble."""
+    if job.attempts + 1 >= policy.max_attempts:
+        return Failed(refusal, f"{job.attempts + 1} attempts")
+    return Retry(refusal, delay_s=0.0)
 
 
 def _unusable(

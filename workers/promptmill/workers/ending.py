@@ -9,6 +9,7 @@ import structlog
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.reading import DueJob
+from promptmill.schema.truncation import Cut
 from promptmill.workers import decide as deciding
 from promptmill.workers.attempted import attempted_of, result_of
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
@@ -31,15 +32,16 @@ async def end(
     booked: Booked | None = None,
     reply: Answer | Refusal,
     latency_s: float,
+    cut: Cut | None = None,
 ) -> Report:
-    """Decide what *reply* means for *job*, and do it."""
+    """Decide what *reply* means for *job*, and do it. *cut*: what was left out of its prompt."""
     health = bench.outages.observe(scope, job.job_id, reply)
     meant = reply
     if isinstance(reply, Refusal) and health is Health.DOWN:
         meant = refused_by_all(reply)
     outcome = deciding.decide(meant, job, policy=bench.policy, rng=bench.rng)
     attempted = attempted_of(
-        reply, price_list=served.price_list, model=job.model, latency_s=latency_s
+        reply, price_list=served.price_list, model=job.model, latency_s=latency_s, cut=cut
     )
     bench.trace(served.kind, job, fence, reply, attempted)
     if isinstance(outcome, deciding.Snoozed):

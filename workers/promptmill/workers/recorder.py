@@ -7,7 +7,8 @@ SQL or on disk, or on the way there.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from promptmill.schema.answer_forms import invalid_answer_of
 from promptmill.schema.database import Database, DatabaseError, is_passing
@@ -19,6 +20,7 @@ from promptmill.schema.moves.similar import NewEntry
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import DueJob, due_jobs
+from promptmill.schema.truncation import Cut, refused_cut_of
 from promptmill.workers import unstorable
 from promptmill.workers.grouping import Grouping
 from promptmill.workers.leftovers import Leftovers
@@ -40,6 +42,7 @@ SOON_S = 1.0
 """How long an answer waits for its commit before it goes to the spool too."""
 _LOOK_S = 0.5
 _log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 
 class Recorder:
@@ -99,12 +102,11 @@ class Recorder:
 
         Waits while SQL is away: nothing is asked for without knowing what was asked before.
         """
+        return await self._look(lambda connection: invalid_answer_of(connection, job_id))
 
-        def read(_again: bool) -> bytes | None:
-            with self._database.read() as connection:
-                return invalid_answer_of(connection, job_id)
-
-        return await asyncio.to_thread(self._looking.keep_trying, read, may_give_up=lambda: True)
+    async def refused_cut(self, job_id: int) -> Cut | None:
+        """Read what was sent of this job when its provider found it too long; waits as above."""
+        return await self._look(lambda connection: refused_cut_of(connection, job_id))
 
     async def claim(
         self, hint: Hint, fingerprint: str, reservation: Reservation | None = None
@@ -179,6 +181,13 @@ class Recorder:
         except (DatabaseError, ServiceError) as error:
             _log.warning("answers stay in %s: %s", self._spool.folder, type(error).__name__)
         return stopped and all(ended)
+
+    async def _look(self, look: Callable[[Any], Found]) -> Found:
+        def read(_again: bool) -> Found:
+            with self._database.read() as connection:
+                return look(connection)
+
+        return await asyncio.to_thread(self._looking.keep_trying, read, may_give_up=lambda: True)
 
     async def _write(
         self, write: Claim | NewEntry | Wish | Unqueue | Postpone | Requeue

@@ -29,6 +29,7 @@ class Served:
     """Limits that were set live, over those of the settings."""
     _scopes: dict[str, Scope] = field(default_factory=dict, repr=False, compare=False)
     """Those that were asked for before, by model."""
+    _windows: dict[str, int | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def price_list(self) -> PriceList:
@@ -38,6 +39,12 @@ class Served:
     def terms(self, model: str) -> Terms:
         """Tell by what the most that a call of *model* can cost is found."""
         return Terms(self.price_list, self.kind, model)
+
+    def window(self, model: str) -> int | None:
+        """Tell the most tokens that *model* takes, where that is known."""
+        if model not in self._windows:
+            self._windows[model] = self.price_list.window(model)
+        return self._windows[model]
 
     def with_live(self, live: LiveCeilings) -> "Served":
         """Tell the same provider with other live limits (see `live_limits.live_ceilings`)."""

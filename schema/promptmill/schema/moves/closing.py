@@ -14,6 +14,7 @@ from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.requests import Endpoint
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
+from promptmill.schema.truncation import Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Attempted:
     body_base64: str | None = None
     """What came, where it could not be used."""
     first_token_ms: int | None = None
+    cut: Cut | None = None
+    """What was left out of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,20 @@ _CHECKS = RowSet(
         Column("problem", "text"),
     ),
 )
+_CUTS = RowSet(
+    "cuts",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("how", "text"),
+        Column("cut_tokens", "bigint"),
+        Column("cut_turns", "integer"),
+        Column("sent_tokens", "bigint"),
+        Column("refused", "smallint"),
+        Column("told_tokens", "bigint"),
+        Column("told_most", "bigint"),
+    ),
+)
 _ENDED = RowSet(
     "ended",
     (
@@ -292,6 +309,15 @@ select bodies.job_id, bodies.fence, bodies.body_base64 from {bodies}
 where true on conflict (job_id, fence) do nothing""",
     _BODIES,
 )
+_keep_cuts = Statement(
+    """
+insert into truncations (job_id, fence, how, cut_tokens, cut_turns, sent_tokens, refused,
+  told_tokens, told_most)
+select cuts.job_id, cuts.fence, cuts.how, cuts.cut_tokens, cuts.cut_turns, cuts.sent_tokens,
+  cuts.refused, cuts.told_tokens, cuts.told_most from {cuts}
+where true on conflict (job_id, fence) do nothing""",
+    _CUTS,
+)
 
 _closed_before = Statement(
     """
@@ -329,6 +355,9 @@ def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str
     ]
     if bodies:
         _keep_bodies.run(connection, {"bodies": bodies})
+    cuts = [(c.job_id, c.fence, *astuple(c.attempted.cut)) for c in closings if c.attempted.cut]
+    if cuts:
+        _keep_cuts.run(connection, {"cuts": cuts})
     dead = [c.job_id for c in closings if c.state in _DEAD and c.job_id in moved]
     if dead:
         pause_where_too_many_failed(connection, dead)

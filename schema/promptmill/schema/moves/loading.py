@@ -36,6 +36,10 @@ class NewBatch:
     """and to requests that are so similar at least; None: to equal ones only"""
     on_invalid: str = "keep"
     """an `answer_forms.OnInvalid`"""
+    truncate: str | None = None
+    """a `truncation.Truncate`; None: what is surely too long fails"""
+    max_input_tokens: int | None = None
+    """of a prompt are sent; None: as many as its model takes"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,10 @@ _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
-  cache_similar, on_invalid)
+  cache_similar, on_invalid, truncate, max_input_tokens)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
-  :cache_similar, :on_invalid)
+  :cache_similar, :on_invalid, :truncate, :max_input_tokens)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -146,6 +150,8 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         on_unknown=batch.on_unknown,
         max_failures=batch.max_failures,
         on_invalid=batch.on_invalid,
+        truncate=batch.truncate,
+        max_input_tokens=batch.max_input_tokens,
         total=batch.total,
         budget_micros=batch.budget_micros,
         cache_s=batch.cache_s,

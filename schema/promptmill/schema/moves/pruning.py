@@ -89,6 +89,7 @@ _delete_all = [
     Statement(f"delete from result_bodies where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from result_files where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from similar_hits where job_id {_IN_CHUNK}", _IDS),
+    Statement(f"delete from truncations where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from result_checks where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from jobs where id {_IN_CHUNK}", _IDS),
 ]

@@ -92,6 +92,9 @@ returning id""",
 _set_cache = Statement(
     "update batches set cache_s = :cache_s, cache_similar = :similar where id = :batch_id"
 )
+_set_truncation = Statement(
+    "update batches set truncate = :how, max_input_tokens = :most where id = :batch_id"
+)
 _set_priority = Statement(
     "update batches set priority = :priority where id = :batch_id and priority <> :priority"
 )
@@ -143,6 +146,13 @@ def set_cache(
     *similar*: to requests that are so similar at least, too; None: to equal ones only.
     """
     _set_cache.run(connection, batch_id=batch_id, cache_s=cache_s, similar=similar)
+
+
+def set_truncation(
+    connection: Connection, batch_id: int, how: str | None, most: int | None
+) -> None:
+    """Let prompts of a batch be cut from now on by *how*, a `truncation.Truncate`, to *most*."""
+    _set_truncation.run(connection, batch_id=batch_id, how=how, most=most)
 
 
 def set_priority(connection: Connection, batch_id: int, priority: int) -> bool:

@@ -136,6 +136,10 @@ class Permits:
         """The scopes that this process has used."""
         return tuple(desk.ledger.scope for desk in self._desks.values())
 
+    def input_ratio(self, scope: Scope) -> float:
+        """Tell how many input tokens its calls were charged for one that was estimated."""
+        return self._desk(scope).ledger.learned.input_ratio
+
     async def observe(self, scope: Scope, limits: Mapping[str, float]) -> None:
         """Keep the limits that headers told. Cheap when they say what they said before."""
         await self._desk(scope).observe(limits)

@@ -65,6 +65,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """What a provider says of a request that is too long for its model, in tokens."""
+
+    tokens: int | None = None
+    most: int | None = None
+    """that the model takes"""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """No usable answer, and what that means."""
 
@@ -83,6 +92,8 @@ class Refusal:
     out."""
     limits: Mapping[str, float] = field(default_factory=dict)
     first_token_s: float | None = None
+    too_long: Length | None = None
+    """It may be sent again, once it is cut."""
 
 
 def charged(reply: Answer | Refusal) -> Usage | None:

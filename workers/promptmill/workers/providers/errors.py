@@ -12,7 +12,7 @@ from math import isnan
 
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.texts import strings_in
-from promptmill.workers.providers.base import Call, Refusal
+from promptmill.workers.providers.base import Call, Length, Refusal
 from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.http import Lost
 from promptmill.workers.providers.operation import Blocked, Unusable
@@ -46,6 +46,7 @@ class Fault:
     message: str = ""
     retry_after_s: float | None = None
     """From the body; the headers come first."""
+    too_long: Length | None = None
 
 
 def kind_of(status: int) -> ErrorKind:
@@ -84,7 +85,17 @@ def refused(
         retry_after_s=told if told is not None else fault.retry_after_s,
         request_id=request_id,
         limits=limits,
+        too_long=fault.too_long,
     )
+
+
+def length_in(message: str, *patterns: re.Pattern[str]) -> Length | None:
+    """Read how long a request is and may be by the first pattern found, by its groups' names."""
+    for pattern in patterns:
+        if found := pattern.search(message):
+            told = {name: int(digits) for name, digits in found.groupdict().items() if digits}
+            return Length(**told)
+    return None
 
 
 def lost(provider: str, loss: Lost) -> Refusal:

@@ -106,6 +106,13 @@ def read_request(
     cache_similar: Annotated[
         float | None, _batch(metavar="X", help="--cache, of prompts as similar as that: 0.95.")
     ] = None,
+    truncate: Annotated[
+        Literal["error", "drop-oldest", "head", "tail"] | None,
+        _batch(metavar="HOW", help="Cut what is too long: drop-oldest, head, tail; or error."),
+    ] = None,
+    max_input_tokens: Annotated[
+        str | None, _batch(metavar="N", help="Longer prompts are too long: 4000, 8k.")
+    ] = None,
     new: Annotated[
         bool, _batch("--new", help="Make another batch though this input has one.")
     ] = False,
@@ -115,6 +122,7 @@ def read_request(
     from promptmill.producer.estimate.budgets import parse_budget
     from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
     from promptmill.producer.submission import SubmitRequest
+    from promptmill.producer.truncating import parse_truncation
 
     if prompt is not None and template is not None:
         msg = "-p and -t both give a template: leave one out"
@@ -146,6 +154,7 @@ def read_request(
         on_unknown=on_unknown,
         on_invalid=on_invalid,
         max_failures=max_failures,
+        truncation=parse_truncation(truncate, max_input_tokens),
         new=new,
         budget=None if budget is None else parse_budget(budget),
     )

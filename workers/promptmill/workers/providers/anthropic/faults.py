@@ -1,5 +1,6 @@
 """What Anthropic's errors mean (https://docs.claude.com/en/api/errors)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -41,6 +42,11 @@ _STATUS: Final = {
 # A limit that the customer set, answered as 400 without a code: the one case told by its words.
 _SPENT: Final = "You have reached your specified API usage limits"
 
+_TOO_LONG: Final = (
+    re.compile(r"too long: (?P<tokens>\d+) tokens > (?P<most>\d+) maximum"),
+    re.compile(r"exceed context limit: (?P<tokens>\d+) \+ \d+ > (?P<most>\d+)"),
+)
+
 
 class _Details(msgspec.Struct):
     error_code: str | None = None
@@ -63,7 +69,12 @@ def fault_of(reply: Reply) -> Fault:
         return Fault(errors.kind_of(reply.status))
     error = body.error
     code = error.details.error_code if error.details else None
-    return Fault(_kind(reply.status, code, error), code or error.type, error.message)
+    return Fault(
+        _kind(reply.status, code, error),
+        code or error.type,
+        error.message,
+        too_long=errors.length_in(error.message, *_TOO_LONG) if reply.status == 400 else None,
+    )
 
 
 def error_event(event: Mapping[str, Any]) -> Reply:

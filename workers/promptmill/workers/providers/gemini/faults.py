@@ -15,6 +15,10 @@ from promptmill.workers.providers.reply import Reply, decode
 _DELAY: Final = re.compile(r"(\d+(?:\.\d+)?)s")
 # Told by words only: a prepaid credit or a spend cap that is used up, or billing never set up.
 _SPENT: Final = re.compile(r"prepa(?:id|yment)|credits? (?:are|is) depleted|spend|enable billing")
+_TOO_LONG: Final = re.compile(
+    r"token count(?: \((?P<tokens>\d+)\))? exceeds the maximum number of tokens allowed"
+    r" \(?(?P<most>\d+)"
+)
 
 
 class _Violation(msgspec.Struct, rename="camel"):
@@ -52,6 +56,7 @@ def fault_of(reply: Reply) -> Fault:
         code=reason or next(iter(quotas), None) or error.status,
         message=error.message,
         retry_after_s=None if told is None else min(told, errors.MAX_RETRY_AFTER_S),
+        too_long=errors.length_in(error.message, _TOO_LONG) if reply.status == 400 else None,
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.workers.providers import errors
+from promptmill.workers.providers.base import Length
 from promptmill.workers.providers.errors import Fault
 from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.reply import Reply, decode
@@ -42,6 +43,16 @@ _OF_THE_REQUEST: Final = re.compile(
     r"invalid_(prompt|image|base64)|.*image|bio_policy|misalignment_|data_residency_mismatch"
 )
 """Codes of responses that failed by their request: ResponseError in OpenAI's API description."""
+_TOO_LONG: Final = (
+    # Of what was requested, the answer is a part.
+    re.compile(
+        r"context length is (?P<most>\d+) tokens.*requested \d+ tokens \((?P<tokens>\d+) in the"
+    ),
+    re.compile(
+        r"(?:context length is|limit of) (?P<most>\d+) tokens(?:.*resulted in (?P<tokens>\d+))?"
+    ),
+)
+_CONTEXT_LENGTH: Final = "context_length_exceeded"
 # Answered as a rate limit, without Retry-After: the request is larger than the limit itself.
 _NEVER_FITS: Final = "Request too large"
 
@@ -64,7 +75,11 @@ def fault_of(reply: Reply) -> Fault:
         return Fault(errors.kind_of(reply.status))
     code = str(body.error.code or body.error.type or "") or None
     message = body.error.message or ""
-    return Fault(_kind(reply.status, {code, body.error.type}, message), code, message)
+    kind = _kind(reply.status, {code, body.error.type}, message)
+    too_long = errors.length_in(message, *_TOO_LONG) if kind is ErrorKind.REQUEST else None
+    if code == _CONTEXT_LENGTH and too_long is None:
+        too_long = Length()
+    return Fault(kind, code, message, too_long=too_long)
 
 
 def error_inside(reply: Reply) -> Reply | None:
