@@ -209,7 +209,8 @@ class Attempt:
         )
         self.sent = True
         began = loop.time()
-        reply = await self._served.adapter.complete(call)
+        with self._bench.same_failures.calling(job):
+            reply = await self._served.adapter.complete(call)
         took_s = loop.time() - began
         self._bench.deadlines.observe(
             job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s

@@ -1,5 +1,13 @@
-"""Notice that all prompts of a batch fail in the same way, before all of them were paid for."""
+"""Notice that all prompts of a batch fail in the same way, before all of them were paid for.
 
+A refusal comes sooner than an answer: of twenty calls of which every other is good, ten refusals
+come before the first answer, and ten more while it is written. So it counts how many calls of the
+batch are still open that are older than the first refusal, and may be those that are answered.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from promptmill.schema.outcomes import ErrorKind
@@ -13,18 +21,36 @@ _Error = tuple[str, int | None, str | None]
 @dataclass(slots=True)
 class _Row:
     error: _Error
+    begun: int
+    """how many calls this process had made when it began"""
     count: int = 0
 
 
 class SameFailures:
     """Counts equal `request` errors in a row by batch, as this process sees them. For one thread.
 
-    *most* of them are enough; with 0 they are not counted.
+    *most* of them are enough, and as many more for each older call that is open; with 0 they are
+    not counted.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._rows: dict[int, _Row] = {}
+        self._made = 0
+        self._open: defaultdict[int, set[int]] = defaultdict(set)
+
+    @contextmanager
+    def calling(self, job: DueJob) -> Iterator[None]:
+        """Know of the call of *job* while it is open."""
+        self._made += 1
+        number, open_ = self._made, self._open[job.batch_id]
+        open_.add(number)
+        try:
+            yield
+        finally:
+            open_.discard(number)
+            if not open_:
+                self._open.pop(job.batch_id, None)
 
     def observe(self, job: DueJob, reply: Answer | Refusal) -> str | None:
         """Take in what *job* came to. Returns why its batch should stop, and counts anew then."""
@@ -36,13 +62,16 @@ class SameFailures:
         error = (job.model, reply.http_status, reply.code)
         row = self._rows.get(job.batch_id)
         if row is None or row.error != error:
-            row = self._rows[job.batch_id] = _Row(error)
+            row = self._rows[job.batch_id] = _Row(error, self._made)
         row.count += 1
-        if row.count < self._most:
+        if row.count < self._most or row.count < self._most * (1 + self._older(job, row)):
             return None
         del self._rows[job.batch_id]
         return (
-            f"{self._most} prompts in a row failed with the same error, for example prompt"
+            f"{row.count} prompts in a row failed with the same error, for example prompt"
             f" {job.position}: {reply.message}. `promptmill resume {job.batch_id}` goes on;"
             f" `promptmill retry {job.batch_id}` does them again"
         )
+
+    def _older(self, job: DueJob, row: _Row) -> int:
+        return sum(number <= row.begun for number in self._open.get(job.batch_id, ()))
