@@ -68,7 +68,8 @@ def test_what_has_no_place_in_a_request_is_refused(
         (line("embeddings", input=[]), "input is missing or empty"),
         (line("images", prompt=""), "prompt is missing or empty"),
         (line("responses", stream=True), "stream is asked for"),
-        (line("responses", background=True), "background is asked for"),
+        (line("embeddings", background=True), "background is asked for"),
+        (line("responses", background=True, store=False), "background goes with store: false"),
         (line("responses", max_output_tokens=0), "max_output_tokens is not a positive integer"),
         (line("embeddings") + b"\n" + line("images", "b"), "url is not /v1/embeddings"),
         (line("embeddings").replace(b"POST", b"GET"), "method is not POST"),
@@ -78,6 +79,18 @@ def test_what_has_no_place_in_a_request_is_refused(
 )
 def test_what_nobody_would_answer_is_refused(refused: Refuse, data: bytes, problem: str) -> None:
     assert problem in refused(data).problem
+
+
+def test_a_response_may_be_made_in_the_background_and_an_image_may_have_one(read: Read) -> None:
+    made, plain, drawn = (
+        read(written)[0].request["native"].get("background")
+        for written in (
+            line("responses", background=True),
+            line("responses", background=False),
+            line("images", background="transparent"),
+        )
+    )
+    assert (made, plain, drawn) == (True, None, "transparent")
 
 
 def test_gemini_lines_may_ask_for_embeddings(read: Read) -> None:

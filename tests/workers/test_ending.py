@@ -69,6 +69,8 @@ def end_with(
         settings = ProviderSettings(kind=ProviderKind.OPENAI, api_key=Secret("sk-test"))
         served = serve("openai", settings, http)
         bench = Bench(
+            background_s=1.0,
+            poll_s=0.01,
             recorder=recorder,
             permits=Permits(redis, prefix="test:", kinds={"openai": ProviderKind.OPENAI}),
             references=References(redis, prefix="test:", read_secret=bytes),

@@ -56,6 +56,12 @@ def is_streamed(body: Mapping[str, Any]) -> bool:
     return body.get(STREAM) is True
 
 
+def is_background(body: Mapping[str, Any]) -> bool:
+    """Tell whether OpenAI is to make the response to *body* while nobody is connected."""
+    native = native_of(body)
+    return native is not None and native.get("background") is True
+
+
 def texts_in(value: Any) -> Iterator[str]:
     """Yield the texts in a body, or a part of one, without what stands for bytes."""
     if isinstance(value, str):

@@ -104,6 +104,10 @@ class WorkerSettings(Strict):
     """total deadline round one call, at most"""
     call_timeout_factor: float = Field(default=5.0, ge=0)
     """a call is ended after so many times what 99 of 100 answers of its model took; 0: never so"""
+    background_s: float = Field(default=3600.0, gt=0)
+    """how long one attempt looks after a response that is made in the background"""
+    poll_s: float = Field(default=2.0, gt=0)
+    """how often it looks at first; later each tenth of its age, and each half minute"""
     grace_s: float = Field(default=30.0, ge=0)
     """after the first SIGTERM, how long open calls may go on"""
     beat_s: float = Field(default=2.0, gt=0)

@@ -243,6 +243,17 @@ result_checks = Table(
     Column("problem", Text),  # where and by which rule it has not: no word of the answer
 )
 
+# Responses that OpenAI makes in the background: asked for once, and looked after until they are
+# there, whoever asked. Of an earlier generation: no more of interest.
+background_responses = Table(
+    "background_responses",
+    metadata,
+    Column("job_id", BigKey, primary_key=True, autoincrement=False),
+    Column("generation", SmallInteger, nullable=False),
+    Column("response_id", Text, nullable=False),
+    Column("begun_at", Instant, nullable=False),
+)
+
 # What came with an attempt that gave no usable answer, kept as bytes for a person to look at.
 attempt_bodies = Table(
     "attempt_bodies",

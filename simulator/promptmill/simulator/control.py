@@ -27,6 +27,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     answer_tokens: int | UnsetType | None = UNSET
     chunk_tokens: int | UnsetType = UNSET
     chunk_interval_s: Seconds | UnsetType = UNSET
+    background_s: Seconds | UnsetType = UNSET
     limit_headers: bool | UnsetType = UNSET
     retry_after: bool | UnsetType = UNSET
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from random import Random
 
 from promptmill.simulator import answers
+from promptmill.simulator.background import PATH, Kept
 from promptmill.simulator.bill import Bill, Entry
 from promptmill.simulator.config import Dimension, SimulatorConfig
 from promptmill.simulator.dialects import DIALECTS, METHODS, PATHS
@@ -52,6 +53,7 @@ class Engine:
         self._faults = FaultBook(config.seed)
         self._faults.add(config.faults)
         self._limiter = Limiter(config, clock)
+        self._kept = Kept(clock)
         self.config = config
         self.bill = Bill(config.bill_rows, clock)
 
@@ -103,11 +105,15 @@ class Engine:
         return spoil(fault, reply)
 
     def models(self, dialect: Dialect, request: Request) -> Reply:
-        """Answer a request for the list of models. It is not on the bill."""
+        """Answer what costs nothing: for the list of models, or what is made in the background."""
         context = Context(self._next_id(), "", {}, time.time())
         if (trouble := self._key_trouble(dialect.key(request))) is not None:
             return dialect.refuse(context, trouble)
-        return dialect.models(context, request.head.path)
+        path = request.head.path
+        if not path.startswith(PATH):
+            return dialect.models(context, path)
+        kept = self._kept.look(path, takes_s=self.config.background_s)
+        return kept or dialect.refuse(context, Trouble.MODEL_NOT_FOUND)
 
     def _open(self, dialect: Dialect, request: Request, prompt: Prompt, key: str) -> Call:
         digest = answers.digest(prompt.text) if prompt is not _NO_PROMPT else b""
@@ -159,6 +165,8 @@ class Engine:
 
     def _say(self, call: Call, answer: answers.Answer) -> Reply:
         context = self._context(call)
+        if call.prompt.in_background:
+            return self._kept.begin(call.dialect.succeed(context, answer))
         if not call.prompt.streams:
             return call.dialect.succeed(context, answer)
         texts = answers.pieces(answer.text, self.config.chunk_tokens)
@@ -253,6 +261,8 @@ def find_dialect(request: Request) -> tuple[Dialect | None, bool]:
         if path.startswith(("/v1beta/models/", "/v1/models/")) or "/publishers/" in path:
             return METHODS.get(path.rpartition(":")[2]), True
         return PATHS.get(path.removeprefix("/anthropic").removeprefix("/openai")), True
+    if method == "GET" and path.startswith(PATH):
+        return DIALECTS[Provider.OPENAI], False
     if method == "GET" and path.startswith(("/v1beta/models", "/v1/models")):
         return DIALECTS[_lister(request)], False
     return None, False

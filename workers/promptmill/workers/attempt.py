@@ -7,6 +7,7 @@ committed before the request goes out; the request goes out at the booked start 
 import asyncio
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from promptmill.schema.moves.rescuing import is_on_trial
 from promptmill.schema.moves.spending import BUDGET, Reservation
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
-from promptmill.schema.requests import endpoint_of
+from promptmill.schema.requests import endpoint_of, is_background
 from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import unstorable
+from promptmill.workers.background import LEFT, Background
 from promptmill.workers.bench import STALE, BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.fitting import Fitted, Unfit, fit
-from promptmill.workers.limits.limit import Booked, Postponed, Scope, TooLarge
+from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.repair import repairing
 from promptmill.workers.served import Served
@@ -63,6 +65,8 @@ class Attempt:
         """What is sent of its prompt."""
         self._form: Mapping[str, Any] | None = None
         """What its answer has to follow, if anything."""
+        self._background: Background | None = None
+        """What is known of a response that is made in the background."""
         self._asked_again = False
         """Whether one came that does not."""
         self._running: asyncio.Task[Any] | None = None
@@ -99,15 +103,23 @@ class Attempt:
             return await self._refuse(fitted.code, fitted.why)
         self._fitted = fitted
         body, encoded = await self._request(job, fitted)
+        if is_background(body) and await self._is_begun(job):
+            return await self._resume(job, body)
         if self._reservation is not None:
             most = most_micros(self._served.terms(job.model), body, encoded)
             if isinstance(most, Unbounded):
                 return await self._hold_batch(job, most)
             self._reservation = Reservation(job.batch_id, most)
+        as_fitted = body is fitted.body
+        expected = fitted.expected if as_fitted else estimate(self._served.kind, body)
+        return await self._take_turns(job, body, expected)
+
+    async def _take_turns(self, job: DueJob, body: dict[str, Any], expected: Estimate) -> Report:
+        """Book, claim and call, and again where that came too late."""
         turn = self._turn = Turn(
             self._bench,
             self._served.scope(job.model),
-            fitted.expected if body is fitted.body else estimate(self._served.kind, body),
+            expected,
             urgent=job.priority > 0,
             alone=is_on_trial(job.crashes, max_crashes=self._bench.policy.max_crashes),
         )
@@ -145,6 +157,23 @@ class Attempt:
             return body, encoded
         body = repairing(body, self._form, invalid)
         return body, msgspec.json.encode(body)
+
+    async def _is_begun(self, job: DueJob) -> bool:
+        """Look whether the response is made already, for an attempt before this one."""
+        known = await self._bench.recorder.known_response(job.job_id)
+        self._background = Background(
+            self._bench.recorder, job.job_id, self._bench.poll_s, known=known
+        )
+        return known is not None
+
+    async def _resume(self, job: DueJob, body: dict[str, Any]) -> Report:
+        """Look after what is made already: nothing is sent, so nothing is booked."""
+        if not await self._claim():
+            await self._bench.recorder.unqueue(self.hint)
+            return STALE
+        if self._bench.draining:
+            return await self._put_back()
+        return await self._end(job, self._served.scope(job.model), *await self._ask(job, body))
 
     async def _not_now(self, answer: Postponed | TooLarge, scope: Scope) -> Report:
         if isinstance(answer, TooLarge):
@@ -199,22 +228,35 @@ class Attempt:
         return self.fence is not None
 
     async def _call(self, job: DueJob, body: dict[str, Any], booked: Booked, turn: Turn) -> Report:
-        loop = asyncio.get_running_loop()
+        reply, took_s = await self._ask(job, body)
+        settling = asyncio.create_task(turn.settle(reply))
+        if isinstance(reply, Refusal):
+            await settling  # before the limiter hears of the refusal
+        report = await self._end(job, turn.scope, reply, took_s, booked=booked)
+        await settling  # an answer was stored meanwhile: it waits for no slow Redis
+        return report
+
+    async def _ask(self, job: DueJob, body: dict[str, Any]) -> tuple[Answer | Refusal, float]:
+        """Call the provider; return what came, and after how many seconds."""
+        loop, background = asyncio.get_running_loop(), self._background
+        deadlines = self._bench.deadlines
         call = Call(
             model=job.model,
             body=body,
             request_id=f"{job.batch_id}-{job.job_id}-{self.fence}",
-            timeout_s=self._bench.deadlines.of(job.provider, job.model, attempts=job.attempts),
+            timeout_s=deadlines.of(job.provider, job.model, attempts=job.attempts),
             endpoint=endpoint_of(body),
         )
+        if background is not None:
+            background.fence = self._fence()
+            call = replace(call, timeout_s=self._bench.background_s, begun=background)
         self.sent = True
         began = loop.time()
         with self._bench.same_failures.calling(job):
             reply = await self._served.adapter.complete(call)
         took_s = loop.time() - began
-        self._bench.deadlines.observe(
-            job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s
-        )
+        if background is None:
+            deadlines.observe(job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s)
         if self._fitted is not None:
             reply = self._fitted.heard(reply)
         self._reply = (reply, took_s)
@@ -223,12 +265,9 @@ class Attempt:
                 reply, self._form, on_invalid=job.on_invalid, asked_again=self._asked_again
             )
             self._reply = (reply, took_s)
-        settling = asyncio.create_task(turn.settle(reply))
-        if isinstance(reply, Refusal):
-            await settling  # before the limiter hears of the refusal
-        report = await self._end(job, turn.scope, *self._reply, booked=booked)
-        await settling  # an answer was stored meanwhile: it waits for no slow Redis
-        return report
+            if background is not None and isinstance(reply, Refusal):
+                await background.forget()
+        return reply, took_s
 
     async def _end(
         self,
@@ -277,10 +316,18 @@ class Attempt:
 
     async def _put_back(self) -> Report:
         """Leave the job as the truth is, because this worker stops."""
-        if self.sent and self._job and self._turn:
+        if self._is_made_without_us():
+            if self._turn is not None:
+                await self._turn.settle(_STOPPED)
+            await self._close(closing.keep(self.hint.job_id, self._fence(), LEFT))
+            return _PUT_BACK
+        if self.sent and self._job:
             reply, latency_s = self._reply or (_STOPPED, 0.0)
-            await self._turn.settle(reply)
-            report = await self._end(self._job, self._turn.scope, reply, latency_s)
+            if self._turn is not None:
+                await self._turn.settle(reply)
+            report = await self._end(
+                self._job, self._served.scope(self._job.model), reply, latency_s
+            )
             return Report(report.text, failed=report.failed or self._reply is None)
         await self._give_back()
         if self.fence is None:
@@ -288,6 +335,12 @@ class Attempt:
         else:
             await self._close(closing.keep(self.hint.job_id, self.fence, _NOT_SENT))
         return _PUT_BACK
+
+    def _is_made_without_us(self) -> bool:
+        """Tell whether the answer is to come, and known by its id: who looks next finds it."""
+        background = self._background
+        waits = self.sent and self._reply is None
+        return waits and background is not None and background.known is not None
 
     async def _broken(self, error: Exception) -> Report:
         """Close an attempt that met a bug of ours; its text may quote a prompt, its type not."""
@@ -307,10 +360,11 @@ class Attempt:
             )
             await self._close(closing.hold(self.hint.job_id, self._fence(), kept))
             return Report(f"held: worker_error {name}", failed=True)
-        if self.sent and self._job and self._turn:
+        if self.sent and self._job:
             reply = Refusal(ErrorKind.UNKNOWN, f"our own {name} at {at}", code="worker_error")
-            await self._turn.settle(reply)
-            return await self._end(self._job, self._turn.scope, reply, 0.0)
+            if self._turn is not None:
+                await self._turn.settle(reply)
+            return await self._end(self._job, self._served.scope(self._job.model), reply, 0.0)
         await self._give_back()
         return await self._refuse("worker_error", f"our own {name} at {at}")
 

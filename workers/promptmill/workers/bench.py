@@ -109,6 +109,10 @@ class Bench:
     pause: Callable[[KeyPause | BatchPause], Awaitable[None]]
     """stop a key or a batch in SQL; it holds when this returns"""
     files: AnswerFiles
+    background_s: float
+    """how long an attempt looks after what is made in the background"""
+    poll_s: float
+    """and how often, at first"""
     outages: Outages
     same_failures: SameFailures
     told: Told = field(default_factory=Told)

@@ -7,6 +7,7 @@ provider's: then the job is only refused, everybody waits, and single calls try 
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
+from http import HTTPStatus
 from typing import Final
 
 from promptmill.schema.outcomes import ErrorKind
@@ -66,7 +67,7 @@ class Outages:
         if isinstance(reply, Answer):
             self._rows.pop(key, None)
             return Health.WELL
-        if reply.kind is not ErrorKind.TRANSIENT:
+        if reply.kind is not ErrorKind.TRANSIENT or reply.http_status == HTTPStatus.OK:
             if reply.kind not in _SAYS_NOTHING:
                 self._rows.pop(key, None)
             return Health.WELL

@@ -14,6 +14,7 @@ from promptmill.schema.answer_forms import invalid_answer_of
 from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
+from promptmill.schema.moves import backgrounds
 from promptmill.schema.moves.caching import Followed, Wish
 from promptmill.schema.moves.closing import Closing
 from promptmill.schema.moves.similar import NewEntry
@@ -108,6 +109,18 @@ class Recorder:
         """Read what was sent of this job when its provider found it too long; waits as above."""
         return await self._look(lambda connection: refused_cut_of(connection, job_id))
 
+    async def known_response(self, job_id: int) -> str | None:
+        """Read which response is made for this job in the background; waits as above."""
+        return await self._look(lambda connection: backgrounds.known_response(connection, job_id))
+
+    async def keep_response(self, job_id: int, fence: int, response_id: str) -> None:
+        """Commit which response is made for this job. Waits while SQL is away."""
+        await self._of_background(backgrounds.keep_response, job_id, fence, response_id)
+
+    async def forget_response(self, job_id: int, fence: int, response_id: str) -> None:
+        """Commit that nothing comes of it."""
+        await self._of_background(backgrounds.forget_response, job_id, fence, response_id)
+
     async def claim(
         self, hint: Hint, fingerprint: str, reservation: Reservation | None = None
     ) -> int | None:
@@ -188,6 +201,15 @@ class Recorder:
                 return look(connection)
 
         return await asyncio.to_thread(self._looking.keep_trying, read, may_give_up=lambda: True)
+
+    async def _of_background(
+        self, step: Callable[..., None], job_id: int, fence: int, response_id: str
+    ) -> None:
+        def write(_again: bool) -> None:
+            with self._database.write() as connection:
+                step(connection, job_id, fence, response_id)
+
+        await asyncio.to_thread(self._looking.keep_trying, write, may_give_up=lambda: False)
 
     async def _write(
         self, write: Claim | NewEntry | Wish | Unqueue | Postpone | Requeue

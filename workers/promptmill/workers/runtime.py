@@ -109,6 +109,8 @@ class Runtime:
             rng=random.Random(),
             pause=self._pause,
             files=AnswerFiles(self._settings.files_folder),
+            background_s=worker.background_s,
+            poll_s=worker.poll_s,
             outages=Outages(patience_s=self._settings.retry.outage_s, clock=monotonic),
             same_failures=SameFailures(self._settings.retry.same_failures),
             trace=all_of([one.record for one in (self._tracing, self._request_log) if one]),

@@ -83,12 +83,22 @@ class OpenAINative:
             )
         if self._endpoint is Endpoint.RESPONSES and "max_output_tokens" in body:
             check_tokens(line, "max_output_tokens", body["max_output_tokens"])
-        for field, why in (
-            ("stream", "answers are stored whole, not streamed"),
-            ("background", "an answer is waited for, and not asked for again"),
-        ):
-            if body.pop(field, None) not in (None, False):
-                raise line.refused(problem=f"{field} is asked for", fix=f"leave it out: {why}")
+        if body.pop("stream", None) not in (None, False):
+            fix = "leave it out: answers are stored whole, not streamed"
+            raise line.refused(problem="stream is asked for", fix=fix)
+        self._check_background(line, body)
+
+    def _check_background(self, line: Line, body: dict[str, Any]) -> None:
+        """Refuse what is not made in the background. Of an image it is the colour behind it."""
+        if self._endpoint is not Endpoint.RESPONSES:
+            if body.get("background") is True:
+                fix = f"leave it out: {self._endpoint} are answered at once"
+                raise line.refused(problem="background is asked for", fix=fix)
+        elif not body.get("background"):
+            body.pop("background", None)
+        elif body.get("store") is False:
+            fix = "leave store out: OpenAI keeps what it makes in the background, to be asked for"
+            raise line.refused(problem="background goes with store: false", fix=fix)
 
 
 def check_call(line: Line, value: Mapping[str, Any], *, url: str) -> None:

@@ -1,5 +1,6 @@
 """Every write to a job, each one statement with the expected state and fence in its WHERE.
 
 `loading` makes jobs, `queueing` hints them, `claiming` takes them, `closing` ends an attempt,
-`rescuing` takes them from a dead worker, `steering` is what a person orders.
+`backgrounds` remembers what the provider still makes for one, `rescuing` takes them from a dead
+worker, `steering` is what a person orders.
 """

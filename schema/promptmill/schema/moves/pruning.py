@@ -91,6 +91,7 @@ _delete_all = [
     Statement(f"delete from similar_hits where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from truncations where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from result_checks where job_id {_IN_CHUNK}", _IDS),
+    Statement(f"delete from background_responses where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from jobs where id {_IN_CHUNK}", _IDS),
 ]
 _finish = Statement("update batches set pruned_at = {now} where id = :batch_id")

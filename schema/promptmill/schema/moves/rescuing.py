@@ -22,12 +22,15 @@ _running = Statement(
     "select id, fence from jobs where lease_owner = :worker_id and state = 2 order by id"
     " limit :most"
 )
+# What goes on in the background is no unknown: the next claim asks for it.
+_HELD = """b.on_unknown = 'hold' and not exists (select 1 from background_responses r
+    where r.job_id = jobs.id and r.generation = jobs.generation)"""
 _release = Statement(
-    """
+    f"""
 update jobs set crashes = crashes + 1, lease_owner = null,
-  state = case when b.on_unknown = 'hold' or crashes + 1 >= :max_crashes then 7 else 0 end,
-  finished_at = case when b.on_unknown = 'hold' or crashes + 1 >= :max_crashes then {now} end
-from {lost}, batches b
+  state = case when {_HELD} or crashes + 1 >= :max_crashes then 7 else 0 end,
+  finished_at = case when {_HELD} or crashes + 1 >= :max_crashes then {{now}} end
+from {{lost}}, batches b
 where jobs.id = lost.job_id and jobs.fence = lost.fence and +jobs.state = 2
   and jobs.lease_owner = :worker_id and b.id = jobs.batch_id
 returning jobs.id, jobs.state""",

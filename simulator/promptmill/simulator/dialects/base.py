@@ -32,6 +32,8 @@ class Prompt(NamedTuple):
     """output tokens of an answer that is no text"""
     wish: Wish = PLAIN
     """the shape that the answer is to have"""
+    in_background: bool = False
+    """whether the answer is to be asked for later"""
 
 
 class Context(NamedTuple):

@@ -39,6 +39,7 @@ class _Body(msgspec.Struct):
     tools: list[_Tool] = []
     tool_choice: Any = "auto"
     stream: bool | None = None
+    background: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -58,7 +59,8 @@ class OpenAIResponses(OpenAI):
         items = [_Item(body.input)] if isinstance(body.input, str) else body.input
         texts = [text for item in items for text in text_of(item.content)]
         said = [body.instructions, *texts] if body.instructions else texts
-        return Prompt(body.model, "\n".join(said), body.max_output_tokens, asked=body)
+        text, later = "\n".join(said), body.background
+        return Prompt(body.model, text, body.max_output_tokens, asked=body, in_background=later)
 
     def succeed(self, context: Context, answer: Answer) -> Reply:
         asked: _Body = context.asked
@@ -68,7 +70,7 @@ class OpenAIResponses(OpenAI):
             "object": "response",
             "created_at": int(context.wall_time),
             "status": "incomplete" if answer.is_cut else "completed",
-            "background": False,
+            "background": asked.background,
             "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if answer.is_cut else None,
             "instructions": asked.instructions,

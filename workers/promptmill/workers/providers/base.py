@@ -14,6 +14,22 @@ from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.requests import Endpoint
 
 
+class Begun(Protocol):
+    """What is remembered of a response that the provider makes in the background."""
+
+    known: str | None
+    """its id; None: it is still to be asked for"""
+    poll_s: float
+
+    async def keep(self, response_id: str) -> None:
+        """Remember it. It is committed when this returns."""
+        ...
+
+    async def forget(self) -> None:
+        """No answer comes of it: the next attempt asks anew."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request to a provider."""
@@ -27,6 +43,8 @@ class Call:
     timeout_s: float
     """Total deadline, from the first byte sent to the last byte read."""
     endpoint: Endpoint = Endpoint.CHAT
+    begun: Begun | None = None
+    """where the answer is made in the background: nothing is sent for what is begun already"""
 
 
 @dataclass(frozen=True, slots=True)

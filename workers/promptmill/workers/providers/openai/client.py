@@ -9,12 +9,20 @@ import httpx2
 import openai
 from openai._types import RequestOptions
 
+from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
-from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.base import Answer, Begun, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
+from promptmill.workers.providers.openai.background import (
+    ASK_TIMEOUT_S,
+    LOOK_TIMEOUT_S,
+    STILL_MADE,
+    StillMade,
+    answer_of,
+)
 from promptmill.workers.providers.openai.chat import chat
 from promptmill.workers.providers.openai.embeddings import EMBEDDINGS
 from promptmill.workers.providers.openai.faults import error_inside, fault_of
@@ -78,6 +86,8 @@ class OpenAIProvider:
             sent = encode(body if stream is None else stream.ask(body))
         except UnsendableError as verdict:
             return errors.unsendable(self._name, verdict)
+        if call.begun is not None:
+            return await self._look_after(call.begun, operation, sent, call)
         reply = await exchange(
             self._post(operation, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
@@ -86,6 +96,32 @@ class OpenAIProvider:
         if stream is None:
             return self._value(operation, reply, call)
         return stream.told(self._value(operation, stream.whole(reply), call))
+
+    async def _look_after(
+        self, begun: Begun, operation: Operation, body: bytes, call: Call
+    ) -> Answer | Refusal:
+        """Complete what is made in the background. See `background`."""
+        ended = await answer_of(
+            begun,
+            ask=lambda: exchange(
+                self._post(operation, body, call.request_id, None),
+                timeout_s=min(call.timeout_s, ASK_TIMEOUT_S),
+                sdk_errors=(openai.OpenAIError,),
+            ),
+            look=lambda response_id: exchange(
+                self._get(f"{operation.path}/{response_id}"),
+                timeout_s=LOOK_TIMEOUT_S,
+                sdk_errors=(openai.OpenAIError,),
+            ),
+            timeout_s=call.timeout_s,
+        )
+        if isinstance(ended, StillMade):
+            message = f"{self._name} still makes the response; the next attempt looks for it"
+            return Refusal(ErrorKind.TRANSIENT, message, http_status=200, code=STILL_MADE)
+        value = self._value(operation, ended.reply, call)
+        if ended.is_over and begun.known is not None and not isinstance(value, Answer):
+            await begun.forget()
+        return value
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
@@ -105,6 +141,15 @@ class OpenAIProvider:
             response = error.response
         if stream is not None and not response.is_closed:
             return await stream.read(response)
+        return Reply(response.status_code, response.headers, response.content)
+
+    async def _get(self, path: str) -> Reply:
+        try:
+            response = await self._client.get(
+                f"{self._url}{path}", options=_OPTIONS, cast_to=httpx2.Response
+            )
+        except openai.APIStatusError as error:
+            response = error.response
         return Reply(response.status_code, response.headers, response.content)
 
     def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
