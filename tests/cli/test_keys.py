@@ -36,3 +36,16 @@ def test_a_key_is_shown_once_listed_by_its_end_and_revoked(promptmill: Here, sce
 def test_a_tenants_name_is_one_that_can_be_shown(promptmill: Here, scene: Scene) -> None:
     assert promptmill("keys", "add", "a\nb").code == 2
     assert scene.count("tenants") == 0
+
+
+def test_a_tenant_is_listed_with_what_it_may(promptmill: Here, scene: Scene) -> None:
+    promptmill("keys", "add", "team")
+    assert promptmill("tenants", "set", "team", "--budget", "5", "--rpm", "600").code == 0
+    assert promptmill("tenants", "list", "--json").objects == [
+        {"tenant": "team", "keys": 1, "batches": 0, "cost_usd": 0, "budget_usd": 5, "rpm": 600}
+    ]
+    promptmill("tenants", "set", "team", "--budget", "none", "--rpm", "none")
+    row = promptmill("tenants", "list", "--json").objects[0]
+    assert (row["budget_usd"], row["rpm"]) == (None, None)
+    for wrong in (["nobody", "--rpm", "5"], ["team"], ["team", "--rpm", "0"]):
+        assert promptmill("tenants", "set", *wrong).code == 2

@@ -20,6 +20,7 @@ SERVICES = [
     "worker-openai",
     "worker-anthropic",
     "worker-gemini",
+    "serve",
     "flower",
     "prometheus",
     "grafana",
@@ -141,9 +142,9 @@ def test_only_workers_reach_the_internet(project: dict[str, Any]) -> None:
     assert outside == set(WORKERS)
 
 
-def test_what_is_published_has_a_password(project: dict[str, Any]) -> None:
+def test_what_is_published_has_a_password_or_asks_for_a_key(project: dict[str, Any]) -> None:
     published = {name for name, service in project["services"].items() if service.get("ports")}
-    assert published == {"flower", "grafana"}
+    assert published == {"flower", "grafana", "serve"}
     grafana = project["services"]["grafana"]
     assert grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == (
         "/run/secrets/grafana_password"

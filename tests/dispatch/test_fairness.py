@@ -10,9 +10,15 @@ SCOPE = Scope("openai", "m")
 
 
 def batch(
-    batch_id: int, pending: int, *, queued: int = 0, running: int = 0, priority: int = 0
+    batch_id: int,
+    pending: int,
+    *,
+    queued: int = 0,
+    running: int = 0,
+    priority: int = 0,
+    owner: int | None = None,
 ) -> BatchBacklog:
-    return BatchBacklog(batch_id, priority, SCOPE, pending, queued, running, waiting=0)
+    return BatchBacklog(batch_id, priority, SCOPE, pending, queued, running, 0, owner)
 
 
 def test_the_batch_with_less_in_work_is_filled_up_first() -> None:
@@ -26,6 +32,15 @@ def test_a_place_that_cannot_be_shared_goes_to_the_smallest_batch() -> None:
 
 def test_of_equal_batches_the_older_gets_it() -> None:
     assert allot(1, [batch(2, 9), batch(1, 9)]) == {1: 1}
+
+
+def test_a_tenant_with_many_batches_gets_no_more_than_one_with_one() -> None:
+    many = [batch(n, 100, owner=1) for n in range(2, 102)]
+    shares = allot(60, [*many, batch(102, 100, owner=2), batch(103, 100)])
+    assert (shares[102], shares[103]) == (20, 20)
+    assert sorted(shares.values(), reverse=True)[2:] == [1] * 20
+    some = [batch(1, 100, owner=1, running=10), batch(2, 3, owner=1), batch(3, 100, owner=2)]
+    assert allot(14, some) == {3: 12, 2: 2}
 
 
 def test_a_full_queue_gets_nothing() -> None:

@@ -38,9 +38,14 @@ def mill(run_folder: Path, valkey_server: Valkey) -> Iterator[RunningMill]:
 
 
 @pytest.fixture(scope="module")
-def client(mill: RunningMill) -> Iterator[OpenAI]:
+def served(mill: RunningMill) -> Iterator[RunningGateway]:
     with RunningGateway(mill.settings, mill.database) as gateway:
-        yield gateway.client()
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def client(served: RunningGateway) -> OpenAI:
+    return served.client()
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ from typing import Any, Self
 import httpx2
 from openai import OpenAI
 
-from promptmill.gateway.context import Gateway
-from promptmill.gateway.folder import FileFolder
-from promptmill.gateway.server import FOLDER, bound, make_server
+from promptmill.gateway.server import bound, make_gateway, make_server
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings
 from promptmill.schema.tenants import Scope, add_key
@@ -24,7 +22,7 @@ class RunningGateway:
     """A server in a thread, over real HTTP. Use it as a block."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
-        self.gateway = Gateway(settings, database, FileFolder(settings.files_folder / FOLDER))
+        self.gateway = make_gateway(settings, database)
         self.database = database
         self._socket = bound("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from promptmill.gateway.context import Gateway
 from promptmill.gateway.door import Door
 from promptmill.gateway.errors import ApiError, error_response
+from promptmill.gateway.keeping.allowing import Allowing
 from promptmill.gateway.keeping.finishing import Finishing
 from promptmill.gateway.keeping.shift import Shift
 from promptmill.gateway.keeping.validating import Validation
@@ -27,12 +28,14 @@ def make_app(gateway: Gateway) -> ASGIApp:
 
     @asynccontextmanager
     async def at_work(_app: FastAPI) -> AsyncIterator[None]:
-        shifts = [Shift(gateway, Validation(gateway)), Shift(gateway, Finishing(gateway))]
+        works = (Validation(gateway), Allowing(gateway), Finishing(gateway))
+        shifts = [Shift(gateway, work) for work in works]
         for shift in shifts:
             shift.start()
         yield
         for shift in shifts:
             await run_in_threadpool(shift.end)
+        await gateway.rates.close()
 
     app = FastAPI(
         title="promptmill",

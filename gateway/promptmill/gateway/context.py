@@ -6,6 +6,7 @@ from threading import Event
 from starlette.requests import Request
 
 from promptmill.gateway.folder import FileFolder
+from promptmill.gateway.rates import Rates
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings
 from promptmill.schema.tenants import Caller
@@ -18,6 +19,7 @@ class Gateway:
     settings: Settings
     database: Database
     folder: FileFolder
+    rates: Rates
     news: Event = field(default_factory=Event)
     """set when a client ordered something: it need not wait for the next look"""
 

@@ -84,6 +84,10 @@ class Door:
         if KeyScope.BATCH not in caller.scopes and scope["method"] not in _LOOKS:
             msg = "This API key may only look: ask for one of the scope `batch`."
             raise ApiError(403, msg, code="insufficient_scope")
+        wait_s = await self._gateway.rates.wait_s(caller)
+        if wait_s:
+            msg = f"That was more than your requests a minute: come again in {wait_s:.1f} s."
+            raise ApiError(429, msg, code="rate_limit_exceeded", retry_after_s=wait_s)
         return caller
 
     def _caller(self, key: str) -> Caller | None:

@@ -9,8 +9,9 @@ import uvicorn
 from promptmill.gateway.app import make_app
 from promptmill.gateway.context import Gateway
 from promptmill.gateway.folder import FileFolder
+from promptmill.gateway.rates import Rates
 from promptmill.producer.opening import opened
-from promptmill.schema.database import SERVICE_PATIENCE_S
+from promptmill.schema.database import SERVICE_PATIENCE_S, Database
 from promptmill.schema.logs import configure_logging
 from promptmill.schema.settings import Settings
 
@@ -26,13 +27,19 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; requests that are open then may end."""
     configure_logging(settings)
     with opened(settings, create=True, patience_s=SERVICE_PATIENCE_S) as database:
-        gateway = Gateway(settings, database, FileFolder(settings.files_folder / FOLDER))
+        gateway = make_gateway(settings, database)
         with bound(host, port) as listening:
             _log.info("gateway serves", url=f"http://{host}:{listening.getsockname()[1]}/v1")
             # uvicorn takes both signals while it runs, and raises them again after its warm stop.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
             make_server(gateway).run(sockets=[listening])
+
+
+def make_gateway(settings: Settings, database: Database) -> Gateway:
+    """Make the gateway of these settings; nothing is connected yet."""
+    folder = FileFolder(settings.files_folder / FOLDER)
+    return Gateway(settings, database, folder, Rates(settings))
 
 
 def make_server(gateway: Gateway) -> uvicorn.Server:

@@ -1,6 +1,10 @@
-"""Share free places in a queue: by priority, then fairly between batches, then by age."""
+"""Share free places in a queue: by priority, then fairly between batches, then by age.
 
-from collections.abc import Sequence
+All batches of a tenant are one claimant beside the others, and share what it gets.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -37,12 +41,26 @@ def _by_priority(free: int, batches: Sequence[BatchBacklog]) -> dict[int, int]:
     shares: dict[int, int] = {}
     ordered = sorted(batches, key=lambda batch: -batch.priority)
     for _, level in groupby(ordered, key=lambda batch: batch.priority):
-        claimants = [
-            _Claimant(batch.batch_id, batch.queued + batch.running, batch.ready)
-            for batch in level
-            if batch.ready
-        ]
-        shares |= _fairly(free - sum(shares.values()), claimants)
+        shares |= _by_owner(free - sum(shares.values()), level)
+    return shares
+
+
+def _by_owner(free: int, batches: Iterable[BatchBacklog]) -> dict[int, int]:
+    """Share between owners, then between the batches of each."""
+    owned = defaultdict[int | str, list[_Claimant]](list)
+    for batch in batches:
+        if batch.ready:
+            one = _Claimant(batch.batch_id, batch.queued + batch.running, batch.ready)
+            owned[batch.batch_id if batch.owner is None else f"tenant {batch.owner}"].append(one)
+    # Named after its oldest batch, which tells the older of two owners.
+    owners = {min(one.batch_id for one in ones): ones for ones in owned.values()}
+    together = [
+        _Claimant(name, sum(one.load for one in ones), sum(one.wants for one in ones))
+        for name, ones in owners.items()
+    ]
+    shares: dict[int, int] = {}
+    for name, share in _fairly(free, together).items():
+        shares |= _fairly(share, owners[name])
     return shares
 
 

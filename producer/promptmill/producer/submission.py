@@ -67,6 +67,8 @@ class SubmitRequest:
     """id of the client's order that it is: another order of the same input is another batch"""
     truncation: Truncation | None = None
     """how prompts are cut that are too long; None: as before, and of a new one none is"""
+    tenant_id: int | None = None
+    """whose order"""
     new: bool = False
     """make another batch where there is one of this input already"""
     budget: Budget | None = None
@@ -311,6 +313,7 @@ class _Submission:
             cache_similar=request.cache.similar if request.cache else None,
             truncate=request.truncation.how if request.truncation else None,
             max_input_tokens=request.truncation.most if request.truncation else None,
+            tenant_id=request.tenant_id,
         )
 
     def _find(self, routes: Routes) -> BatchFound | None:

@@ -28,6 +28,8 @@ class BatchBacklog:
     queued: int
     running: int
     waiting: int
+    owner: int | None = None
+    """the tenant whose it is; None: nobody's"""
     fits: int | None = None
     """how many calls its budget has room for, where one did not fit; None: no matter how many"""
 
@@ -51,12 +53,12 @@ def _jobs_in(state: int) -> str:
 _backlog = Statement(
     f"""
 select c.batch_id, b.priority, c.provider, c.model,
-  {_jobs_in(0)}, {_jobs_in(1)}, {_jobs_in(2)}, {_jobs_in(3)},
+  {_jobs_in(0)}, {_jobs_in(1)}, {_jobs_in(2)}, {_jobs_in(3)}, b.tenant_id,
   min(({ROOM}) / s.wanted_micros)
 from batch_counts c join batches b on b.id = c.batch_id and b.state = 'open'
 left join batch_spending s on s.batch_id = b.id and b.budget_micros is not null
 where c.state < 4 and c.jobs > 0
-group by c.batch_id, b.priority, c.provider, c.model
+group by c.batch_id, b.priority, b.tenant_id, c.provider, c.model
 order by c.batch_id, c.provider, c.model"""
 )
 _started = Statement(

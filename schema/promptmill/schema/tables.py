@@ -69,6 +69,7 @@ batches = Table(
     # `truncation`. NULL: as their model takes them.
     Column("truncate", Text),
     Column("max_input_tokens", BigInteger),
+    Column("tenant_id", BigInteger),  # of the gateway, whose client ordered it; NULL: nobody's
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -440,6 +441,8 @@ tenants = Table(
     Column("id", BigKey, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False),
     Column("made_at", Instant, nullable=False),
+    Column("budget_micros", BigInteger),  # of all its batches together; NULL: none
+    Column("rpm", Integer),  # requests a minute at the door; NULL: as the settings say
     UniqueConstraint("name"),
 )
 

@@ -35,6 +35,22 @@ class Caller:
     tenant_id: int
     key_id: int
     scopes: frozenset[str]
+    rpm: int | None
+    """requests a minute at the door; None: as the settings say"""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRow:
+    """A tenant, what it may do, and what its batches have cost."""
+
+    id: int
+    name: str
+    budget_micros: int | None
+    rpm: int | None
+    keys: int
+    """that open still"""
+    batches: int
+    cost_micros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,22 @@ insert into tenant_keys (tenant_id, label, sha256, ends_with, scopes, made_at)
 values (:tenant_id, :label, :hashed, :ends_with, :scopes, {now}) returning id"""
 )
 _caller = Statement(
-    "select tenant_id, id, scopes from tenant_keys where sha256 = :hashed and revoked_at is null"
+    """
+select k.tenant_id, k.id, k.scopes, t.rpm from tenant_keys k join tenants t on t.id = k.tenant_id
+where k.sha256 = :hashed and k.revoked_at is null"""
+)
+_set_budget = Statement(
+    "update tenants set budget_micros = :budget_micros where name = :name returning id"
+)
+_set_rpm = Statement("update tenants set rpm = :rpm where name = :name")
+_tenants = Statement(
+    """
+select t.id, t.name, t.budget_micros, t.rpm,
+  (select count(*) from tenant_keys k where k.tenant_id = t.id and k.revoked_at is null),
+  (select count(*) from batches b where b.tenant_id = t.id),
+  (select cast(coalesce(sum(u.cost_micros), 0) as bigint) from usage_hourly u
+    join batches b on b.id = u.batch_id where b.tenant_id = t.id)
+from tenants t order by t.name"""
 )
 _revoke = Statement(
     "update tenant_keys set revoked_at = {now} where id = :id and revoked_at is null"
@@ -95,7 +126,29 @@ def add_key(
 def caller_of(connection: Connection, key: str) -> Caller | None:
     """Say whose *key* is; None: nobody's, or it was revoked."""
     rows = _caller.fetch(connection, hashed=_hash(key))
-    return Caller(rows[0][0], rows[0][1], frozenset(rows[0][2].split())) if rows else None
+    if not rows:
+        return None
+    tenant_id, key_id, scopes, rpm = rows[0]
+    return Caller(tenant_id, key_id, frozenset(scopes.split()), rpm)
+
+
+def set_tenant_budget(connection: Connection, tenant: str, micros: int | None) -> int | None:
+    """Say what all batches of a tenant may cost together; None: anything. Returns its number.
+
+    None: no tenant is so called. What its open batches have of it: see `moves.allowances`.
+    """
+    rows = _set_budget.fetch(connection, name=tenant, budget_micros=micros)
+    return int(rows[0][0]) if rows else None
+
+
+def set_tenant_rpm(connection: Connection, tenant: str, rpm: int | None) -> bool:
+    """Say how often a tenant may ask; None: as the settings say. False: none is so called."""
+    return bool(_set_rpm.run(connection, name=tenant, rpm=rpm))
+
+
+def all_tenants(connection: Connection) -> list[TenantRow]:
+    """List all tenants, by name. Adds up what all their batches have cost."""
+    return [TenantRow(*row) for row in _tenants.fetch(connection)]
 
 
 def revoke_key(connection: Connection, key_id: int) -> bool:

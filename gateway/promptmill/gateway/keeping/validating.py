@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from promptmill.gateway.context import Gateway
+from promptmill.producer.estimate.budgets import Budget
 from promptmill.producer.reading import ReadOptions
 from promptmill.producer.submission import SubmitRequest, Submitted, submit
 from promptmill.schema.errors import InputError, RepeatedError, UsageError
@@ -21,6 +22,7 @@ from promptmill.schema.gateway_batches import (
     open_orders,
 )
 from promptmill.schema.gateway_files import file_of
+from promptmill.schema.moves.allowances import divide_budget, left_of, tenant_budgets
 
 _log = structlog.get_logger(__name__)
 _OPEN = frozenset({Status.VALIDATING, Status.CANCELLING})
@@ -50,12 +52,16 @@ class Validation:
             else:
                 with database.write() as connection:
                     begin_order(connection, order.id, submitted.batch_id)
+                    budget = dict(tenant_budgets(connection)).get(order.tenant_id)
+                    if budget is not None:
+                        divide_budget(connection, order.tenant_id, budget)
                 _log.info("order begun", order=order.id, batch=submitted.batch_id)
 
     def _submit(self, order: OrderRow, beat: Callable[[], None]) -> Submitted:
         gateway = self._gateway
         with gateway.database.read() as connection:
             file = file_of(connection, order.tenant_id, order.input_file_id)
+            left = left_of(connection, order.tenant_id)
         if file is None:
             msg = f"The file {order.input_file_id} is gone."
             raise UsageError(msg)
@@ -68,6 +74,8 @@ class Validation:
             ReadOptions(url=order.endpoint),
             name=order.id,
             order=order.id,
+            tenant_id=order.tenant_id,
+            budget=None if left is None else Budget(left),
         )
         return submit(
             gateway.database,

@@ -69,6 +69,7 @@ VERBS = (
     Verb("dispatch", SERVE, "Feed the queues and sweep."),
     Verb("serve", SERVE, "Serve OpenAI's Files and Batches over HTTP."),
     Verb("keys", SERVE, "Make, list and revoke keys of the gateway."),
+    Verb("tenants", SERVE, "List tenants of the gateway; set budgets and rates."),
     Verb("flower", SERVE, "Serve Flower, the monitor of tasks."),
     Verb("db", SERVE, "Bring the database to this release."),
     Verb("doctor", SERVE, "Check that all parts are there."),

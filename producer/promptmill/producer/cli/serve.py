@@ -5,9 +5,10 @@ import sys
 from importlib.util import find_spec
 
 from promptmill.producer.cli.output import note
+from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.producer.opening import opened
 from promptmill.schema.errors import SettingsError
-from promptmill.schema.settings import load_settings
+from promptmill.schema.settings import PREFIX, load_settings
 from promptmill.schema.tenants import keys_of_all
 
 _EXTRA = ("fastapi", "uvicorn", "httptools", "python_multipart")
@@ -19,8 +20,13 @@ def serve_gateway(host: str, port: int) -> None:
     if missing:
         msg = f"{missing[0]} is not installed: pip install 'promptmill[api]'"
         raise SettingsError(msg)
-    with opened(load_settings(), create=True) as database, database.read() as connection:
+    settings = load_settings()
+    with opened(settings, create=True) as database, database.read() as connection:
         if all(key.revoked_at for key in keys_of_all(connection)):
             note("nobody has a key yet: `promptmill keys add NAME` makes one")
+    redis = ensure_redis(settings)
+    for descriptor in redis.keep_fds:
+        os.set_inheritable(descriptor, True)  # so that the gateway counts as a user of the server
+    env = os.environ | {f"{PREFIX}REDIS_URL": redis.url}  # noqa: TID251  handed on as it is
     command = [sys.executable, "-m", "promptmill.gateway", host, str(port)]
-    os.execv(command[0], command)  # noqa: S606  no shell
+    os.execve(command[0], command, env)  # noqa: S606  no shell

@@ -40,6 +40,8 @@ class NewBatch:
     """a `truncation.Truncate`; None: what is surely too long fails"""
     max_input_tokens: int | None = None
     """of a prompt are sent; None: as many as its model takes"""
+    tenant_id: int | None = None
+    """whose it is; None: nobody's"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,10 @@ _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
-  cache_similar, on_invalid, truncate, max_input_tokens)
+  cache_similar, on_invalid, truncate, max_input_tokens, tenant_id)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
-  :cache_similar, :on_invalid, :truncate, :max_input_tokens)
+  :cache_similar, :on_invalid, :truncate, :max_input_tokens, :tenant_id)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -80,9 +82,12 @@ update batches set identity = :identity, identity_no = :identity_no, total = :to
   max_failures = coalesce(:max_failures, max_failures)
 where id = :batch_id and state = 'loading'"""
 )
+# Of a tenant with a budget nothing is called before `allowances` gave the batch its part of it.
 _open = Statement(
     """
-update batches set state = 'open', opened_at = {now}, first_job_id = :first, last_job_id = :last
+update batches set state = 'open', opened_at = {now}, first_job_id = :first, last_job_id = :last,
+  budget_micros = case when tenant_id in (select t.id from tenants t
+    where t.budget_micros is not null) then 0 else budget_micros end
 where id = :batch_id and state = 'loading'"""
 )
 # Each half has an index of its own that covers it. Nothing else is in a batch that is loading.
@@ -156,6 +161,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         budget_micros=batch.budget_micros,
         cache_s=batch.cache_s,
         cache_similar=batch.cache_similar,
+        tenant_id=batch.tenant_id,
     )
     batch_id = int(rows[0][0])
     if batch.budget_micros is not None:

@@ -1,4 +1,4 @@
-"""`worker`, `dispatch`, `serve`, `keys`, `flower`, `db` and `doctor`."""
+"""`worker`, `dispatch`, `serve`, `keys`, `tenants`, `flower`, `db` and `doctor`."""
 
 from typing import Annotated
 
@@ -89,6 +89,40 @@ def revoke(
     from promptmill.producer.cli.keys import revoke_key
 
     revoke_key(number)
+
+
+tenants = Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@tenants.callback()
+def tenants_of_the_gateway() -> None:
+    """List tenants of the gateway, and set what they may spend and how often they may ask."""
+
+
+@tenants.command("list")
+def list_tenants(as_json: Json = False) -> None:
+    """List all tenants, with what their batches have cost."""
+    from promptmill.producer.cli.tenants import list_tenants
+
+    list_tenants(as_json=as_json)
+
+
+@tenants.command("set")
+def set_tenant(
+    tenant: Annotated[str, Argument(help="Its name.")],
+    budget: Annotated[
+        str | None,
+        Option(metavar="DOLLARS", help="What all its batches may cost together; none: anything."),
+    ] = None,
+    rpm: Annotated[
+        str | None,
+        Option(metavar="N", help="Its requests a minute; none: as the settings say."),
+    ] = None,
+) -> None:
+    """Set what a tenant may spend, or how often it may ask. It holds within a second."""
+    from promptmill.producer.cli.tenants import set_tenant
+
+    set_tenant(tenant, budget=budget, rpm=rpm)
 
 
 def flower(
