@@ -35,6 +35,8 @@ class Entry(msgspec.Struct, gc=False, kw_only=True):
     output_tokens: int = 0
     """charged tokens: 0 where the call is not billed"""
     finished_at: float | None = None
+    half_price: bool = False
+    """it came in a batch"""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     received_at: float
     finished_at: float | None
+    half_price: bool
 
 
 class Totals(msgspec.Struct, kw_only=True):
@@ -192,4 +195,5 @@ def _row(entry: Entry) -> Row:
         output_tokens=entry.output_tokens,
         received_at=entry.received_at,
         finished_at=entry.finished_at,
+        half_price=entry.half_price,
     )

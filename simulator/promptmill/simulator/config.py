@@ -111,6 +111,8 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """from one event of a streamed answer to the next"""
     background_s: Seconds = 0.0
     """from a request that is answered in the background to its answer; may change meanwhile"""
+    batch_s: Seconds = 0.0
+    """from the creation of a batch to its end"""
     bill_rows: Annotated[int, msgspec.Meta(ge=1)] = 200_000
     """bill entries that are kept, newest first to stay; totals are kept of all"""
 

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import cast
 
+from promptmill.simulator.batches.desk import Desk
 from promptmill.simulator.control import Control
 from promptmill.simulator.dialects.base import encode
 from promptmill.simulator.engine import Call, Engine, find_dialect
@@ -25,9 +26,12 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, engine: Engine, control: Control, connections: set["Connection"]) -> None:
+    def __init__(
+        self, engine: Engine, control: Control, desk: Desk, connections: set["Connection"]
+    ) -> None:
         self._engine = engine
         self._control = control
+        self._desk = desk
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._parser = Parser()
@@ -111,7 +115,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive = request.head.keep_alive
         dialect, is_call = find_dialect(request)
         if dialect is None:
-            self._reply(self._control.reply(request))
+            self._reply_beside(request)
         elif not is_call:
             self._reply(self._engine.models(dialect, request))
         else:
@@ -121,6 +125,16 @@ class Connection(asyncio.Protocol):
                 self._loop.call_later(call.delay_s, self._finish, call)
             else:
                 self._finish(call)
+
+    def _reply_beside(self, request: Request) -> None:
+        """Answer what is no call of a model."""
+        said = self._desk.reply(request)
+        if said is None:
+            self._reply(self._control.reply(request))
+        elif said.is_lost:
+            self._reset()
+        else:
+            self._reply(said.reply)
 
     def _finish(self, call: Call) -> None:
         reply = self._engine.finish(call)
@@ -193,12 +207,15 @@ class Connection(asyncio.Protocol):
                 self._transport.write(_GARBAGE)
                 self._break_off(call, 0)
             case Accident.RESET:
-                raw = self._transport.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
                 self._engine.bill.close(call.entry, status=0, complete=False)
-                self._transport.abort()
+                self._reset()
             case _:
                 self._send(call, reply)
+
+    def _reset(self) -> None:
+        raw = self._transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        self._transport.abort()
 
     def _beginning(self, reply: Reply, fault: Fault) -> bytes:
         head = render_head(reply, keep_alive=self._keep_alive)

@@ -80,7 +80,7 @@ class Engine:
             prompt, problem = _NO_PROMPT, str(error)
         key = dialect.key(request)
         call = self._open(dialect, request, prompt, _fingerprint(key))
-        if (trouble := self._key_trouble(key)) is not None:
+        if (trouble := self.key_trouble(key)) is not None:
             call.refusal = dialect.refuse(self._context(call), trouble)
         elif problem is not None:
             context = self._context(call)
@@ -104,10 +104,53 @@ class Engine:
             return self._break_off(call, fault, reply, reply.events)
         return spoil(fault, reply)
 
+    def answer_in_batch(
+        self, dialect: Dialect, request: Request
+    ) -> tuple[Reply, Accident | Trouble | None]:
+        """Answer a request that came in a batch, at half the price and under no limit.
+
+        Tells what befell it, too: whether it is to be seen is for the batch to say.
+        """
+        problem = None
+        try:
+            prompt = dialect.parse(request)
+        except Unreadable as error:
+            prompt, problem = _NO_PROMPT, str(error)
+        call = self._open(dialect, request, prompt, _fingerprint(dialect.key(request)))
+        call.entry.half_price = True
+        if problem is not None:
+            context = self._context(call)
+            call.refusal = dialect.refuse(context, Trouble.INVALID_REQUEST, message=problem)
+        else:
+            self._befall(call, answers.count_tokens(prompt.text))
+        reply = self.finish(call)
+        befallen = None if call.fault is None else call.fault.what
+        is_seen = befallen not in (Accident.DROPPED, Accident.EXPIRED)
+        self.bill.close(call.entry, status=reply.status if is_seen else 0, complete=is_seen)
+        return reply, befallen
+
+    def fault_of(self, provider: Provider, name: str) -> Fault | None:
+        """Return the fault that befalls what is asked of a batch API by this name."""
+        return self._faults.pick(provider, name, "", named=True)
+
+    def key_trouble(self, key: str) -> Trouble | None:
+        """Tell what is wrong with *key*, if anything."""
+        if not self.config.keys or key in self.config.keys:
+            return None
+        return Trouble.BAD_KEY if key else Trouble.UNAUTHORIZED
+
+    def context_of_none(self) -> Context:
+        """Tell what goes with a reply that is about no model."""
+        return Context(self._next_id(), "", {}, time.time())
+
+    def now(self) -> float:
+        """Tell the time, monotonic, in seconds."""
+        return self._clock()
+
     def models(self, dialect: Dialect, request: Request) -> Reply:
         """Answer what costs nothing: for the list of models, or what is made in the background."""
-        context = Context(self._next_id(), "", {}, time.time())
-        if (trouble := self._key_trouble(dialect.key(request))) is not None:
+        context = self.context_of_none()
+        if (trouble := self.key_trouble(dialect.key(request))) is not None:
             return dialect.refuse(context, trouble)
         path = request.head.path
         if not path.startswith(PATH):
@@ -137,19 +180,25 @@ class Engine:
         if excess is not None:
             call.refusal = dialect.limit(self._context(call), excess, retry_after=None)
             return
+        if not self._befall(call, tokens):
+            call.delay_s = self._latency()
+
+    def _befall(self, call: Call, tokens: int) -> bool:
+        """Let window and faults have their say; tell whether the call is refused."""
+        dialect, prompt = call.dialect, call.prompt
         window = self.config.window_of(dialect.provider, prompt.model)
         if window is not None and tokens > window:
             said = _TOO_LONG[dialect.provider].format(tokens=tokens, window=window)
             context = self._context(call)
             call.refusal = dialect.refuse(context, Trouble.CONTEXT_LENGTH, message=said)
-            return
+            return True
         call.fault = self._faults.pick(dialect.provider, prompt.model, prompt.text)
         if call.fault is not None:
             call.entry.fault = call.fault.kind
             if isinstance(call.fault.what, Trouble):
                 call.refusal = self._refuse(call, call.fault, call.fault.what)
-                return
-        call.delay_s = self._latency()
+                return True
+        return False
 
     def _refuse(self, call: Call, fault: Fault, trouble: Trouble) -> Reply:
         context = self._context(call)
@@ -199,11 +248,6 @@ class Engine:
         self._limiter.add(call.scope, call.dialect.cost_at_end(output))
         self.bill.charge(call.entry, input_tokens=answer.input_tokens, output_tokens=output)
         return answer
-
-    def _key_trouble(self, key: str) -> Trouble | None:
-        if not self.config.keys or key in self.config.keys:
-            return None
-        return Trouble.BAD_KEY if key else Trouble.UNAUTHORIZED
 
     def _context(self, call: Call) -> Context:
         standings = self._limiter.standings(call.scope) if self.config.limit_headers else {}

@@ -71,6 +71,11 @@ class Accident(StrEnum):
     """half of a surrogate pair in the text, as a JSON escape"""
     MISFIT = "misfit"
     """JSON that is no object, whatever was asked for"""
+    DROPPED = "dropped"
+    """a row of a batch that never comes back"""
+    EXPIRED = "expired"
+    """a row that its batch did not get to in time; as `batches.run`, the second half of a batch.
+    Not billed"""
     RAW = "raw"
     """`status`, `body` and `content_type` as the rule gives them"""
 
@@ -87,7 +92,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """a value of Trouble or Accident"""
     provider: Provider | None = None
     model: str | None = None
-    """part of the model's name"""
+    """part of the model's name; or what is asked of a batch API, such as `batches.create`"""
     contains: str | None = None
     """part of the prompt's text"""
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
@@ -105,7 +110,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     body: str = ""
     content_type: str = "application/json"
     billed: bool | None = None
-    """None: accidents are billed, except a hang and a raw error; troubles are not"""
+    """None: accidents are billed, except a hang, what expired, and a raw error; troubles are not"""
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
@@ -123,7 +128,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if self.billed is not None:
             return self.billed
         match self.what:
-            case Accident.HANG:
+            case Accident.HANG | Accident.EXPIRED:
                 return False
             case Accident.RAW:
                 return self.status < 400
@@ -178,9 +183,13 @@ class FaultBook:
         """Drop all rules."""
         self._rules.clear()
 
-    def pick(self, provider: Provider, model: str, text: str) -> Fault | None:
-        """Return the fault to play for this request."""
+    def pick(
+        self, provider: Provider, model: str, text: str, *, named: bool = False
+    ) -> Fault | None:
+        """Return the fault to play for this request; *named*: only one that names its *model*."""
         for rule in self._rules:
+            if named and rule.fault.model != model:
+                continue
             if rule.plays(provider, model, text, self._rng):
                 return rule.fault
         return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
+from promptmill.simulator.batches.desk import Desk
 from promptmill.simulator.bill import Row, Summary
 from promptmill.simulator.config import SimulatorConfig
 from promptmill.simulator.connection import Connection
@@ -37,10 +38,10 @@ class Listener:
 
     async def start(self) -> Addresses:
         """Listen. Raises OSError if the port is taken."""
-        control = Control(self._engine)
+        control, desk = Control(self._engine), Desk(self._engine)
         config = self._engine.config
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._engine, control, self._connections),
+            lambda: Connection(self._engine, control, desk, self._connections),
             config.host,
             config.port,
             backlog=4096,

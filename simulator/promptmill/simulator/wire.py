@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 MAX_HEAD = 64 * 1024
-MAX_BODY = 64 * 1024 * 1024
+MAX_BODY = 256 * 1024 * 1024
 Headers = list[tuple[str, str]]
 _CHUNKED = "transfer-encoding: chunked"
 _END = b"0\r\n\r\n"
