@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-from promptmill.producer.leader import Lead
 from promptmill.schema.host import host_identity
+from promptmill.schema.leader import Lead
 from tests.dispatch.mill import Mill
 
 

@@ -10,7 +10,6 @@ import structlog
 
 from promptmill.producer.broker import BrokerLostError, HintSender
 from promptmill.producer.lost_hints import LostHints
-from promptmill.producer.standstill import Standstill
 from promptmill.schema.backlog import aged_hints, cancelled_batches
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
@@ -20,6 +19,7 @@ from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import WorkerSeen, declare_dead, live_workers, orphaned_owners
 from promptmill.schema.settings import Settings
+from promptmill.schema.standstill import Standstill
 
 _log = structlog.get_logger(__name__)
 _CHUNK = 1000

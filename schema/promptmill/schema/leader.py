@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import structlog
 
-from promptmill.producer.standstill import Standstill
 from promptmill.schema.database import Database
 from promptmill.schema.host import owner_is_gone
 from promptmill.schema.presence import keep_lead, leader_of, resign_lead, seize_lead
+from promptmill.schema.standstill import Standstill
 
 _log = structlog.get_logger(__name__)
 _BEATS = 5
