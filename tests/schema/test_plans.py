@@ -14,11 +14,13 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.moves.caching import Likeness, Wish, follow
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import close, finish, retry
+from promptmill.schema.moves.laning import let_go, set_aside, take
 from promptmill.schema.moves.loading import analyze, create_batch
 from promptmill.schema.moves.queueing import postpone, queue_pending, queue_waiting, unqueue
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import orphaned_owners
+from promptmill.schema.provider_batches import jobs_in, laned_jobs
 from promptmill.schema.reading import batch_counts, due_jobs
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, MODEL, PROVIDER, Scene, new_batch
 from tests.services.postgres import Postgres
@@ -162,6 +164,23 @@ def test_pending_jobs_are_queued_by_jobs_due(full: Database) -> None:
     assert "jobs_due" in plan
     assert_no_scan(plan)
     assert "TEMP B-TREE" not in plan, "the index gives the order"
+
+
+def test_the_lane_finds_its_jobs_by_indexes_of_its_own(full: Database) -> None:
+    scope: Any = {"batch_id": 7, "provider": PROVIDER, "model": MODEL}
+
+    def act(connection: Connection) -> None:
+        assert set_aside(connection, **scope, most=50) == 50
+        waiting = laned_jobs(connection, **scope, after=0, most=50)
+        assert len(waiting) == 50
+        claims = [(Hint(job.job_id, job.dispatch_no), "key") for job in waiting[:20]]
+        assert len(take(connection, claims, provider_batch="away", reservations={})) == 20
+        assert len(jobs_in(connection, "away", most=50)) == 20
+        assert let_go(connection, 7, most=50) == 30
+
+    plan = plans(full, act)
+    assert {"jobs_due", "jobs_laned", "jobs_running"} <= set(re.findall(r"jobs_\w+", plan)), plan
+    assert_no_scan(plan)
 
 
 def test_waiting_jobs_are_queued_by_jobs_waiting_and_only_the_due_are_read(full: Database) -> None:

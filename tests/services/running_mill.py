@@ -22,6 +22,7 @@ from promptmill.producer.dispatch import run_dispatcher
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.schema.database import Database
 from promptmill.schema.hint import queue_name
+from promptmill.schema.lanes import Lane
 from promptmill.schema.migrate import upgrade
 from promptmill.schema.moves.loading import NewBatch, create_batch, insert_jobs, open_batch
 from promptmill.schema.new_job import NewJob
@@ -211,6 +212,8 @@ class RunningMill:
         cache_similar: float | None = None,
         truncate: str | None = None,
         max_input_tokens: int | None = None,
+        lane: Lane = Lane.LIVE,
+        deadline_s: float | None = None,
         different: int | None = None,
         **body: Any,
     ) -> int:
@@ -239,6 +242,8 @@ class RunningMill:
             cache_similar=cache_similar,
             truncate=truncate,
             max_input_tokens=max_input_tokens,
+            lane=lane,
+            deadline_s=deadline_s,
         )
         with self.database.write() as connection:
             batch_id = create_batch(connection, batch)

@@ -211,7 +211,8 @@ def _assert_priced(attempt: Attempt, row: Row) -> None:
     if rates is None:
         assert cost is None, f"a price that nobody knows: {attempt}"
     else:
-        true = row.input_tokens * rates[0] + row.output_tokens * rates[1]
+        price = 0.5 if row.half_price else 1.0
+        true = price * (row.input_tokens * rates[0] + row.output_tokens * rates[1])
         assert cost is not None, f"paid {true} millionths of a dollar, and booked none: {attempt}"
         assert abs(cost - true) <= 0.5 + 1e-9, f"booked {cost} of {true} micro-dollars: {attempt}"
 

@@ -43,6 +43,7 @@ from promptmill.producer.export import (
 )
 from promptmill.producer.export.frames import to_arrow, to_pandas
 from promptmill.producer.following import pages_as_they_come
+from promptmill.producer.lane_order import parse_lane
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, read_progress
 from promptmill.producer.reading import ReadOptions, checked_schema
@@ -174,6 +175,8 @@ def submit(
     cache_similar: float | None = None,
     truncate: Literal["error", "drop-oldest", "head", "tail"] | None = None,
     max_input_tokens: int | None = None,
+    lane: Literal["live", "batch", "auto"] | None = None,
+    deadline: str | None = None,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
@@ -207,6 +210,7 @@ def submit(
             if cache or cache_similar is not None
             else None
         ),
+        lane=None if lane is None and deadline is None else parse_lane(lane or "live", deadline),
         name=name,
         priority=priority,
         on_unknown=on_unknown,

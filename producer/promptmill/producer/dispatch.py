@@ -11,7 +11,6 @@ import structlog
 
 from promptmill.producer.broker import HintSender, make_sender
 from promptmill.producer.feed import Fed, Feeder
-from promptmill.producer.leader import Lead
 from promptmill.producer.metrics_server import served_metrics
 from promptmill.producer.outage import Outage
 from promptmill.producer.pruning import Retention
@@ -20,6 +19,7 @@ from promptmill.producer.twins import TwinEnder
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
+from promptmill.schema.leader import Lead
 from promptmill.schema.moves.spending import pause_used_up
 from promptmill.schema.revisions import newest_revision, require_current, require_recent
 from promptmill.schema.settings import Settings
@@ -98,6 +98,7 @@ class Dispatcher:
         self._hinted += fed.hints
         if any(batch.is_held for batch in self._feeder.left):
             self._pause_used_up()
+        self._feeder.lanes.turn()
         self._twins.turn()
         return fed
 

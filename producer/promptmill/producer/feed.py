@@ -19,6 +19,7 @@ from promptmill.producer.depth import (
     target_depth,
 )
 from promptmill.producer.fairness import allot
+from promptmill.producer.lanes import LaneSorter
 from promptmill.producer.outage import Outage
 from promptmill.schema.backlog import BatchBacklog, Scope, backlog, due_waiting, started_jobs
 from promptmill.schema.broker import step_of
@@ -70,6 +71,8 @@ class Feeder:
         self._rates = StartRates(over_s=settings.dispatch.depth_s / 2)
         self._redis = Outage("redis", clock=clock)
         self._live: Sequence[LiveLimit] = ()
+        self.lanes = LaneSorter(settings, database)
+        """what keeps jobs from being hinted that go another way"""
         self.left: Sequence[BatchBacklog] = ()
         """what was left to do at the last look"""
 
@@ -90,10 +93,10 @@ class Feeder:
 
     def _orders(self) -> list[_Order]:
         with self._database.read() as connection:
-            self.left = backlog(connection)
+            self._live = read_limits(connection)
+            self.left = self.lanes.sort(connection, backlog(connection), self._live)
             self._rates.observe(self._clock(), started_jobs(connection))
             workers, pauses = live_workers(connection), pauses_now(connection)
-            self._live = read_limits(connection)
             orders, scopes = [], _by_scope(self.left)
             wanted = {
                 scope: self._target(scope, workers, pauses)

@@ -10,6 +10,7 @@ from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.pauses import Pause, pauses_now
 from promptmill.schema.presence import WorkerSeen, live_workers
+from promptmill.schema.provider_batches import ProviderBatch, open_provider_batches
 from promptmill.schema.reading import (
     BatchRow,
     ScopeCount,
@@ -71,6 +72,8 @@ class Progress:
     pauses: tuple[Pause, ...]
     """of this batch's providers"""
     workers: tuple[WorkerSeen, ...]
+    away: tuple[ProviderBatch, ...] = ()
+    """what of it is at a provider's batch API, or on its way there"""
 
     @property
     def finished(self) -> bool:
@@ -80,9 +83,16 @@ class Progress:
 
     @property
     def state(self) -> str:
-        """The batch's state in a word for people: `ended` once nothing is left of an open one."""
-        ended = self.finished and self.batch.state != BatchState.CANCELLED
-        return "ended" if ended else self.batch.state
+        """The batch's state in a word for people.
+
+        `ended` once nothing is left of an open one, `away` where all that is left of it is at a
+        provider's batch API.
+        """
+        if self.finished and self.batch.state != BatchState.CANCELLED:
+            return "ended"
+        left = self.overall.total - self.overall.ended
+        is_away = 0 < left == self.overall.running == sum(one.jobs for one in self.away)
+        return "away" if is_away and self.batch.state == BatchState.OPEN else self.batch.state
 
     @property
     def stuck(self) -> tuple[Pause, ...]:
@@ -140,6 +150,7 @@ def read_progress(database: Database, batch_id: int) -> Progress:
         usage = batch_usage(connection, batch_id)
         pauses = pauses_now(connection)
         workers = live_workers(connection)
+        away = open_provider_batches(connection, batch_id=batch_id)
     names = sorted({count.provider for count in counts})
     tallies = tuple(
         tally_of(
@@ -156,6 +167,7 @@ def read_progress(database: Database, batch_id: int) -> Progress:
         overall=tally_of(ALL, counts, usage),
         pauses=tuple(pause for pause in pauses if pause.provider in names),
         workers=tuple(workers),
+        away=tuple(away),
     )
 
 

@@ -16,6 +16,7 @@ from promptmill.producer.estimate.budgets import Budget, Routes, change_budget, 
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
 from promptmill.producer.identity import identity_of, options_of, storable, written
 from promptmill.producer.intake import Intake
+from promptmill.producer.lane_order import LaneOrder, change_lane, require_batch_api
 from promptmill.producer.loader import Loader, TwiceError
 from promptmill.producer.reading import (
     Checked,
@@ -69,6 +70,8 @@ class SubmitRequest:
     """how prompts are cut that are too long; None: as before, and of a new one none is"""
     tenant_id: int | None = None
     """whose order"""
+    lane: LaneOrder | None = None
+    """how it is asked, and by when; None: as before, and a new one live"""
     new: bool = False
     """make another batch where there is one of this input already"""
     budget: Budget | None = None
@@ -202,7 +205,10 @@ class _Submission:
         if not known and self.admit is not None and self.intake.checked is None:
             self.intake.look_through()
             return None
-        self.require(frozenset(one.provider for one in chain.from_iterable(routes.values())))
+        providers = frozenset(one.provider for one in chain.from_iterable(routes.values()))
+        self.require(providers)
+        if self.request.lane is not None:
+            require_batch_api(self.request.lane, providers, self.settings)
         if self.admit is not None and self.intake.checked is not None:
             self.admit(Plan(self.source.name, self.intake.checked, routes, known))
         if found is not None and _how(found, new=self.request.new) is How.REUSED:
@@ -289,6 +295,7 @@ class _Submission:
     def _batch(self, routes: Routes) -> NewBatch:
         """Describe the batch, as far as it is known."""
         request, checked = self.request, self.intake.checked
+        lane = request.lane or LaneOrder()
         asked = options_of(self.options, routes, dedupe=request.dedupe, order=request.order)
         total = 0
         if checked is not None:
@@ -314,6 +321,8 @@ class _Submission:
             truncate=request.truncation.how if request.truncation else None,
             max_input_tokens=request.truncation.most if request.truncation else None,
             tenant_id=request.tenant_id,
+            lane=lane.lane,
+            deadline_s=lane.deadline_s,
         )
 
     def _find(self, routes: Routes) -> BatchFound | None:
@@ -336,6 +345,8 @@ class _Submission:
             change_cache(self.database, batch_id, self.request.cache)
         if self.request.truncation is not None:
             change_truncation(self.database, batch_id, self.request.truncation)
+        if self.request.lane is not None:
+            change_lane(self.database, batch_id, self.request.lane)
 
 
 def _spelled(options: ReadOptions, asked: Sequence[Route], settings: Settings) -> ReadOptions:

@@ -32,13 +32,16 @@ class BatchBacklog:
     """the tenant whose it is; None: nobody's"""
     fits: int | None = None
     """how many calls its budget has room for, where one did not fit; None: no matter how many"""
+    live: int | None = None
+    """how many of the pending jobs are asked live, where there is another way; None: all"""
 
     @property
     def ready(self) -> int:
         """Pending jobs that may be queued."""
+        live = self.pending if self.live is None else min(self.pending, self.live)
         if self.fits is None:
-            return self.pending
-        return min(self.pending, max(0, self.fits - self.queued))
+            return live
+        return min(live, max(0, self.fits - self.queued))
 
     @property
     def is_held(self) -> bool:

@@ -59,6 +59,7 @@ class Terms:
     prices: PriceList
     kind: ProviderKind
     model: str
+    service_tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Unbounded:
 
 def most_micros(terms: Terms, body: Mapping[str, Any], encoded: str | bytes) -> int | Unbounded:
     """Bound the cost of one call by *body*, in micro-dollars; *encoded* is the same as JSON."""
-    tariff = terms.prices.tariff_now(terms.model)
+    tariff = terms.prices.tariff_now(terms.model, terms.service_tier)
     if tariff is None:
         return Unbounded(unpriced(terms))
     if tariff.is_free:

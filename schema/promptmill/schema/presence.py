@@ -55,7 +55,9 @@ _live = Statement(
 _orphaned = Statement(
     """
 select distinct j.lease_owner from jobs j where j.state = 2 and not exists
-  (select 1 from workers w where w.id = j.lease_owner and w.stopped_at is null)"""
+  (select 1 from workers w where w.id = j.lease_owner and w.stopped_at is null)
+  and not exists (select 1 from provider_batches p
+    where p.id = j.lease_owner and p.ended_at is null)"""
 )
 _leader = Statement("select owner, beat from leaders where role = :role")
 _seize = Statement(
@@ -114,7 +116,7 @@ def live_workers(connection: Connection) -> list[WorkerSeen]:
 
 
 def orphaned_owners(connection: Connection) -> list[str]:
-    """List stopped workers that still own running jobs."""
+    """List stopped workers that still own running jobs, and provider batches that have ended."""
     return [row[0] for row in _orphaned.fetch(connection)]
 
 

@@ -6,7 +6,7 @@ Prices come from the lists that ship with genai-prices, or from the settings of 
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -20,6 +20,8 @@ _SOURCES: Final = {ProviderKind.GEMINI.value: "google", "vertex": "google", "bed
 _PICO_PER_MICRO: Final = 1_000_000
 _PROBE: Final = 1_000_000
 _QUARTER_S: Final = 900
+BATCH: Final = "batch"
+"""The service tier of what a provider's batch API answers."""
 _NEAR: Final = 0.8
 """of two names, by difflib's ratio: `gtp-4o-mini` is, and next year's model is not"""
 
@@ -72,6 +74,12 @@ class Tariff:
         return (given * rate + answered * rates.output) / _PICO_PER_MICRO
 
     @property
+    def halved(self) -> "Tariff":
+        """The same at half the price."""
+        halves = (tuple(price // 2 for price in astuple(one)) for one in self.rates)
+        return replace(self, rates=tuple(Rates(*half) for half in halves))
+
+    @property
     def is_free(self) -> bool:
         """Whether nothing that a call uses costs anything."""
         return not any(one.dearest_input or one.output or one.image for one in self.rates)
@@ -101,17 +109,24 @@ class PriceList:
         """Find the prices of *model*, or None where nobody knows them.
 
         *at* has a time zone: prices change by date, and for some by the time of day. A service
-        tier without prices of its own has the usual ones.
+        tier without prices of its own has the usual ones; that of the batch APIs has half of them,
+        as all three providers publish.
         """
         own = self.own_price(model)
         if own is not None and own.input is not None:
-            return _own_tariff(own)
+            usual = _own_tariff(own)
+            return usual.halved if service_tier == BATCH else usual
         quarter = int(at.timestamp()) // _QUARTER_S
-        return _listed_tariff(self._listed, self._name(model), quarter, service_tier)
+        name = self._name(model)
+        listed = _listed_tariff(self._listed, name, quarter, service_tier)
+        if service_tier != BATCH or listed is None:
+            return listed
+        usual = _listed_tariff(self._listed, name, quarter, "") or listed
+        return usual.halved if listed == usual else listed
 
-    def tariff_now(self, model: str) -> Tariff | None:
+    def tariff_now(self, model: str, service_tier: str = "") -> Tariff | None:
         """Find the prices that hold now."""
-        return self.tariff(model, at=datetime.now(UTC))
+        return self.tariff(model, at=datetime.now(UTC), service_tier=service_tier)
 
     def cost_micros(self, model: str, usage: Usage, *, at: datetime) -> int | None:
         """Return the cost of *usage*, or None where the price is unknown, never 0."""
@@ -214,7 +229,7 @@ def _context(service_tier: str) -> dict[str, str] | None:
     """Say it as genai-prices does; `batch` is what Anthropic calls its tier of half a price."""
     if not service_tier:
         return None
-    return {"processing" if service_tier == "batch" else "service_tier": service_tier}
+    return {"processing" if service_tier == BATCH else "service_tier": service_tier}
 
 
 @lru_cache(maxsize=2048)

@@ -167,6 +167,10 @@ class ProviderSettings(Strict):
     """calls in flight over all workers"""
     read_limit_headers: bool | None = None
     """whether limits are learned from headers; None: only where their meaning is known"""
+    batch_api: bool | None = None
+    """whether there is a batch API; None: where the address is the provider's own"""
+    batch_tokens: Amount | None = None
+    """input tokens of one model that may wait there, estimated; None: until the provider refuses"""
     day_starts: Zone | None = None
     """time zone whose midnight sets the day's limits anew; None: as the provider's kind does"""
     limits: LimitSettings = LimitSettings()
@@ -197,6 +201,13 @@ class ProviderSettings(Strict):
         if self.needs_key:
             return ""
         return Secret(f"{self.platform}/{self.project}/{self.region}").fingerprint
+
+    @property
+    def has_batch_api(self) -> bool:
+        """Whether jobs may go by the provider's batch API."""
+        if self.kind is not ProviderKind.OPENAI or self.platform is not None:
+            return False
+        return self.base_url is None if self.batch_api is None else self.batch_api
 
     @property
     def day_zone(self) -> ZoneInfo:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -104,10 +104,11 @@ class ScopeUsage:
 
 
 _HINTS = RowSet("hints", (Column("job_id", "bigint"), Column("dispatch_no", "integer")))
-_AGE = {
+AGE: Final = {
     "sqlite": "(julianday({now}) - julianday(b.opened_at)) * 86400.0",
     "postgresql": "extract(epoch from {now} - b.opened_at)::double precision",
 }
+"""In SQL, how many seconds ago batch b was opened."""
 
 
 def _due_statement(dialect: str) -> Statement:
@@ -115,7 +116,7 @@ def _due_statement(dialect: str) -> Statement:
     return Statement(
         f"""
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
-  b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
+  b.on_unknown, {AGE[dialect]}, {body}, b.priority,
   j.crashes, cast(b.budget_micros is not null as integer), nullif(b.cache_s, 0),
   case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid,
   b.truncate, b.max_input_tokens
@@ -130,7 +131,7 @@ join job_payloads p on p.job_id = j.id""",
     )
 
 
-_due = {dialect: _due_statement(dialect) for dialect in _AGE}
+_due = {dialect: _due_statement(dialect) for dialect in AGE}
 _BATCH = (
     "id, name, state, paused_reason, input_name, total, created_at, opened_at,"
     " failures_before + max_failures, pruned"

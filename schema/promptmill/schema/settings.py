@@ -176,6 +176,26 @@ class GatewaySettings(Strict):
     """after SIGTERM, how long open requests may go on"""
 
 
+class LaneSettings(Strict):
+    """How jobs go by the providers' batch APIs."""
+
+    jobs: int = Field(default=10_000, gt=0)
+    """in one provider batch, at most"""
+    bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 50_000_000
+    """of requests in one provider batch, at most: a worker holds them in memory"""
+    window_s: float = Field(default=86_400.0, gt=0)
+    """how long a provider batch may take"""
+    margin_s: float = Field(default=3600.0, ge=0)
+    """so long before the deadline, and what it takes to ask live, jobs leave the lane"""
+    interval_s: float = Field(default=2.0, gt=0)
+    """how often the lane looks for jobs"""
+    poll_s: float = Field(default=30.0, gt=0)
+    """from the first look at a provider batch to the second; then longer"""
+    poll_max_s: float = Field(default=300.0, gt=0)
+    settle_s: float = Field(default=120.0, ge=0)
+    """after so long a provider shows a provider batch that it has"""
+
+
 class RetentionSettings(Strict):
     """When the leading dispatcher prunes batches that have ended."""
 
@@ -195,6 +215,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
     RetrySettings,
     WorkerSettings,
     DispatchSettings,
+    LaneSettings,
     RetentionSettings,
     NetworkSettings,
     GatewaySettings,
@@ -233,6 +254,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = RetrySettings()
     worker: WorkerSettings = WorkerSettings()
     dispatch: DispatchSettings = DispatchSettings()
+    lane: LaneSettings = LaneSettings()
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
     gateway: GatewaySettings = GatewaySettings()

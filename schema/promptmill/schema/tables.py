@@ -20,6 +20,7 @@ from sqlalchemy import (
     text,
 )
 
+from promptmill.schema.lanes import IN_LANE
 from promptmill.schema.types import BigKey, Instant, JsonText
 
 metadata = MetaData(
@@ -70,10 +71,20 @@ batches = Table(
     Column("truncate", Text),
     Column("max_input_tokens", BigInteger),
     Column("tenant_id", BigInteger),  # of the gateway, whose client ordered it; NULL: nobody's
+    # How its jobs are asked (`lanes.Lane`), and when it is to be answered; NULL: whenever.
+    Column("lane", Text, nullable=False, server_default="live"),
+    Column("deadline_at", Instant),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
     CheckConstraint("on_unknown in ('retry', 'hold')", name="on_unknown"),
+)
+# dispatch and the lane: whether any batch is to go by the providers' batch APIs
+Index(
+    "batches_laned",
+    batches.c.id,
+    postgresql_where=text("lane <> 'live'"),
+    sqlite_where=text("lane <> 'live'"),
 )
 
 jobs = Table(
@@ -158,6 +169,16 @@ Index(
     jobs.c.id,
     postgresql_where=text("twin_of is not null and state = 3"),
     sqlite_where=text("twin_of is not null and state = 3"),
+)
+# the lane: the next jobs of one batch and model for a provider batch (`lanes.LANE_AT`)
+Index(
+    "jobs_laned",
+    jobs.c.batch_id,
+    jobs.c.provider,
+    jobs.c.model,
+    jobs.c.id,
+    postgresql_where=text(IN_LANE),
+    sqlite_where=text(IN_LANE),
 )
 
 job_payloads = Table(
@@ -423,6 +444,41 @@ similar_hits = Table(
     Column("similarity", Double, nullable=False),
     Column("embedder", Text, nullable=False),
     Column("made_at", Instant, nullable=False),
+)
+
+# What lies, or lay, at a provider's batch API. It owns its jobs while they run (`lease_owner`).
+provider_batches = Table(
+    "provider_batches",
+    metadata,
+    Column(
+        "id", Text, primary_key=True
+    ),  # its name at the provider too, by which it is found again
+    Column("batch_id", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # of the key; '' for none
+    Column("state", Text, nullable=False),
+    Column("jobs", BigInteger, nullable=False, server_default="0"),
+    Column("tokens", BigInteger, nullable=False, server_default="0"),  # of input, estimated
+    Column("provider_id", Text),  # as the provider calls it; NULL: not known there, or not yet
+    Column("done", BigInteger, nullable=False, server_default="0"),  # as the provider tells
+    Column("problem", Text),
+    Column("made_at", Instant, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("tried_at", Instant),  # when it was last asked for; NULL: it is surely not there
+    Column("sent_at", Instant),
+    Column("recalled_at", Instant),  # when it was told to come back unfinished
+    Column("ended_at", Instant),
+    CheckConstraint("state in ('filling', 'whole', 'sent', 'ended')", name="state"),
+    CheckConstraint("(state = 'ended') = (ended_at is not null)", name="ended_at_iff_ended"),
+)
+# the lane, rescue and status: what is open
+Index(
+    "provider_batches_open",
+    provider_batches.c.batch_id,
+    postgresql_where=text("ended_at is null"),
+    sqlite_where=text("ended_at is null"),
 )
 
 # What this database makes up, once, so that nobody outside can guess it.

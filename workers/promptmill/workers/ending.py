@@ -56,7 +56,7 @@ async def end(
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
         await asyncio.shield(bench.pause(pause))
-    closed = await _with_files(bench, job, _closing(outcome, job.job_id, fence, attempted), reply)
+    closed = await _with_files(bench, job, closing_of(outcome, job.job_id, fence, attempted), reply)
     stored = await asyncio.shield(bench.recorder.close(closed))
     match stored:
         case Stored.MOVED:
@@ -126,7 +126,8 @@ def _pause(outcome: deciding.Outcome, served: Served, scope: Scope) -> KeyPause 
     return None
 
 
-def _closing(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Attempted) -> Closing:
+def closing_of(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Attempted) -> Closing:
+    """Say where an outcome puts its job."""
     match outcome:
         case deciding.Succeeded(answer=answer):
             return closing.finish(job_id, fence, attempted, result_of(answer))

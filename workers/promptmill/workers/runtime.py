@@ -34,6 +34,7 @@ from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report, all_of
 from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.heartbeat import Heartbeat
+from promptmill.workers.lane.loop import LaneLoop
 from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages
@@ -121,6 +122,8 @@ class Runtime:
         await asyncio.to_thread(self.bench.recorder.store_leftovers)
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
+        self._lane = LaneLoop(self._settings, self._database, self._served)
+        self._lane.start()
         for name, reason in self._missing.items():
             pause = KeyPause(name, NO_KEY, "key", f"key: {reason}")
             await asyncio.to_thread(self._pause_in_sql, pause)
@@ -162,6 +165,7 @@ class Runtime:
     async def stop(self) -> None:
         """Let open calls end within the grace time, store what came, give everything back."""
         self._drain()
+        await asyncio.to_thread(self._lane.stop)
         await self._idle_within(self._settings.worker.grace_s)
         self._interrupt(True)
         await self._idle_within(_LAST_WRITE_S)

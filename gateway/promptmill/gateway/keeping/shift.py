@@ -8,11 +8,11 @@ from typing import Protocol
 import structlog
 
 from promptmill.gateway.context import Gateway
-from promptmill.producer.leader import Lead
 from promptmill.producer.outage import Outage
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
+from promptmill.schema.leader import Lead
 
 _log = structlog.get_logger(__name__)
 _LOOK_S = 0.5

@@ -9,6 +9,7 @@ from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.cli.limits_text import amount, limiter_remarks, scope_name
 from promptmill.producer.cli.output import moment, plain, print_json, print_table
 from promptmill.producer.figures import human, milliseconds
+from promptmill.producer.lane_text import lane_lines
 from promptmill.producer.latency import Percentiles
 from promptmill.producer.limit_standing import ScopeStanding
 from promptmill.producer.limit_watch import redis_in_use, watching
@@ -77,6 +78,7 @@ def _head(overview: Overview) -> Iterator[str]:
         f"{overall.cancelled:,} cancelled   {overall.running:,} running   "
         f"{overall.waiting:,} waiting   {overall.pending:,} pending"
     )
+    yield from lane_lines(overview.progress.away)
     if overall.hits:
         yield f"cache: {overall.hits:,} took the answer of another prompt, and were not called"
     if took := overview.latency.get(ALL):
@@ -241,6 +243,18 @@ def _as_object(overview: Overview, standings: Sequence[ScopeStanding]) -> dict[s
             for pause in progress.pauses
         ],
         "without_worker": overview.progress.unattended,
+        "provider_batches": [
+            {
+                "provider": one.provider,
+                "model": one.model,
+                "jobs": one.jobs,
+                "done": one.done,
+                "provider_id": one.provider_id,
+                "sent_at": one.sent_at,
+                "problem": one.problem,
+            }
+            for one in progress.away
+        ],
     }
 
 

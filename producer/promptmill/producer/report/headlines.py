@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.figures import duration, human, milliseconds, plural, share
+from promptmill.producer.lane_text import lane_lines
 from promptmill.producer.latency import merged, percentiles
 from promptmill.producer.progress import Tally
 from promptmill.producer.report.facts import Course, Facts, Model
@@ -151,6 +152,8 @@ def notices(facts: Facts) -> Iterator[Notice]:
         )
     if progress.finished:
         return
+    for line in lane_lines(progress.away):
+        yield Notice(f"{line.strip()}.", "A batch API takes up to a day.")
     for pause in progress.pauses:
         until = f" until {moment(pause.until_at)} UTC" if pause.until_at else ""
         where = f"{pause.provider} {pause.model}".strip()

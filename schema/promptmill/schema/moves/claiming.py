@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from promptmill.schema.hint import Hint
+from promptmill.schema.lanes import LANE_AT
 from promptmill.schema.moves.spending import Reservation, read_spending, reserve
 from promptmill.schema.statement import Column, RowSet, Statement
 
@@ -37,7 +39,7 @@ update jobs set state = 2, fence = fence + 1, lease_owner = :worker_id, queued_a
   run_at = null
 from {claims}, batches b
 where jobs.id = claims.job_id and jobs.dispatch_no = claims.dispatch_no
-  and (+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})
+  and %s
   and b.id = jobs.batch_id and b.state = 'open'
   and (b.budget_micros is null or claims.reserved is not null)
   and not exists (select 1 from pauses p where p.provider = jobs.provider and p.kind <> 'daily'
@@ -50,17 +52,38 @@ insert into attempts (job_id, fence, batch_id, provider, model, worker_id, start
   reserved_micros)
 select j.id, j.fence, j.batch_id, j.provider, j.model, :worker_id, {now}, 0, """
 
-_take_sqlite = Statement(_TAKE + "returning jobs.id, jobs.fence", _CLAIMS)
-_intend_sqlite = Statement(
+_intend = Statement(
     f"{_INTEND} claimed.reserved from {{claimed}}"
     " join jobs j on j.id = claimed.job_id and j.fence = claimed.fence",
     _CLAIMED,
 )
-_take_and_intend_postgresql = Statement(
-    f"with j as ({_TAKE} returning jobs.id, jobs.fence, jobs.batch_id, jobs.provider, jobs.model,"
-    f" claims.reserved) {_INTEND} j.reserved from j returning job_id, fence",
-    _CLAIMS,
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Which jobs may be claimed, and the statements that take those."""
+
+    take: Statement
+    """and no more: SQLite writes the intents by `_intend`"""
+    take_and_intend: Statement
+
+
+def _due(condition: str) -> Due:
+    taking = _TAKE.replace("%s", condition)
+    return Due(
+        Statement(taking + "returning jobs.id, jobs.fence", _CLAIMS),
+        Statement(
+            f"with j as ({taking} returning jobs.id, jobs.fence, jobs.batch_id, jobs.provider,"
+            f" jobs.model, claims.reserved) {_INTEND} j.reserved from j returning job_id, fence",
+            _CLAIMS,
+        ),
+    )
+
+
+HINTED = _due("(+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})")
+"""by a hint: queued, or waiting and due"""
+LANED = _due(f"+jobs.state = 3 and jobs.run_at = {LANE_AT}")
+"""by the lane, for a provider batch"""
 
 _claimed_before = Statement(
     """
@@ -77,6 +100,7 @@ def claim(
     *,
     worker_id: str,
     reservations: Reservations = _NONE,
+    due: Due = HINTED,
 ) -> dict[int, int]:
     """Claim jobs by their hints. What a batch with a budget has no room for is not claimed.
 
@@ -85,18 +109,18 @@ def claim(
     claims nothing under that name: the next sweep would take the job from it, with the call open.
     """
     if not reservations:
-        return _take(connection, claims, worker_id, _NONE)
+        return _take(connection, claims, worker_id, _NONE, due)
     # Room that is there now may be taken by another worker until this one has its jobs.
     for _ in range(_TRIES):
         fitting, refused = _choose(connection, claims, reservations)
         with connection.begin_nested() as undo:
-            fences = _take(connection, fitting, worker_id, reservations)
+            fences = _take(connection, fitting, worker_id, reservations, due)
             taken = [reservations[job] for job in fences if job in reservations]
             if _reserve(connection, taken, refused):
                 return fences
             undo.rollback()
     free = [one for one in claims if one[0].job_id not in reservations]
-    return _take(connection, free, worker_id, _NONE)
+    return _take(connection, free, worker_id, _NONE, due)
 
 
 def _choose(
@@ -134,7 +158,11 @@ def _reserve(
 
 
 def _take(
-    connection: Connection, claims: Claims, worker_id: str, reservations: Reservations
+    connection: Connection,
+    claims: Claims,
+    worker_id: str,
+    reservations: Reservations,
+    due: Due,
 ) -> dict[int, int]:
     """Move what is due of *claims* to running, and write the intents."""
     rows = [
@@ -142,12 +170,12 @@ def _take(
         for hint, fingerprint in claims
     ]
     if connection.dialect.name != "sqlite":
-        taken = _take_and_intend_postgresql.fetch(connection, {"claims": rows}, worker_id=worker_id)
+        taken = due.take_and_intend.fetch(connection, {"claims": rows}, worker_id=worker_id)
         return dict(map(tuple, taken))
-    taken = _take_sqlite.fetch(connection, {"claims": rows}, worker_id=worker_id)
+    taken = due.take.fetch(connection, {"claims": rows}, worker_id=worker_id)
     if taken:
         claimed = [(job, fence, _micros(reservations, job)) for job, fence in taken]
-        _intend_sqlite.run(connection, {"claimed": claimed}, worker_id=worker_id)
+        _intend.run(connection, {"claimed": claimed}, worker_id=worker_id)
     return dict(map(tuple, taken))
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from promptmill.schema.lanes import Lane
+from promptmill.schema.moves.laning import stop_older
 from promptmill.schema.moves.spending import begin_spending, forget_spending
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.statement import Statement
@@ -42,6 +44,9 @@ class NewBatch:
     """of a prompt are sent; None: as many as its model takes"""
     tenant_id: int | None = None
     """whose it is; None: nobody's"""
+    lane: Lane = Lane.LIVE
+    deadline_s: float | None = None
+    """from now; None: none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,11 @@ _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
-  cache_similar, on_invalid, truncate, max_input_tokens, tenant_id)
+  cache_similar, on_invalid, truncate, max_input_tokens, tenant_id, lane, deadline_at)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
-  :cache_similar, :on_invalid, :truncate, :max_input_tokens, :tenant_id)
+  :cache_similar, :on_invalid, :truncate, :max_input_tokens, :tenant_id,
+  :lane, {after:cast(:deadline_s as float)})
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -144,6 +150,7 @@ def look_at_batch(connection: Connection, batch_id: int) -> BatchFound | None:
 
 def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 0) -> int:
     """Insert a batch in state loading and return its id."""
+    stop_older(connection, batch.lane)
     rows = _create.fetch(
         connection,
         name=batch.name,
@@ -162,6 +169,8 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         cache_s=batch.cache_s,
         cache_similar=batch.cache_similar,
         tenant_id=batch.tenant_id,
+        lane=batch.lane,
+        deadline_s=batch.deadline_s,
     )
     batch_id = int(rows[0][0])
     if batch.budget_micros is not None:

@@ -47,6 +47,10 @@ class Call:
     """where the answer is made in the background: nothing is sent for what is begun already"""
 
 
+NO_CALL = Call(model="", body={}, request_id="", timeout_s=0.0)
+"""What an error is about that a batch as a whole was answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Media:
     """An image, or anything else that is no text, in an answer."""

@@ -7,6 +7,7 @@ aiohttp carries the requests of all SDKs: their own default costs 4.5 to 11 ms o
 import asyncio
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
 import httpx2
@@ -16,8 +17,8 @@ from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.schema.trust import trust_in
 from promptmill.workers.providers.lean import LeanClient
-from promptmill.workers.providers.reply import Reply
 
+T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
 # Below uvicorn's 5 s (vLLM and other small servers): a connection that its server closes while we
 # write to it is an unknown outcome. A busy worker reuses connections far sooner than that.
@@ -92,8 +93,8 @@ def _through(proxy: Secret, direct: AiohttpTransport) -> AiohttpTransport:
 
 
 async def exchange(
-    sending: Awaitable[Reply | Lost], *, timeout_s: float, sdk_errors: tuple[type[Exception], ...]
-) -> Reply | Lost:
+    sending: Awaitable[T], *, timeout_s: float, sdk_errors: tuple[type[Exception], ...]
+) -> T | Lost:
     """Await *sending*, at most *timeout_s* seconds in all, and turn transport errors into `Lost`.
 
     The deadline is ours, since a time-out of the transport starts anew with each byte: an answer

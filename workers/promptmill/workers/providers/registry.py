@@ -12,6 +12,7 @@ from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Platform, ProviderKind, ProviderSettings
 from promptmill.workers.providers.base import Provider
+from promptmill.workers.providers.batches import BatchApi
 from promptmill.workers.providers.signing import Signer, Unsigned
 
 if TYPE_CHECKING:
@@ -157,4 +158,25 @@ def _key(name: str, settings: ProviderSettings) -> Secret:
         "that holds it) in the environment or in .env; for a server of your own that needs none, "
         "any word will do"
     )
+    raise SettingsError(msg)
+
+
+def make_batch_api(
+    name: str,
+    settings: ProviderSettings,
+    http: httpx2.AsyncClient,
+    network: NetworkSettings = DIRECT,
+) -> BatchApi:
+    """Build the batch API of provider *name*, as `make_provider` builds the adapter.
+
+    Raises SettingsError where there is none that promptmill speaks.
+    """
+    provider = make_provider(name, settings, http, network)
+    if settings.kind is ProviderKind.OPENAI:
+        from promptmill.workers.providers.openai.batches import OpenAIBatches  # noqa: PLC0415
+        from promptmill.workers.providers.openai.client import OpenAIProvider  # noqa: PLC0415
+
+        if isinstance(provider, OpenAIProvider):
+            return OpenAIBatches(provider)
+    msg = f"providers.{name}.batch_api is set, and the kind {settings.kind} has none here"
     raise SettingsError(msg)

@@ -113,6 +113,13 @@ def read_request(
     max_input_tokens: Annotated[
         str | None, _batch(metavar="N", help="Longer prompts are too long: 4000, 8k.")
     ] = None,
+    lane: Annotated[
+        Literal["live", "batch", "auto"] | None,
+        _batch(metavar="LANE", help="batch: by the batch APIs, at half the price; or auto."),
+    ] = None,
+    deadline: Annotated[
+        str | None, _batch(metavar="WHEN", help="When --lane has to be done: 30h, or an instant.")
+    ] = None,
     new: Annotated[
         bool, _batch("--new", help="Make another batch though this input has one.")
     ] = False,
@@ -120,6 +127,7 @@ def read_request(
     """Make one value of what was typed. Raises UsageError."""
     from promptmill.producer.answer_cache import parse_cache
     from promptmill.producer.estimate.budgets import parse_budget
+    from promptmill.producer.lane_order import parse_lane
     from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
     from promptmill.producer.submission import SubmitRequest
     from promptmill.producer.truncating import parse_truncation
@@ -149,6 +157,7 @@ def read_request(
             if cache or cache_ttl is not None or cache_similar is not None
             else None
         ),
+        lane=None if lane is None and deadline is None else parse_lane(lane or "live", deadline),
         name=name,
         priority=priority,
         on_unknown=on_unknown,

@@ -3,7 +3,8 @@
 The SDK gives key, headers and address; its retries and its models are left out.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import httpx2
 import openai
@@ -13,7 +14,7 @@ from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
-from promptmill.workers.providers.base import Answer, Begun, Call, Refusal
+from promptmill.workers.providers.base import NO_CALL, Answer, Begun, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.openai.background import (
@@ -57,7 +58,7 @@ class OpenAIProvider:
         read_limit_headers: bool | None = None,
         on_azure: bool = False,
     ) -> None:
-        self._name = name
+        self.name = name
         self._secrets = (api_key.reveal(),)
         self._server = server_of(base_url, read_limit_headers=read_limit_headers, on_azure=on_azure)
         self._operations = {
@@ -69,7 +70,7 @@ class OpenAIProvider:
         }
         base_url = base_url or "https://api.openai.com/v1"
         self._url = base_url.rstrip("/")
-        self._client = openai.AsyncOpenAI(
+        self.sdk = openai.AsyncOpenAI(
             api_key=api_key.reveal(),
             base_url=base_url,
             max_retries=0,
@@ -85,7 +86,7 @@ class OpenAIProvider:
             stream = stream_of(operation, call, body, secrets=self._secrets)
             sent = encode(body if stream is None else stream.ask(body))
         except UnsendableError as verdict:
-            return errors.unsendable(self._name, verdict)
+            return errors.unsendable(self.name, verdict)
         if call.begun is not None:
             return await self._look_after(call.begun, operation, sent, call)
         reply = await exchange(
@@ -116,12 +117,29 @@ class OpenAIProvider:
             timeout_s=call.timeout_s,
         )
         if isinstance(ended, StillMade):
-            message = f"{self._name} still makes the response; the next attempt looks for it"
+            message = f"{self.name} still makes the response; the next attempt looks for it"
             return Refusal(ErrorKind.TRANSIENT, message, http_status=200, code=STILL_MADE)
         value = self._value(operation, ended.reply, call)
         if ended.is_over and begun.known is not None and not isinstance(value, Answer):
             await begun.forget()
         return value
+
+    def path(self, endpoint: Endpoint) -> str:
+        """Name where *endpoint* is, below the base URL. Raises UnsendableError."""
+        return operation_of(self._operations, endpoint).path
+
+    def request(self, call: Call) -> tuple[str, Mapping[str, Any]]:
+        """Say where *call* would be sent, and what. Raises UnsendableError."""
+        operation = operation_of(self._operations, call.endpoint)
+        return operation.path, operation.body(call)
+
+    def value(self, call: Call, reply: Reply) -> Answer | Refusal:
+        """Tell what *reply* means for *call*, whichever way it came."""
+        return self._value(operation_of(self._operations, call.endpoint), reply, call)
+
+    def refuse(self, reply: Reply) -> Refusal:
+        """Tell what an error means that is about no call."""
+        return self._refuse(reply, NO_CALL)
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
@@ -130,7 +148,7 @@ class OpenAIProvider:
         self, operation: Operation, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
         try:
-            response = await self._client.post(
+            response = await self.sdk.post(
                 f"{self._url}{operation.path}",
                 content=body,
                 options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
@@ -145,7 +163,7 @@ class OpenAIProvider:
 
     async def _get(self, path: str) -> Reply:
         try:
-            response = await self._client.get(
+            response = await self.sdk.get(
                 f"{self._url}{path}", options=_OPTIONS, cast_to=httpx2.Response
             )
         except openai.APIStatusError as error:
@@ -154,7 +172,7 @@ class OpenAIProvider:
 
     def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
         if isinstance(reply, Lost):
-            return errors.lost(self._name, reply)
+            return errors.lost(self.name, reply)
         if 200 <= reply.status < 300:
             return self._read(operation, reply, call)
         return self._refuse(reply, call)
@@ -167,7 +185,7 @@ class OpenAIProvider:
         if (error := error_inside(reply)) is not None:
             return self._refuse(error, call)
         return errors.unanswered(
-            self._name,
+            self.name,
             reply,
             read,
             secrets=self._secrets,
@@ -178,7 +196,7 @@ class OpenAIProvider:
     def _refuse(self, reply: Reply, call: Call) -> Refusal:
         envelope = self._envelope(reply)
         return errors.refused(
-            self._name,
+            self.name,
             reply,
             fault_of(reply),
             call=call,

@@ -1,0 +1,138 @@
+"""Jobs that go by a provider's batch API, over the wire."""
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from promptmill.producer.control import cancel
+from promptmill.producer.lane_text import lane_lines
+from promptmill.producer.progress import read_progress
+from promptmill.schema.lanes import Lane
+from promptmill.schema.moves.laning import set_lane
+from promptmill.schema.provider_batches import open_provider_batches
+from promptmill.simulator import Row, Simulator, SimulatorConfig
+from tests.services.running_mill import RunningMill
+from tests.services.valkey import Valkey
+from tests.services.waiting import wait_until
+from tests.services.world import assert_world
+
+FAST_LANE = {
+    "LANE__INTERVAL_S": "0.1",
+    "LANE__POLL_S": "0.1",
+    "LANE__POLL_MAX_S": "0.2",
+    "LANE__SETTLE_S": "0.5",
+    "PROVIDERS__OPENAI__BATCH_API": "true",
+    "PROVIDERS__ANTHROPIC__BATCH_API": "true",
+    "PROVIDERS__GEMINI__BATCH_API": "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A mill whose first worker was killed between a provider batch and its commit."""
+
+    mill: RunningMill
+    batch: int
+    """of 40 prompts, to which all happens that can"""
+
+
+@pytest.fixture(scope="module")
+def scene(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with (
+        Valkey(Path(tempfile.mkdtemp(dir=run_folder))) as valkey,
+        Simulator(SimulatorConfig()) as simulator,
+        RunningMill(tmp_path_factory.mktemp("mill"), valkey, simulator, env=FAST_LANE) as mill,
+    ):
+        mill.start_dispatcher()
+        simulator.add_fault("dropped", contains="number 7 all", count=1)
+        simulator.add_fault("server_error", contains="number 8 all", count=1)
+        simulator.add_fault("invalid_request", contains="number 9 all")
+        simulator.add_fault("expired", model="batches.run", count=1)
+        batch = mill.load(40, say="all", lane=Lane.BATCH, budget_micros=100_000)
+        doomed = mill.start_worker(app="tests.lane.doomed_app")
+        assert doomed.wait() == -signal.SIGKILL
+        (handed_in,) = mill.sql("select state, provider_id, tries from provider_batches")
+        assert handed_in == {"state": "whole", "provider_id": None, "tries": 1}
+        simulator.add_fault("reset", model="batches.create", count=1)
+        mill.start_worker()
+        mill.wait_done(batch)
+        yield Scene(mill, batch)
+        assert_world(mill)
+
+
+def test_whatever_befalls_a_provider_batch_each_job_ends_once_at_half_the_price(
+    scene: Scene,
+) -> None:
+    """The world is compared with the bill: a second submission would be a call without a row."""
+    mill, batch = scene.mill, scene.batch
+    assert mill.states(batch) == {"succeeded": 39, "failed": 1}
+    assert all(row.half_price for row in mill.simulator.bill() if is_of(row, batch))
+    made = mill.sql(
+        f"select tries, jobs, problem from provider_batches where batch_id = {batch}"
+        " order by made_at"
+    )
+    assert [one["tries"] for one in made] == [1] * len(made), f"handed in again: {made}"
+    assert (made[0]["jobs"], made[0]["problem"]) == (40, "expired")
+    told = mill.sql(
+        f"select error_code, count(*) as n from attempts where batch_id = {batch}"
+        " group by error_code"
+    )
+    assert {one["error_code"]: one["n"] for one in told} == {
+        None: 39,
+        "batch_expired": 20,
+        "batch_row_missing": 1,
+        "server_error": 1,
+        "invalid_request_error": 1,
+    }
+
+
+def test_a_cancelled_batch_is_cancelled_at_its_provider(scene: Scene) -> None:
+    mill = scene.mill
+    with held(mill):
+        batch = mill.load(10, lane=Lane.BATCH)
+        at_provider(mill, batch)
+        cancel(mill.database, batch)
+        assert mill.wait_done(batch) == {"succeeded": 5, "cancelled": 5}
+    (one,) = mill.sql(f"select state, problem from provider_batches where batch_id = {batch}")
+    assert one == {"state": "ended", "problem": "cancelled"}
+
+
+def test_a_batch_whose_deadline_is_near_leaves_the_lane(scene: Scene) -> None:
+    mill = scene.mill
+    with held(mill):
+        batch = mill.load(10, lane=Lane.AUTO, deadline_s=100_000)
+        at_provider(mill, batch)
+        progress = read_progress(mill.database, batch)
+        assert progress.state == "away"
+        assert next(lane_lines(progress.away)).startswith("10 at openai's batch API since ")
+        with mill.database.write() as connection:
+            set_lane(connection, batch, Lane.AUTO, deadline_s=1800)
+        assert mill.wait_done(batch) == {"succeeded": 10}
+    prices = [row.half_price for row in mill.simulator.bill() if is_of(row, batch)]
+    assert sorted(prices) == [False] * 5 + [True] * 5
+
+
+@contextmanager
+def held(mill: RunningMill) -> Iterator[None]:
+    """Let provider batches take a minute."""
+    mill.simulator.configure(batch_s=60.0)
+    yield
+    mill.simulator.configure(batch_s=0.0)
+
+
+def at_provider(mill: RunningMill, batch: int) -> None:
+    def is_there() -> bool:
+        with mill.database.read() as connection:
+            there = open_provider_batches(connection, batch_id=batch)
+        return bool(there) and all(one.state == "sent" for one in there)
+
+    wait_until(is_there, "the batch to be at its provider", timeout=30)
+
+
+def is_of(row: Row, batch: int) -> bool:
+    return row.client_request_id.startswith(f"{batch}-")

@@ -1,0 +1,152 @@
+"""The lane at work, beside the live calls of a worker: a thread with an event loop of its own.
+
+Of all workers of a provider one leads its lane, by a lease row in SQL. Where no batch has a lane it
+reads one row every few seconds, and leads nothing.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.errors import ServiceError
+from promptmill.schema.host import new_owner
+from promptmill.schema.leader import Lead
+from promptmill.schema.provider_batches import lane_is_needed, open_provider_batches
+from promptmill.schema.settings import Settings
+from promptmill.workers.files import AnswerFiles
+from promptmill.workers.lane.filling import Filler
+from promptmill.workers.lane.harvest import Harvest
+from promptmill.workers.lane.passage import Passage
+from promptmill.workers.providers.batches import BatchApi
+from promptmill.workers.providers.http import open_http
+from promptmill.workers.providers.registry import make_batch_api
+from promptmill.workers.served import Served
+
+_log = structlog.get_logger(__name__)
+_CONNECTIONS: Final = 8
+_BEAT_S: Final = 1.0
+_LEAVE_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The lane of one provider."""
+
+    name: str
+    lead: Lead
+    filler: Filler
+    passage: Passage
+
+
+class LaneLoop:
+    """Works for the lanes of the providers in *served* that have a batch API."""
+
+    def __init__(
+        self, settings: Settings, database: Database, served: Mapping[str, Served]
+    ) -> None:
+        self._settings, self._database = settings, database
+        self._served = {name: one for name, one in served.items() if one.settings.has_batch_api}
+        self._stopping = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work, if there is a provider to work for."""
+        if self._served:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Leave everything as SQL has it: who leads next goes on from there. Any thread."""
+        self._stopping.set()
+        if self._loop is not None and self._work is not None:
+            with suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._work.cancel)
+        if self._thread.is_alive():
+            self._thread.join(_LEAVE_S)
+
+    def _run(self) -> None:
+        with suppress(asyncio.CancelledError):
+            asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop, self._work = asyncio.get_running_loop(), asyncio.current_task()
+        network = self._settings.network
+        http = open_http(concurrency=_CONNECTIONS, network=network)
+        ways = [
+            self._way(one, make_batch_api(one.name, one.settings, http))
+            for one in self._served.values()
+        ]
+        beating = asyncio.create_task(_beat(ways))
+        try:
+            while not self._stopping.is_set():
+                await asyncio.gather(*(self._turn(way) for way in ways))
+                await asyncio.sleep(self._settings.lane.interval_s)
+        finally:
+            beating.cancel()
+            for way in ways:
+                with suppress(DatabaseError, ServiceError):
+                    way.lead.resign()
+            await http.aclose()
+
+    async def _turn(self, way: _Way) -> None:
+        try:
+            with self._database.read() as connection:
+                is_needed = lane_is_needed(connection, way.name)
+            if not is_needed:
+                way.lead.resign()
+                return
+            if not way.lead.hold():
+                return
+            with self._database.read() as connection:
+                there = open_provider_batches(connection, provider=way.name)
+            for one in there:
+                await way.passage.advance(one)
+            await way.filler.fill()
+        except (DatabaseError, ServiceError) as error:
+            way.lead.missed()
+            _log.warning("sql is away", provider=way.name, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001  the outermost loop of this thread
+            # Its text may quote a prompt.
+            _log.error("lane broken", provider=way.name, error=type(error).__name__)
+
+    def _way(self, served: Served, api: BatchApi) -> _Way:
+        settings = self._settings
+        harvest = Harvest(
+            self._database,
+            served,
+            api,
+            policy=settings.retry,
+            files=AnswerFiles(settings.files_folder),
+            rng=random.Random(),
+        )
+        filler = Filler(self._database, served, api, settings=settings.lane, policy=settings.retry)
+        passage = Passage(
+            self._database, served, api, filler=filler, harvest=harvest, settings=settings.lane
+        )
+        lead = Lead(
+            self._database,
+            role=f"lane {served.name}",
+            owner=new_owner(),
+            patience_s=settings.dispatch.leader_s,
+            clock=monotonic,
+        )
+        return _Way(served.name, lead, filler, passage)
+
+
+async def _beat(ways: list[_Way]) -> None:
+    """Keep the lead also while a large file goes up."""
+    while True:
+        await asyncio.sleep(_BEAT_S)
+        for way in ways:
+            if way.lead.leads:
+                with suppress(DatabaseError, ServiceError):
+                    way.lead.hold()

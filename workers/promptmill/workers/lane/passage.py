@@ -1,0 +1,259 @@
+"""The way of one provider batch: handed in once, looked at, brought home.
+
+What was committed says where it is. Whoever leads goes on from there: a batch that may be at the
+provider is looked for by its marker before it is handed in again.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, assert_never
+
+import msgspec
+import structlog
+
+from promptmill.schema.database import Database
+from promptmill.schema.moves import closing
+from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
+from promptmill.schema.pauses import pause_provider
+from promptmill.schema.provider_batches import (
+    InBatch,
+    ProviderBatch,
+    close_up,
+    end,
+    intend,
+    jobs_in,
+    known_at,
+    not_there,
+    sent,
+    tell,
+)
+from promptmill.schema.requests import Endpoint, endpoint_of
+from promptmill.schema.settings import LaneSettings
+from promptmill.schema.states import JobState
+from promptmill.workers.ending import what
+from promptmill.workers.lane.filling import Filler
+from promptmill.workers.lane.harvest import Harvest, custom_id
+from promptmill.workers.lane.writing import store
+from promptmill.workers.providers.base import Call, Refusal
+from promptmill.workers.providers.batches import FULL, BatchApi, Handed, Sought, Stage, Standing
+from promptmill.workers.served import Served
+
+_log = structlog.get_logger(__name__)
+_PAGE: Final = 500
+_SKEW: Final = timedelta(hours=1)
+"""by how much a provider's clock may be behind"""
+_LONGER: Final = 1.5
+_GONE: Final = 404
+_NOT_SENT: Final = Attempted(AttemptOutcome.NOT_SENT)
+
+
+class Passage:
+    """Takes the provider batches of one provider on. *clock* is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        database: Database,
+        served: Served,
+        api: BatchApi,
+        *,
+        filler: Filler,
+        harvest: Harvest,
+        settings: LaneSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._served, self._api = database, served, api
+        self._filler, self._harvest = filler, harvest
+        self._settings, self._clock = settings, clock
+        self._rest_until: dict[str, float] = {}
+        self._waits: dict[str, float] = {}
+        self._cancelled: set[str] = set()
+
+    async def advance(self, one: ProviderBatch) -> None:
+        """Do what is next for a provider batch, if it is time to."""
+        if self._clock() < self._rest_until.get(one.id, 0.0):
+            return
+        match one.state:
+            case "filling":  # who filled it is gone: what is in it goes
+                with self._database.write() as connection:
+                    close_up(connection, one.id)
+            case "whole":
+                await self._hand_in(one)
+            case _:
+                await self._look(one)
+
+    async def _hand_in(self, one: ProviderBatch) -> None:
+        if one.tried_s is not None:
+            found = await self._api.find(self._sought(one))
+            if isinstance(found, Refusal):
+                self._rest(one, found)
+                return
+            if found is not None:
+                self._is_there(one, found)
+                return
+            if one.tried_s < self._settings.settle_s:
+                return
+        if one.is_unwanted or one.is_recalled:
+            self._give_back(one, "called back before it was handed in")
+            return
+        lines = self._lines(one)
+        if not lines:
+            self._finish(one, "nothing was left in it")
+            return
+        handed = Handed(one.id, one.model, Endpoint(one.endpoint), lines)
+        made = await self._api.create(handed, may=lambda: self._intend(one))
+        if isinstance(made, Refusal):
+            self._is_refused(one, made)
+        elif made is not None:
+            self._is_there(one, made)
+
+    def _intend(self, one: ProviderBatch) -> bool:
+        with self._database.write() as connection:
+            return intend(connection, one)
+
+    def _is_there(self, one: ProviderBatch, provider_id: str) -> None:
+        with self._database.write() as connection:
+            sent(connection, one.id, provider_id)
+        self._waits.pop(one.id, None)
+        _log.info("handed in", provider_batch=one.id, jobs=one.jobs, provider_id=provider_id)
+
+    def _is_refused(self, one: ProviderBatch, refusal: Refusal) -> None:
+        """Take in that it was not handed in, or perhaps not."""
+        match refusal.kind:
+            case ErrorKind.MONEY | ErrorKind.KEY:
+                with self._database.write() as connection:
+                    pause_provider(
+                        connection,
+                        provider=self._served.name,
+                        fingerprint=self._served.fingerprint,
+                        kind=refusal.kind,
+                        reason=f"{refusal.kind}: {refusal.message}",
+                    )
+                self._give_back(one, what(refusal))
+            case _ if refusal.code == FULL:
+                self._has_no_room(one)
+            case ErrorKind.REQUEST | ErrorKind.BAD_RESPONSE:
+                self._let_go(one, refusal)
+            case ErrorKind.RATE | ErrorKind.DAILY:
+                self._is_not_there(one, refusal)
+            case ErrorKind.UNKNOWN | ErrorKind.TRANSIENT | ErrorKind.OVERLOADED:
+                if refusal.kind is ErrorKind.TRANSIENT and refusal.http_status is None:
+                    self._is_not_there(one, refusal)  # there was no connection
+                else:
+                    self._rest(one, refusal)
+            case _:
+                assert_never(refusal.kind)
+
+    def _is_not_there(self, one: ProviderBatch, refusal: Refusal) -> None:
+        with self._database.write() as connection:
+            not_there(connection, one.id, what(refusal))
+        self._rest(one, refusal)
+
+    async def _look(self, one: ProviderBatch) -> None:
+        provider_id = one.provider_id or ""
+        if (one.is_unwanted or one.is_recalled) and one.id not in self._cancelled:
+            refusal = await self._api.cancel(provider_id)
+            if refusal is None:
+                self._cancelled.add(one.id)
+        standing = await self._api.look(provider_id)
+        if isinstance(standing, Refusal) and standing.http_status == _GONE:
+            standing = Standing(Stage.ENDED, problem=what(standing))
+        if isinstance(standing, Refusal):
+            self._rest(one, standing)
+            return
+        match standing.stage:
+            case Stage.WORKING:
+                with self._database.write() as connection:
+                    tell(connection, one, done=standing.done, problem=None)
+                self._wait(one)
+            case Stage.REFUSED:
+                self._was_refused(one, standing)
+            case Stage.ENDED:
+                refusal = await self._harvest.bring_in(one, standing)
+                if refusal is not None:
+                    self._rest(one, refusal)
+                else:
+                    self._finish(one, standing.problem)
+            case _:
+                assert_never(standing.stage)
+
+    def _was_refused(self, one: ProviderBatch, standing: Standing) -> None:
+        """Take in that the provider looked at it, and did nothing of it."""
+        refusal = standing.refusal or Refusal(ErrorKind.REQUEST, "the batch API refused it")
+        if refusal.code == FULL:
+            self._has_no_room(one)
+        elif standing.bad_lines:
+            self._harvest.fail_lines(one, standing.bad_lines, refusal)
+            self._give_back(one, what(refusal))
+        else:
+            self._let_go(one, refusal)
+
+    def _has_no_room(self, one: ProviderBatch) -> None:
+        self._filler.is_refused_for_size(one)
+        self._give_back(one, FULL)
+
+    def _let_go(self, one: ProviderBatch, refusal: Refusal) -> None:
+        """Let its jobs be asked live: the provider does not take it."""
+        _log.error("not taken", provider_batch=one.id, reason=refusal.message)
+
+        def go(inside: InBatch) -> Closing:
+            kept = closing.keep(inside.job.job_id, inside.fence, _NOT_SENT)
+            return replace(kept, state=JobState.WAITING, delay_s=0.0)
+
+        self._end_all(one, go)
+        self._finish(one, what(refusal))
+
+    def _give_back(self, one: ProviderBatch, problem: str) -> None:
+        """Put its jobs back to be done, at no cost to them."""
+        self._end_all(one, lambda job: closing.keep(job.job.job_id, job.fence, _NOT_SENT))
+        self._finish(one, problem)
+
+    def _end_all(self, one: ProviderBatch, ending: Callable[[InBatch], Closing]) -> None:
+        while page := self._page(one, 0):
+            store(self._database, [ending(inside) for inside in page], owner=one.id)
+
+    def _finish(self, one: ProviderBatch, problem: str | None) -> None:
+        with self._database.write() as connection:
+            end(connection, one.id, problem)
+        self._rest_until.pop(one.id, None)
+        self._waits.pop(one.id, None)
+        self._cancelled.discard(one.id)
+        _log.info("ended", provider_batch=one.id, problem=problem)
+
+    def _lines(self, one: ProviderBatch) -> list[bytes]:
+        lines, after = [], 0
+        while page := self._page(one, after):
+            for inside in page:
+                body: dict[str, Any] = msgspec.json.decode(inside.job.body)
+                call = Call(one.model, body, custom_id(inside), 0.0, endpoint_of(body))
+                lines.append(self._api.line(call))
+            after = page[-1].job.job_id
+        return lines
+
+    def _sought(self, one: ProviderBatch) -> Sought:
+        names, after = set(), 0
+        while page := self._page(one, after):
+            names |= {custom_id(inside) for inside in page}
+            after = page[-1].job.job_id
+        with self._database.read() as connection:
+            others = known_at(connection, one, over_s=2 * self._settings.window_s)
+        return Sought(one.id, len(names), one.made_at - _SKEW, others, names)
+
+    def _page(self, one: ProviderBatch, after: int) -> list[InBatch]:
+        with self._database.read() as connection:
+            return jobs_in(connection, one.id, after=after, most=_PAGE)
+
+    def _rest(self, one: ProviderBatch, refusal: Refusal) -> None:
+        """Note what the provider said, and try again later."""
+        _log.warning("to be tried again", provider_batch=one.id, reason=refusal.message)
+        with self._database.write() as connection:
+            tell(connection, one, done=one.done, problem=what(refusal))
+        self._wait(one, least_s=refusal.retry_after_s or 0.0)
+
+    def _wait(self, one: ProviderBatch, *, least_s: float = 0.0) -> None:
+        """Leave it alone for a while, and for longer each time."""
+        wait = self._waits.get(one.id, self._settings.poll_s)
+        self._waits[one.id] = min(wait * _LONGER, self._settings.poll_max_s)
+        self._rest_until[one.id] = self._clock() + max(wait, least_s)
