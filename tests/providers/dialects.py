@@ -69,7 +69,8 @@ class Harness:
         self._serial = count(1)
 
     def provider(self, name: str, base_url: str | None = None) -> Provider:
-        """Return the adapter *name*; the same for the same address."""
+        """Return the adapter *name*, or of `name:endpoint`; the same for the same address."""
+        name = name.partition(":")[0]
         dialect = DIALECTS[name]
         url = base_url or dialect.url_of(self.simulator)
         if (name, url) not in self._providers:

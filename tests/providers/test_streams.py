@@ -11,16 +11,28 @@ from aiohttp import web
 from anthropic._constants import MODEL_NONSTREAMING_TOKENS
 
 from promptmill.schema.outcomes import ErrorKind
+from promptmill.schema.requests import Endpoint, native_request
 from promptmill.workers.providers.anthropic.stream import MOST_OF_SLOW, MOST_UNSTREAMED, SLOW
 from promptmill.workers.providers.base import Answer, Call, Refusal, charged
-from tests.providers.dialects import CANARY, PROMPT, Harness
+from tests.providers.dialects import CANARY, DIALECTS, PROMPT, Harness
 
-MODELS = {"openai": "gpt-5", "anthropic": "claude-sonnet-5"}
+RESPONSES = "openai:responses"
+MODELS = {"openai": "gpt-5", RESPONSES: "gpt-5", "anthropic": "claude-sonnet-5"}
+
+
+@pytest.fixture(params=[*DIALECTS, RESPONSES])
+def name(request: pytest.FixtureRequest) -> str:
+    """Each adapter in turn, and OpenAI's once more by its other endpoint."""
+    return str(request.param)
 
 
 def streamed(harness: Harness, name: str, **body: Any) -> Call:
     model = MODELS.get(name, "gemini-2.5-flash")
-    return harness.call(model=model, stream=True, **body)
+    call = harness.call(model=model, stream=True, **body)
+    if name != RESPONSES:
+        return call
+    native = native_request({"input": call.body["messages"][0]["content"]}, Endpoint.RESPONSES)
+    return replace(call, body={**call.body, **native}, endpoint=Endpoint.RESPONSES)
 
 
 def test_a_streamed_answer_is_the_one_that_comes_whole(harness: Harness, name: str) -> None:
@@ -29,11 +41,24 @@ def test_a_streamed_answer_is_the_one_that_comes_whole(harness: Harness, name: s
     whole = harness.answer(name, replace(call, body={**call.body, "stream": None}))
     assert answer.first_token_s is not None
     assert answer.first_token_s > 0
-    own = answer.response_id, answer.request_id, answer.first_token_s
-    ids = dict(zip(("response_id", "request_id", "first_token_s"), own, strict=True))
+    own = answer.response_id, answer.request_id, answer.first_token_s, answer.body
+    ids = dict(zip(("response_id", "request_id", "first_token_s", "body"), own, strict=True))
     assert answer == replace(whole, **ids)  # type: ignore[arg-type]
+    assert _without_ids(answer) == _without_ids(whole)
     assert answer.usage is not None
     assert len(harness.rows(call)) == 2
+
+
+def past_a_token(name: str) -> dict[str, int]:
+    """Let a fault come after the first token; by default it does, but for a short response."""
+    return {"after_events": 7} if name == RESPONSES else {}
+
+
+def _without_ids(answer: Answer) -> Any:
+    if answer.body is None or answer.response_id is None:
+        return None
+    told = answer.body.decode().replace(answer.response_id.partition("_")[2], "")
+    return {**json.loads(told), "created_at": None}
 
 
 def test_the_name_and_the_key_are_sent_with_a_stream_too(harness: Harness, name: str) -> None:
@@ -48,13 +73,13 @@ def test_a_stream_that_breaks_off_is_unknown_and_what_came_is_kept(
     harness: Harness, name: str, accident: str
 ) -> None:
     call = replace(streamed(harness, name), timeout_s=0.5 if accident == "stall" else 20)
-    refusal = harness.refusal(name, call, fault=accident)
+    refusal = harness.refusal(name, call, fault=accident, **past_a_token(name))
     assert refusal.kind is ErrorKind.UNKNOWN
     assert refusal.first_token_s is not None
     assert refusal.raw is not None
     assert "[" in str(json.loads(refusal.raw))  # the beginning of each of the stand-in's answers
     assert charged(refusal) is None
-    assert (refusal.usage is not None) == (name != "openai")
+    assert (refusal.usage is not None) == (not name.startswith("openai"))
     assert len(harness.rows(call)) == 1
     assert PROMPT not in repr(refusal)
 
@@ -76,6 +101,7 @@ def test_an_error_before_the_first_token_is_what_it_is_without_a_stream(
     ("adapter", "error"),
     [
         ("openai", {"error": {"code": "content_policy_violation", "message": "no"}}),
+        (RESPONSES, {"error": {"code": "content_policy_violation", "message": "no"}}),
         ("anthropic", {"type": "error", "error": {"type": "invalid_request_error"}}),
         ("gemini", {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "no"}}),
     ],
@@ -84,7 +110,10 @@ def test_a_request_refused_in_mid_stream_is_not_asked_again(
     harness: Harness, adapter: str, error: dict[str, Any]
 ) -> None:
     call = streamed(harness, adapter)
-    refusal = harness.refusal(adapter, call, fault="stream_error", body=json.dumps(error))
+    said = json.dumps(error)
+    refusal = harness.refusal(
+        adapter, call, fault="stream_error", body=said, **past_a_token(adapter)
+    )
     assert (refusal.kind, refusal.http_status) == (ErrorKind.REQUEST, 400)
     assert refusal.raw is not None
 
@@ -180,6 +209,35 @@ def test_calls_of_tools_are_put_together_by_their_index(harness: Harness) -> Non
     )
     assert answer.usage is not None
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (3, 2)
+
+
+def test_a_response_is_the_one_that_its_last_event_holds_and_until_then_what_came(
+    harness: Harness,
+) -> None:
+    said = [
+        {"type": "response.created", "response": {"id": "r1", "status": "in_progress"}},
+        {"type": "response.output_text.delta", "output_index": 0, "delta": "I "},
+        {"type": "response.something.new", "output_index": 0},
+        {"type": "response.output_text.delta", "output_index": 0, "delta": "th"},
+    ]
+    refusal = ask(harness, RESPONSES, *said)
+    assert isinstance(refusal, Refusal)
+    assert refusal.kind is ErrorKind.UNKNOWN
+    assert refusal.raw is not None
+    assert json.loads(refusal.raw)["output"][0]["content"][0]["text"] == "I th"
+
+    text = {"type": "message", "content": [{"type": "output_text", "text": "I think"}]}
+    usage = {"input_tokens": 3, "output_tokens": 2}
+    last = {"id": "r1", "status": "completed", "output": [text], "usage": usage}
+    answer = ask(harness, RESPONSES, *said, {"type": "response.completed", "response": last})
+    assert isinstance(answer, Answer)
+    assert (answer.text, answer.response_id, answer.finish_reason) == ("I think", "r1", "completed")
+    assert answer.usage is not None
+
+    failed = {**last, "status": "failed", "error": {"code": "rate_limit_exceeded"}}
+    refusal = ask(harness, RESPONSES, *said[:1], {"type": "response.failed", "response": failed})
+    assert isinstance(refusal, Refusal)
+    assert refusal.kind is ErrorKind.RATE
 
 
 def test_an_answer_that_had_come_whole_counts_though_the_connection_broke(

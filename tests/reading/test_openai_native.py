@@ -67,7 +67,7 @@ def test_what_has_no_place_in_a_request_is_refused(
     [
         (line("embeddings", input=[]), "input is missing or empty"),
         (line("images", prompt=""), "prompt is missing or empty"),
-        (line("responses", stream=True), "stream is asked for"),
+        (line("moderations", stream=True), "stream is asked for"),
         (line("embeddings", background=True), "background is asked for"),
         (line("responses", background=True, store=False), "background goes with store: false"),
         (line("responses", max_output_tokens=0), "max_output_tokens is not a positive integer"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from promptmill.producer.reading.chat import check_model, check_stream
 from promptmill.producer.reading.lines import Line
@@ -14,6 +14,8 @@ from promptmill.producer.reading.template import Template
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.provider_settings import ProviderKind
 from promptmill.schema.requests import STREAM, Endpoint, native_request
+
+_STREAMED: Final = frozenset({Endpoint.CHAT, Endpoint.RESPONSES})
 
 
 class Dialect(Protocol):
@@ -108,7 +110,7 @@ class NativeLines:
         request = native_request(body, endpoint)
         if not streamed:
             return request
-        if endpoint is not Endpoint.CHAT:
+        if endpoint not in _STREAMED:
             raise line.refused(
                 problem="stream is asked for",
                 fix=f"leave it out: answers to {endpoint} are not streamed",

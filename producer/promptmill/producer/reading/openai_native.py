@@ -83,9 +83,6 @@ class OpenAINative:
             )
         if self._endpoint is Endpoint.RESPONSES and "max_output_tokens" in body:
             check_tokens(line, "max_output_tokens", body["max_output_tokens"])
-        if body.pop("stream", None) not in (None, False):
-            fix = "leave it out: answers are stored whole, not streamed"
-            raise line.refused(problem="stream is asked for", fix=fix)
         self._check_background(line, body)
 
     def _check_background(self, line: Line, body: dict[str, Any]) -> None:

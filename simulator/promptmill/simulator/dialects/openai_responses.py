@@ -6,11 +6,13 @@ import msgspec
 
 from promptmill.simulator.answers import Answer
 from promptmill.simulator.dialects.base import (
+    EVENT_STREAM,
     Context,
     Prompt,
     Unreadable,
     decode_as,
     encode,
+    event,
     text_of,
 )
 from promptmill.simulator.dialects.openai import OpenAI, headers_of
@@ -53,14 +55,17 @@ class OpenAIResponses(OpenAI):
         if not body.input:
             msg = "Missing required parameter: 'input'."
             raise Unreadable(msg)
-        if body.stream:
-            msg = "Unsupported value: 'stream' does not support true with this simulator."
-            raise Unreadable(msg)
         items = [_Item(body.input)] if isinstance(body.input, str) else body.input
         texts = [text for item in items for text in text_of(item.content)]
         said = [body.instructions, *texts] if body.instructions else texts
-        text, later = "\n".join(said), body.background
-        return Prompt(body.model, text, body.max_output_tokens, asked=body, in_background=later)
+        return Prompt(
+            body.model,
+            "\n".join(said),
+            body.max_output_tokens,
+            bool(body.stream),
+            asked=body,
+            in_background=body.background,
+        )
 
     def succeed(self, context: Context, answer: Answer) -> Reply:
         asked: _Body = context.asked
@@ -93,6 +98,59 @@ class OpenAIResponses(OpenAI):
             },
         }
         return Reply(200, encode(body), headers_of(context))
+
+    def stream(self, context: Context, prompt: Prompt, answer: Answer, texts: list[str]) -> Reply:  # noqa: ARG002
+        whole = msgspec.json.decode(self.succeed(context, answer).body)
+        begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+        said = [
+            {"type": "response.created", "response": begun},
+            {"type": "response.in_progress", "response": begun},
+            *(
+                {**one, "output_index": at}
+                for at, item in enumerate(whole["output"])
+                for one in _item_events(item, texts)
+            ),
+            {"type": f"response.{whole['status']}", "response": whole},
+        ]
+        events = (
+            event({**one, "sequence_number": number}, str(one["type"]))
+            for number, one in enumerate(said)
+        )
+        return Reply(200, b"", headers_of(context), EVENT_STREAM, tuple(events))
+
+    def error_event(self, body: bytes) -> bytes:
+        error = msgspec.json.decode(body)["error"]
+        return event(
+            {"type": "error", "param": None, "sequence_number": 0, **_said(error)}, "error"
+        )
+
+
+def _said(error: dict[str, Any]) -> dict[str, Any]:
+    return {"code": error.get("code") or error.get("type"), "message": error.get("message", "")}
+
+
+def _item_events(item: dict[str, Any], texts: list[str]) -> list[dict[str, Any]]:
+    """Say one item of the output, from its beginning to its end; of a message also its text."""
+    added = {"type": "response.output_item.added", "item": {**item, "status": "in_progress"}}
+    done = {"type": "response.output_item.done", "item": item}
+    if item["type"] != "message":
+        return [added, done]
+    added["item"] = {**item, "status": "in_progress", "content": []}
+    (part,) = item["content"]
+    place = {"item_id": item["id"], "content_index": 0}
+    deltas = [
+        {"type": "response.output_text.delta", **place, "delta": text, "logprobs": []}
+        for text in texts
+    ]
+    empty = {**part, "text": ""}
+    return [
+        added,
+        {"type": "response.content_part.added", **place, "part": empty},
+        *deltas,
+        {"type": "response.output_text.done", **place, "text": part["text"], "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": part},
+        done,
+    ]
 
 
 def _output(context: Context, answer: Answer) -> list[dict[str, Any]]:

@@ -83,7 +83,9 @@ class OpenAIProvider:
         try:
             operation = operation_of(self._operations, call.endpoint)
             body = operation.body(call)
-            stream = stream_of(operation, call, body, secrets=self._secrets)
+            stream = None
+            if call.begun is None:  # else nobody is connected to be told of it
+                stream = stream_of(operation, call, body, secrets=self._secrets)
             sent = encode(body if stream is None else stream.ask(body))
         except UnsendableError as verdict:
             return errors.unsendable(self.name, verdict)

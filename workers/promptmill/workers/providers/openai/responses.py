@@ -7,6 +7,7 @@ import msgspec
 
 from promptmill.schema.outcomes import Usage
 from promptmill.workers.providers.base import Answer, Media
+from promptmill.workers.providers.openai.responses_stream import RESPONSES_STREAMING
 from promptmill.workers.providers.operation import Envelope, Operation, Unusable, native_body
 from promptmill.workers.providers.reply import Reply, decode
 
@@ -128,4 +129,6 @@ def usage_of(reply: Reply) -> Usage | None:
     )
 
 
-RESPONSES: Final = Operation("/responses", native_body, _read, usage_of, media=_media)
+RESPONSES: Final = Operation(
+    RESPONSES_STREAMING.path, native_body, _read, usage_of, RESPONSES_STREAMING, media=_media
+)
