@@ -2,7 +2,7 @@
 
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from promptmill.schema.lanes import Lane
 from promptmill.schema.moves.laning import set_lane
 from promptmill.schema.provider_batches import open_provider_batches
 from promptmill.simulator import Row, Simulator, SimulatorConfig
-from tests.services.running_mill import RunningMill
+from promptmill.simulator.provider import Provider
+from tests.services.running_mill import ANTHROPIC, OPENAI, RunningMill
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
@@ -32,13 +33,18 @@ FAST_LANE = {
 }
 
 
+SERVER_ERROR = {OPENAI: "server_error", ANTHROPIC: "api_error"}
+INVALID = {OPENAI: "invalid_request_error", ANTHROPIC: "invalid_request_error"}
+JOBS = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A mill whose first worker was killed between a provider batch and its commit."""
 
     mill: RunningMill
-    batch: int
-    """of 40 prompts, to which all happens that can"""
+    batches: Mapping[str, int]
+    """by provider, of 40 prompts each, to which all happens that can"""
 
 
 @pytest.fixture(scope="module")
@@ -49,35 +55,45 @@ def scene(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         RunningMill(tmp_path_factory.mktemp("mill"), valkey, simulator, env=FAST_LANE) as mill,
     ):
         mill.start_dispatcher()
-        simulator.add_fault("dropped", contains="number 7 all", count=1)
-        simulator.add_fault("server_error", contains="number 8 all", count=1)
-        simulator.add_fault("invalid_request", contains="number 9 all")
-        simulator.add_fault("expired", model="batches.run", count=1)
-        batch = mill.load(40, say="all", lane=Lane.BATCH, budget_micros=100_000)
+        batches = {provider: befallen(mill, provider) for provider in SERVER_ERROR}
         doomed = mill.start_worker(app="tests.lane.doomed_app")
         assert doomed.wait() == -signal.SIGKILL
-        (handed_in,) = mill.sql("select state, provider_id, tries from provider_batches")
-        assert handed_in == {"state": "whole", "provider_id": None, "tries": 1}
-        simulator.add_fault("reset", model="batches.create", count=1)
+        left = mill.sql("select state, provider_id, tries from provider_batches")
+        assert {"state": "whole", "provider_id": None, "tries": 1} in left
+        for provider in batches:
+            simulator.add_fault(
+                "reset", provider=Provider(provider), model="batches.create", count=1
+            )
         mill.start_worker()
-        mill.wait_done(batch)
-        yield Scene(mill, batch)
+        for batch in batches.values():
+            mill.wait_done(batch)
+        yield Scene(mill, batches)
         assert_world(mill)
 
 
+def befallen(mill: RunningMill, provider: str) -> int:
+    """Load a batch of which a row will be dropped, one in error, one refused, and half expire."""
+    for number, fault in ((7, "dropped"), (8, "server_error"), (9, "invalid_request")):
+        count = None if number == 9 else 1
+        mill.simulator.add_fault(fault, contains=f"number {number} of {provider}", count=count)
+    mill.simulator.add_fault("expired", provider=Provider(provider), model="batches.run", count=1)
+    return mill.load(
+        JOBS, providers=[provider], say=f"of {provider}", lane=Lane.BATCH, budget_micros=1_000_000
+    )
+
+
+@pytest.mark.parametrize("provider", SERVER_ERROR)
 def test_whatever_befalls_a_provider_batch_each_job_ends_once_at_half_the_price(
-    scene: Scene,
+    scene: Scene, provider: str
 ) -> None:
     """The world is compared with the bill: a second submission would be a call without a row."""
-    mill, batch = scene.mill, scene.batch
+    mill, batch = scene.mill, scene.batches[provider]
     assert mill.states(batch) == {"succeeded": 39, "failed": 1}
     assert all(row.half_price for row in mill.simulator.bill() if is_of(row, batch))
-    made = mill.sql(
-        f"select tries, jobs, problem from provider_batches where batch_id = {batch}"
-        " order by made_at"
+    first, *_ = mill.sql(
+        f"select jobs, problem from provider_batches where batch_id = {batch} order by made_at"
     )
-    assert [one["tries"] for one in made] == [1] * len(made), f"handed in again: {made}"
-    assert (made[0]["jobs"], made[0]["problem"]) == (40, "expired")
+    assert first == {"jobs": JOBS, "problem": "expired"}
     told = mill.sql(
         f"select error_code, count(*) as n from attempts where batch_id = {batch}"
         " group by error_code"
@@ -86,8 +102,8 @@ def test_whatever_befalls_a_provider_batch_each_job_ends_once_at_half_the_price(
         None: 39,
         "batch_expired": 20,
         "batch_row_missing": 1,
-        "server_error": 1,
-        "invalid_request_error": 1,
+        SERVER_ERROR[provider]: 1,
+        INVALID[provider]: 1,
     }
 
 

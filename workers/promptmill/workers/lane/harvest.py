@@ -14,6 +14,7 @@ from promptmill.schema.answer_forms import form_of
 from promptmill.schema.database import Database
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.moves.rescuing import running_of
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.prices import BATCH
 from promptmill.schema.provider_batches import InBatch, ProviderBatch, jobs_in, these_in
@@ -43,6 +44,10 @@ _EXPIRED: Final = Refusal(
 _MISSING: Final = Refusal(
     ErrorKind.UNKNOWN, "its provider batch came back without it", code="batch_row_missing"
 )
+_STRANGE: Final = Refusal(
+    ErrorKind.BAD_RESPONSE, "its results hold none of its jobs", code="strange_results"
+)
+"""Read again rather than believed: all of it would be bought again."""
 _CANCELLED: Final = Attempted(AttemptOutcome.NOT_SENT, error_code="batch_cancelled")
 
 
@@ -65,14 +70,17 @@ class Harvest:
     async def bring_in(self, one: ProviderBatch, standing: Standing) -> Refusal | None:
         """Store what came of a provider batch, then end what did not come. None: all is done."""
         group: list[Row] = []
+        found = 0
         async for row in self._api.rows(standing):
             if isinstance(row, Refusal):
                 return row
             group.append(row)
             if len(group) == _GROUP:
-                self._store(one, group)
+                found += self._store(one, group)
                 group = []
-        self._store(one, group)
+        found += self._store(one, group)
+        if standing.done and not found and self._holds_all(one):
+            return _STRANGE
         self._end_missing(one, standing.left)
         return None
 
@@ -88,12 +96,18 @@ class Harvest:
             after = page[-1].job.job_id
         store(self._database, ends, owner=one.id)
 
-    def _store(self, one: ProviderBatch, rows: Sequence[Row]) -> None:
+    def _holds_all(self, one: ProviderBatch) -> bool:
+        with self._database.read() as connection:
+            return len(running_of(connection, one.id, most=one.jobs)) == one.jobs
+
+    def _store(self, one: ProviderBatch, rows: Sequence[Row]) -> int:
+        """Store what came; tell of how many jobs that are still in it."""
         came = {key: row.came for row in rows if (key := key_of(row.custom_id)) is not None}
         with self._database.read() as connection:
             inside = these_in(connection, one.id, list(came))
         ends = [self._came(found, came[key]) for key, found in inside.items()]
         store(self._database, ends, owner=one.id)
+        return len(ends)
 
     def _end_missing(self, one: ProviderBatch, why: Missed | None) -> None:
         while page := self._page(one, 0):

@@ -4,7 +4,7 @@ As with single calls no exception of an SDK leaves an adapter. But where a singl
 and never again, a batch can be found again at its provider, by a marker that went with it.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -114,7 +114,7 @@ class BatchApi(Protocol):
         """Let a batch end; what is done of it is kept."""
         ...
 
-    def rows(self, standing: Standing) -> AsyncIterator[Row | Refusal]:
+    def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
         """Read what came, in any order, each row once; a refusal ends it before its end."""
         ...
 

@@ -172,11 +172,17 @@ def make_batch_api(
     Raises SettingsError where there is none that promptmill speaks.
     """
     provider = make_provider(name, settings, http, network)
-    if settings.kind is ProviderKind.OPENAI:
-        from promptmill.workers.providers.openai.batches import OpenAIBatches  # noqa: PLC0415
-        from promptmill.workers.providers.openai.client import OpenAIProvider  # noqa: PLC0415
+    match settings.kind:
+        case ProviderKind.OPENAI:
+            from promptmill.workers.providers.openai.batches import OpenAIBatches  # noqa: PLC0415
+            from promptmill.workers.providers.openai.client import OpenAIProvider  # noqa: PLC0415
 
-        if isinstance(provider, OpenAIProvider):
-            return OpenAIBatches(provider)
+            if isinstance(provider, OpenAIProvider):
+                return OpenAIBatches(provider)
+        case ProviderKind.ANTHROPIC:
+            from promptmill.workers.providers.anthropic import batches, client  # noqa: PLC0415
+
+            if isinstance(provider, client.AnthropicProvider):
+                return batches.AnthropicBatches(provider)
     msg = f"providers.{name}.batch_api is set, and the kind {settings.kind} has none here"
     raise SettingsError(msg)

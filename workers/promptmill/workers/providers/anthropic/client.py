@@ -1,6 +1,7 @@
 """Claude through Anthropic's official SDK, without its retries, its models and its tracing."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import anthropic
 import httpx2
@@ -11,7 +12,7 @@ from promptmill.workers.providers import errors
 from promptmill.workers.providers.anthropic.faults import fault_of
 from promptmill.workers.providers.anthropic.messages import MESSAGES
 from promptmill.workers.providers.anthropic.places import Place
-from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.base import NO_CALL, Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
 from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
@@ -19,7 +20,7 @@ from promptmill.workers.providers.reply import Reply, limits_told
 from promptmill.workers.providers.streaming import Stream, stream_of
 
 # Said with each request, or the SDK would copy its defaults deeply for each.
-_OPTIONS: Final[RequestOptions] = {"max_retries": 0, "timeout": TIMEOUT, "params": {}}
+OPTIONS: Final[RequestOptions] = {"max_retries": 0, "timeout": TIMEOUT, "params": {}}
 _HEADERS: Final = {
     "anthropic-ratelimit-requests-limit": "rpm",
     "anthropic-ratelimit-input-tokens-limit": "itpm",
@@ -39,7 +40,7 @@ class AnthropicProvider:
         secrets: tuple[str, ...],
         read_limit_headers: bool | None = None,
     ) -> None:
-        self._name, self._place, self._secrets = name, place, secrets
+        self._name, self.place, self._secrets = name, place, secrets
         # Their names are Anthropic's own: whoever sends them means the same.
         self._limit_headers = {} if read_limit_headers is False else _HEADERS
 
@@ -49,7 +50,7 @@ class AnthropicProvider:
             operation = operation_of(_OPERATIONS, call.endpoint)
             body = operation.body(call)
             stream = stream_of(operation, call, body, secrets=self._secrets)
-            url, said = self._place.address(
+            url, said = self.place.address(
                 operation.path, body if stream is None else stream.ask(body)
             )
             sent = encode(said)
@@ -64,18 +65,34 @@ class AnthropicProvider:
             return self._value(operation, reply, call)
         return stream.told(self._value(operation, stream.whole(reply), call))
 
+    def request(self, call: Call) -> Mapping[str, Any]:
+        """Say what would be sent for *call*. Raises UnsendableError."""
+        return operation_of(_OPERATIONS, call.endpoint).body(call)
+
+    def value(self, call: Call, reply: Reply) -> Answer | Refusal:
+        """Tell what *reply* means for *call*, whichever way it came."""
+        return self._value(operation_of(_OPERATIONS, call.endpoint), reply, call)
+
+    def refuse(self, reply: Reply) -> Refusal:
+        """Tell what an error means that is about no call."""
+        return self._refuse(reply, NO_CALL)
+
+    def lost(self, loss: Lost) -> Refusal:
+        """Tell what it means that no complete answer came."""
+        return errors.lost(self._name, loss)
+
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
 
     async def _post(
         self, url: str, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
-        signed = await self._place.signer.headers(url, body)
+        signed = await self.place.signer.headers(url, body)
         try:
-            response = await self._place.client.post(
+            response = await self.place.client.post(
                 url,
                 content=body,
-                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id, **signed}},
+                options={**OPTIONS, "headers": {"X-Client-Request-Id": request_id, **signed}},
                 cast_to=httpx2.Response,
                 stream=stream is not None,
             )

@@ -4,7 +4,7 @@ The marker is in the metadata of the batch. Its file is made before it, and does
 one that is there twice costs nothing, and is gone after a month.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
@@ -144,7 +144,7 @@ class OpenAIBatches:
         answer = await self._ask(self._sdk.batches.cancel(provider_id))
         return answer if isinstance(answer, Refusal) else None
 
-    async def rows(self, standing: Standing) -> AsyncIterator[Row | Refusal]:
+    async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
         for file in standing.results:
             opened = await self._ask(self._open(file))
             if isinstance(opened, Refusal):
