@@ -52,6 +52,7 @@ from promptmill.producer.submission import SubmitRequest
 from promptmill.producer.submission import submit as submit_request
 from promptmill.producer.truncating import parse_truncation
 from promptmill.schema.answers import Result
+from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.settings import Settings, load_settings
 
 _POLL_S = 0.5
@@ -177,6 +178,7 @@ def submit(
     max_input_tokens: int | None = None,
     lane: Literal["live", "batch", "auto"] | None = None,
     deadline: str | None = None,
+    mask_pii: Literal["prompts", "answers", "both"] | None = None,
     new: bool = False,
     settings: Settings | None = None,
 ) -> Batch:
@@ -217,6 +219,7 @@ def submit(
         on_invalid=on_invalid,
         max_failures=None if max_failures is None else str(max_failures),
         truncation=parse_truncation(truncate, max_input_tokens),
+        mask_pii=None if mask_pii is None else MaskPii(mask_pii),
         new=new,
         budget=None if budget is None else parse_budget(f"{budget:f}"),
     )

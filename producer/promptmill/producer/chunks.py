@@ -7,6 +7,7 @@ import msgspec
 from promptmill.producer.reading import Prompt
 from promptmill.producer.routing import Route, Router
 from promptmill.schema.new_job import NewJob
+from promptmill.schema.pii.masking import Masker
 
 CHUNK_ROWS = 5000
 CHUNK_BYTES = 4 << 20
@@ -26,8 +27,8 @@ class Chunk(msgspec.Struct, frozen=True, gc=False, tag=True):
         return self.jobs[-1].position
 
 
-def chunks_of(prompts: Iterator[Prompt], router: Router) -> Iterator[Chunk]:
-    """Make jobs of *prompts*: one for each model that is asked.
+def chunks_of(prompts: Iterator[Prompt], router: Router, *, mask: bool = False) -> Iterator[Chunk]:
+    """Make jobs of *prompts*: one for each model that is asked; *mask*: without personal data.
 
     From a model on that nobody answers there are no more chunks, but all prompts are taken still:
     what is wrong with lines further down is told too.
@@ -39,7 +40,7 @@ def chunks_of(prompts: Iterator[Prompt], router: Router) -> Iterator[Chunk]:
             asked = routes[prompt.model] = router.answering(prompt.model)
         if not asked:
             break
-        _add_jobs(jobs, prompt, asked)
+        _add_jobs(jobs, *(masked(prompt) if mask else (prompt, None)), asked)
         size += len(prompt.body)
         if len(jobs) + len(asked) > CHUNK_ROWS or size >= CHUNK_BYTES:
             yield Chunk(jobs, size)
@@ -52,7 +53,21 @@ def chunks_of(prompts: Iterator[Prompt], router: Router) -> Iterator[Chunk]:
         pass
 
 
-def _add_jobs(jobs: list[NewJob], prompt: Prompt, asked: tuple[Route, ...]) -> None:
+def masked(prompt: Prompt) -> tuple[Prompt, dict[str, str] | None]:
+    """Put words in the place of personal data; return what they stand for, too."""
+    masker = Masker()
+    request = masker.mask_in(prompt.request)
+    if not masker.values:
+        return prompt, None
+    return msgspec.structs.replace(prompt, body=msgspec.json.encode(request)), masker.values
+
+
+def _add_jobs(
+    jobs: list[NewJob],
+    prompt: Prompt,
+    values: dict[str, str] | None,
+    asked: tuple[Route, ...],
+) -> None:
     body = prompt.body.decode()
     for number, route in enumerate(asked):
         jobs.append(
@@ -64,5 +79,6 @@ def _add_jobs(jobs: list[NewJob], prompt: Prompt, asked: tuple[Route, ...]) -> N
                 body,
                 prompt.request_hash(route.full),
                 number,
+                values,
             )
         )

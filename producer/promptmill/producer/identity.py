@@ -11,7 +11,12 @@ from promptmill.producer.reading import ReadOptions
 
 
 def options_of(
-    options: ReadOptions, routes: Routes, *, dedupe: bool, order: str | None = None
+    options: ReadOptions,
+    routes: Routes,
+    *,
+    dedupe: bool,
+    order: str | None = None,
+    mask_pii: str | None = None,
 ) -> dict[str, Any]:
     """List what was asked for, besides the input."""
     asked: dict[str, Any] = {
@@ -25,6 +30,8 @@ def options_of(
         "id_column": options.id_column,
         "limit": options.limit,
     }
+    if mask_pii is not None:
+        asked["mask_pii"] = mask_pii
     if options.file_columns:
         asked["file_columns"] = options.file_columns
     if order is not None:

@@ -34,6 +34,7 @@ from promptmill.schema.answer_forms import OnInvalid
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
+from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import BatchState
 
@@ -66,6 +67,8 @@ class SubmitRequest:
     """which answers of other jobs it takes; None: as before, and a new one none"""
     order: str | None = None
     """id of the client's order that it is: another order of the same input is another batch"""
+    mask_pii: MaskPii | None = None
+    """where personal data is masked"""
     truncation: Truncation | None = None
     """how prompts are cut that are too long; None: as before, and of a new one none is"""
     tenant_id: int | None = None
@@ -142,7 +145,7 @@ def submit(
     _check(request)
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
     asked = _asked(request, settings)
-    options = _spelled(request.reading, asked, settings)
+    options = _spelled(request, asked, settings)
     router = Router(_kinds(settings), settings.routes, asked)
     with (
         open_input(request.source, settings.state_dir / "spool") as source,
@@ -174,7 +177,7 @@ def examine(request: SubmitRequest, settings: Settings) -> Plan:
     """Read and check the input of *request*, and say who is asked. Nothing is stored."""
     _check(request)
     asked = _asked(request, settings)
-    options = _spelled(request.reading, asked, settings)
+    options = _spelled(request, asked, settings)
     with open_input(request.source, settings.state_dir / "spool") as source:
         options = _placed(options, source)
         checked = check_input(source, options)
@@ -296,7 +299,13 @@ class _Submission:
         """Describe the batch, as far as it is known."""
         request, checked = self.request, self.intake.checked
         lane = request.lane or LaneOrder()
-        asked = options_of(self.options, routes, dedupe=request.dedupe, order=request.order)
+        asked = options_of(
+            self.options,
+            routes,
+            dedupe=request.dedupe,
+            order=request.order,
+            mask_pii=request.mask_pii,
+        )
         total = 0
         if checked is not None:
             total = sum(len(routes[model]) * rows for model, rows in checked.models.items())
@@ -323,6 +332,7 @@ class _Submission:
             tenant_id=request.tenant_id,
             lane=lane.lane,
             deadline_s=lane.deadline_s,
+            mask_pii=request.mask_pii,
         )
 
     def _find(self, routes: Routes) -> BatchFound | None:
@@ -349,9 +359,10 @@ class _Submission:
             change_lane(self.database, batch_id, self.request.lane)
 
 
-def _spelled(options: ReadOptions, asked: Sequence[Route], settings: Settings) -> ReadOptions:
+def _spelled(request: SubmitRequest, asked: Sequence[Route], settings: Settings) -> ReadOptions:
     """Spell the model in full, so that however it was spelled it is the same request."""
-    options = replace(options, max_file_bytes=settings.file_bytes)
+    mask = request.mask_pii is not None and request.mask_pii.of_prompts
+    options = replace(request.reading, max_file_bytes=settings.file_bytes, mask_prompts=mask)
     return replace(options, model=asked[0].full) if asked else options
 
 

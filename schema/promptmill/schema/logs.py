@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from promptmill.schema.pii.masking import masked
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Settings
 
@@ -56,7 +57,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 class _Redactor:
-    """Takes the values of known secrets out of every field."""
+    """Takes the values of known secrets, and personal data, out of every field."""
 
     def __init__(self, secrets: Iterable[Secret | None]) -> None:
         self._secrets = [secret for secret in secrets if secret and secret.reveal()]
@@ -68,5 +69,5 @@ class _Redactor:
             if isinstance(value, str):
                 for secret in self._secrets:
                     value = value.replace(secret.reveal(), repr(secret))  # noqa: PLW2901
-                event[name] = value
+                event[name] = masked(value)
         return event

@@ -17,3 +17,5 @@ class NewJob(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """hex SHA-256 over body and model"""
     model_no: int = 0
     """which of the models that are asked the same, from 0"""
+    masked: dict[str, str] | None = None
+    """what words in its body stand for"""

@@ -49,6 +49,8 @@ class DueJob:
     """a `truncation.Truncate`"""
     max_input_tokens: int | None = None
     """how many tokens of its prompt are sent at most; None: as many as its model takes"""
+    mask_answer: bool | int = False
+    """whether personal data in its answer is masked"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attem
   b.on_unknown, {AGE[dialect]}, {body}, b.priority,
   j.crashes, cast(b.budget_micros is not null as integer), nullif(b.cache_s, 0),
   case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid,
-  b.truncate, b.max_input_tokens
+  b.truncate, b.max_input_tokens,
+  cast(coalesce(b.mask_pii in ('answers', 'both'), false) as integer)
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})

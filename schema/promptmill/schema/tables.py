@@ -74,6 +74,8 @@ batches = Table(
     # How its jobs are asked (`lanes.Lane`), and when it is to be answered; NULL: whenever.
     Column("lane", Text, nullable=False, server_default="live"),
     Column("deadline_at", Instant),
+    # Where personal data is masked: 'prompts', 'answers' or 'both'; NULL: nowhere.
+    Column("mask_pii", Text),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -284,6 +286,16 @@ attempt_bodies = Table(
     Column("fence", BigInteger, nullable=False),
     Column("body_base64", Text, nullable=False),
     PrimaryKeyConstraint("job_id", "fence"),
+)
+
+# What the words stand for that were put in the place of personal data: kept apart from all else.
+pii_map = Table(
+    "pii_map",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("job_id", "word"),
 )
 
 # Prompts that were too long: what was left out of a call, and what its provider said of its length.

@@ -8,9 +8,11 @@ import structlog
 
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.pii.masking import masked_bytes
 from promptmill.schema.reading import DueJob
 from promptmill.schema.truncation import Cut
 from promptmill.workers import decide as deciding
+from promptmill.workers.answer_mask import masked_result
 from promptmill.workers.attempted import attempted_of, result_of
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
 from promptmill.workers.limits.limit import Booked, Scope
@@ -41,7 +43,11 @@ async def end(
         meant = refused_by_all(reply)
     outcome = deciding.decide(meant, job, policy=bench.policy, rng=bench.rng)
     attempted = attempted_of(
-        reply, price_list=served.price_list, model=job.model, latency_s=latency_s, cut=cut
+        kept(reply, job),
+        price_list=served.price_list,
+        model=job.model,
+        latency_s=latency_s,
+        cut=cut,
     )
     bench.trace(served.kind, job, fence, reply, attempted)
     if isinstance(outcome, deciding.Snoozed):
@@ -56,7 +62,7 @@ async def end(
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
         await asyncio.shield(bench.pause(pause))
-    closed = await _with_files(bench, job, closing_of(outcome, job.job_id, fence, attempted), reply)
+    closed = await _with_files(bench, job, closing_of(outcome, job, fence, attempted), reply)
     stored = await asyncio.shield(bench.recorder.close(closed))
     match stored:
         case Stored.MOVED:
@@ -126,11 +132,21 @@ def _pause(outcome: deciding.Outcome, served: Served, scope: Scope) -> KeyPause 
     return None
 
 
-def closing_of(outcome: deciding.Outcome, job_id: int, fence: int, attempted: Attempted) -> Closing:
+def kept(reply: Answer | Refusal, job: DueJob) -> Answer | Refusal:
+    """Mask the bytes that are kept of what was no usable answer, where answers are masked."""
+    if not job.mask_answer or not isinstance(reply, Refusal) or reply.raw is None:
+        return reply
+    return replace(reply, raw=masked_bytes(reply.raw))
+
+
+def closing_of(outcome: deciding.Outcome, job: DueJob, fence: int, attempted: Attempted) -> Closing:
     """Say where an outcome puts its job."""
+    job_id = job.job_id
     match outcome:
         case deciding.Succeeded(answer=answer):
-            return closing.finish(job_id, fence, attempted, result_of(answer))
+            result = result_of(answer)
+            stored = masked_result(result) if job.mask_answer else result
+            return closing.finish(job_id, fence, attempted, stored)
         case deciding.Retry(delay_s=delay_s):
             return closing.retry(job_id, fence, attempted, delay_s)
         case deciding.Snoozed(delay_s=delay_s):

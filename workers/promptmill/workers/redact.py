@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
+from promptmill.schema.pii.masking import masked
+
 MAX_CHARS = 500
 _HIDDEN = "[redacted]"
 _SHAPES = re.compile(
@@ -34,10 +36,10 @@ LONGEST_COAT = 6
 
 
 def redact(text: str, *, secrets: Iterable[str] = ()) -> str:
-    """Return *text* without *secrets* and without anything shaped like a key, 500 characters."""
+    """Return *text* without *secrets*, keys by their shapes and personal data, 500 characters."""
     for secret in filter(None, secrets):
         text = _coats(secret).sub(_HIDDEN, text)
-    return _cut(_SHAPES.sub(_HIDDEN, text))
+    return _cut(masked(_SHAPES.sub(_HIDDEN, text)))
 
 
 def redact_bytes(raw: bytes, *, secrets: Iterable[str]) -> bytes:

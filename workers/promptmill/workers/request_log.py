@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.pii.masking import Masker, masked_bytes
 from promptmill.schema.private import private_folder
 from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import ProviderKind
@@ -61,7 +62,8 @@ class RequestLog:
         at = self._clock()
         line = _line(at, job, fence, reply, attempted)
         if self._bodies:
-            line |= {"request": msgspec.Raw(job.body.encode()), **_answer(reply)}
+            said = {"request": msgspec.json.decode(job.body), **_answer(reply)}
+            line |= Masker().mask_in(said)
         try:
             if at.date() != self._day:
                 self._begin(at.date())
@@ -121,7 +123,8 @@ def _line(
 
 def _answer(reply: Answer | Refusal) -> Mapping[str, Any]:
     if isinstance(reply, Refusal):
-        return {"raw_base64": base64.b64encode(reply.raw).decode() if reply.raw else None}
+        raw = masked_bytes(reply.raw) if reply.raw else b""
+        return {"raw_base64": base64.b64encode(raw).decode() or None}
     stored = result_of(reply)
     calls = stored.tool_calls
-    return {"text": stored.text, "tool_calls": msgspec.Raw(calls.encode()) if calls else None}
+    return {"text": stored.text, "tool_calls": msgspec.json.decode(calls) if calls else None}

@@ -34,6 +34,7 @@ class Chosen:
     all_: bool = False
     columns: str | None = None
     formulas: bool = False
+    unmask: bool = False
 
 
 def export_batch(batch: int | None, chosen: Chosen, *, as_json: bool) -> None:
@@ -48,6 +49,7 @@ def export_batch(batch: int | None, chosen: Chosen, *, as_json: bool) -> None:
             what=What.FAILED if chosen.failed else What.ALL if chosen.all_ else What.ANSWERED,
             columns=USUAL_COLUMNS if chosen.columns is None else _names(chosen.columns),
             formulas=chosen.formulas,
+            unmask=chosen.unmask,
         )
         with Counter("writing") as counter:
             done = export(database, request, tell=counter.show)

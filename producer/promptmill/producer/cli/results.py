@@ -12,6 +12,7 @@ from promptmill.producer.following import pages_as_they_come
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.producer.progress import read_progress
 from promptmill.producer.results import results_in_order
+from promptmill.producer.unmasking import put_back, put_back_by_pages
 from promptmill.schema.answers import Result
 from promptmill.schema.database import Database
 from promptmill.schema.settings import load_settings
@@ -25,7 +26,13 @@ _POLL_S = 0.5
 
 
 def show_results(
-    batch: int | None, number: int | None, *, failed: bool, follow: bool, as_json: bool
+    batch: int | None,
+    number: int | None,
+    *,
+    failed: bool,
+    follow: bool,
+    as_json: bool,
+    unmask: bool = False,
 ) -> None:
     """Print the first *number* answers, or all, or what has failed."""
     states = _FAILED if failed else _ANSWERED
@@ -33,9 +40,12 @@ def show_results(
         batch_id = batch_or_latest(database, batch)
         read_progress(database, batch_id)
         if follow:
-            _follow(islice(_as_they_come(database, batch_id, states), number), as_json=as_json)
+            come = _as_they_come(database, batch_id, states, unmask=unmask)
+            _follow(islice(come, number), as_json=as_json)
             return
         found = results_in_order(database, batch_id, states=states)
+        if unmask:
+            found = put_back_by_pages(database, found)
         if as_json or not sys.stdout.isatty():
             for result in islice(found, number):
                 print_json(_as_object(result))
@@ -44,11 +54,12 @@ def show_results(
 
 
 def _as_they_come(
-    database: Database, batch_id: int, states: Collection[JobState]
+    database: Database, batch_id: int, states: Collection[JobState], *, unmask: bool
 ) -> Iterator[Result]:
     words = {state.word for state in states}
     for page in pages_as_they_come(database, batch_id):
-        yield from (result for result in page if result.state in words)
+        wanted = [result for result in page if result.state in words]
+        yield from put_back(database, wanted) if unmask else wanted
         if not page:
             Event().wait(_POLL_S)
 

@@ -13,6 +13,7 @@ from promptmill.producer.export.parquet import ParquetTable
 from promptmill.producer.export.places import placed
 from promptmill.producer.export.sheet import Sheet
 from promptmill.producer.progress import read_progress
+from promptmill.producer.unmasking import rows_put_back
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.exporting import (
@@ -75,6 +76,8 @@ class ExportRequest:
     columns: tuple[str, ...] = USUAL_COLUMNS
     formulas: bool = False
     """whether CSV cells may begin as formulas do"""
+    unmask: bool = False
+    """whether personal data is put back that was masked"""
 
     def __post_init__(self) -> None:
         check_columns(self.columns)
@@ -122,8 +125,9 @@ def export(
         if request.format is Format.JSONL and columns == USUAL_COLUMNS:
             columns += ("body",) if keeps_bodies(connection, request.batch_id) else ()
         sheet = _sheet(request, files, columns)
-        for rows in export_rows(connection, Selection(request.batch_id, states, columns)):
-            sheet.write(rows)
+        read = (*columns, "job_id") if request.unmask else columns
+        for rows in export_rows(connection, Selection(request.batch_id, states, read)):
+            sheet.write(rows_put_back(database, rows) if request.unmask else rows)
             done += len(rows)
             tell(done, wanted)
         sheet.close()

@@ -48,6 +48,8 @@ class ReadOptions:
     url: str | None = None
     """the one that all lines ask, as a client of the gateway said: only OpenAI Batch lines are
     read, and no local files are put into them"""
+    mask_prompts: bool = False
+    """`--mask-pii`: words stand in the prompts for personal data"""
     max_file_bytes: int = FILE_BYTES
     """of the files in one prompt"""
     max_line_bytes: int = 16 << 20

@@ -1,8 +1,8 @@
 """The response cache: a job takes the answer of an equal request, or waits for it, unasked.
 
 Redis tells a worker which job was asked the same, and is not believed. One statement checks that
-the request is equal and cut alike, and that the answer is there and young enough, or will come. A
-similar request is one whose entry (`moves.similar`) is of the same scope.
+the request is equal, cut and masked alike, and that the answer is there and young enough, or will
+come. A similar request is one whose entry (`moves.similar`) is of the same scope.
 """
 
 from collections.abc import Sequence
@@ -92,6 +92,7 @@ where {_DUE} and p.job_id = wishes.job_id and b.id = jobs.batch_id and b.state =
       where e.job_id = o.id and e.scope = wishes.scope))
   and coalesce(ob.truncate, '') = coalesce(b.truncate, '')
   and coalesce(ob.max_input_tokens, 0) = coalesce(b.max_input_tokens, 0)
+  and coalesce(ob.mask_pii, '') = coalesce(b.mask_pii, '')
   and (+o.state = 4 and r.created_at > {{after:-b.cache_s}}
     and (b.on_invalid = 'keep' or not exists (select 1 from result_checks c
       where c.job_id = o.id and c.validity = 'invalid'))

@@ -67,6 +67,8 @@ class StoredResult:
     """whether it has the form that was asked for; None: none was"""
     problem: str | None = None
     """what is wrong with that"""
+    masked: tuple[tuple[str, str], ...] = ()
+    """words in it, and what they stand for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,15 @@ _CUTS = RowSet(
         Column("told_most", "bigint"),
     ),
 )
+_MASKED = RowSet(
+    "masked",
+    (
+        Column("job_id", "bigint"),
+        Column("fence", "bigint"),
+        Column("word", "text"),
+        Column("value", "text"),
+    ),
+)
 _ENDED = RowSet(
     "ended",
     (
@@ -282,6 +293,14 @@ select checks.job_id, checks.validity, checks.problem
 from {checks} join results r on r.job_id = checks.job_id and r.fence = checks.fence
 where true on conflict (job_id) do nothing""",
     _CHECKS,
+)
+_store_masked = Statement(
+    """
+insert into pii_map (job_id, word, value)
+select masked.job_id, masked.word, masked.value
+from {masked} join results r on r.job_id = masked.job_id and r.fence = masked.fence
+where true on conflict (job_id, word) do update set value = excluded.value""",
+    _MASKED,
 )
 # Outcome 3 (unknown) may still be told better: the rescuer wrote it while the call went on.
 _end = Statement(
@@ -407,6 +426,13 @@ def _store_results(
     ]
     if checks:
         _store_checks.run(connection, {"checks": checks})
+    masked = [
+        (closing.job_id, closing.fence, word, value)
+        for closing, result in answered
+        for word, value in result.masked
+    ]
+    if masked:
+        _store_masked.run(connection, {"masked": masked})
 
 
 def _moves(closings: Sequence[Closing]) -> list[tuple[object, ...]]:

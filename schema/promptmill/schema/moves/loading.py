@@ -47,6 +47,8 @@ class NewBatch:
     lane: Lane = Lane.LIVE
     deadline_s: float | None = None
     """from now; None: none"""
+    mask_pii: str | None = None
+    """where personal data is masked, a `pii.values.MaskPii`; None: nowhere"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,11 @@ _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
-  cache_similar, on_invalid, truncate, max_input_tokens, tenant_id, lane, deadline_at)
+  cache_similar, on_invalid, truncate, max_input_tokens, tenant_id, lane, deadline_at, mask_pii)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
   :cache_similar, :on_invalid, :truncate, :max_input_tokens, :tenant_id,
-  :lane, {after:cast(:deadline_s as float)})
+  :lane, {after:cast(:deadline_s as float)}, :mask_pii)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -116,6 +118,11 @@ _discard_payloads = Statement(
 delete from job_payloads where job_id in
   (select id from jobs where batch_id = :batch_id order by id desc limit :most)"""
 )
+_discard_masked = Statement(
+    """
+delete from pii_map where job_id in
+  (select id from jobs where batch_id = :batch_id order by id desc limit :most)"""
+)
 _discard_jobs = Statement(
     """
 delete from jobs where id in
@@ -134,6 +141,7 @@ select max(coalesce((select max(id) from jobs), 0),
 _SPARINGLY = "pragma cache_size = -16384"
 _JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model", "model_no")
 _PAYLOAD_COLUMNS = ("job_id", "body", "request_hash")
+_MASKED_COLUMNS = ("job_id", "word", "value")
 
 
 def find_batch(connection: Connection, identity: str) -> BatchFound | None:
@@ -164,6 +172,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         on_invalid=batch.on_invalid,
         truncate=batch.truncate,
         max_input_tokens=batch.max_input_tokens,
+        mask_pii=batch.mask_pii,
         total=batch.total,
         budget_micros=batch.budget_micros,
         cache_s=batch.cache_s,
@@ -201,6 +210,14 @@ def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -
     payload_rows = [(first + n, job.body, job.request_hash) for n, job in enumerate(jobs)]
     _bulk_insert(connection, "jobs", _JOB_COLUMNS, job_rows)
     _bulk_insert(connection, "job_payloads", _PAYLOAD_COLUMNS, payload_rows)
+    masked = [
+        (first + n, word, value)
+        for n, job in enumerate(jobs)
+        if job.masked
+        for word, value in job.masked.items()
+    ]
+    if masked:
+        _bulk_insert(connection, "pii_map", _MASKED_COLUMNS, masked)
 
 
 def complete_batch(
@@ -250,6 +267,7 @@ def discard_loading(connection: Connection, batch_id: int, *, most: int = 10_000
     if not hold_loading(connection, batch_id):
         return True
     _discard_payloads.run(connection, batch_id=batch_id, most=most)
+    _discard_masked.run(connection, batch_id=batch_id, most=most)
     if _discard_jobs.run(connection, batch_id=batch_id, most=most):
         return False
     forget_spending(connection, batch_id)

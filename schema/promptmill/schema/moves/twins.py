@@ -106,6 +106,15 @@ select t.id, c.validity, c.problem from {chosen} join jobs t on t.id = chosen.id
 join result_checks c on c.job_id = t.twin_of""",
     _CHOSEN,
 )
+# What words of the answer stand for; those of the prompt are the twin's own.
+_copy_masked = Statement(
+    """
+insert into pii_map (job_id, word, value)
+select t.id, m.word, m.value from {chosen} join jobs t on t.id = chosen.id and t.state = 4
+join pii_map m on m.job_id = t.twin_of and m.word like :of_answer escape '!'
+where true on conflict (job_id, word) do nothing""",
+    _CHOSEN,
+)
 # Tokens belong to the call, which was the other's: of this one nothing was sent.
 _copy_attempt = Statement(
     """
@@ -215,5 +224,6 @@ def copy_ends(connection: Connection, ended: dict[int, JobState]) -> None:
     _copy_body.run(connection, chosen)
     _copy_files.run(connection, chosen)
     _copy_check.run(connection, chosen)
+    _copy_masked.run(connection, chosen, of_answer="%!_A%")
     _copy_attempt.run(connection, chosen)
     _close_attempt.run(connection, chosen)

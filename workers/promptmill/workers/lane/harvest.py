@@ -26,7 +26,7 @@ from promptmill.schema.truncation import Cut, Truncate
 from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import attempted_of
 from promptmill.workers.decide import FORMLESS, decide
-from promptmill.workers.ending import closing_of
+from promptmill.workers.ending import closing_of, kept
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.fitting import Fitted
 from promptmill.workers.lane.writing import store
@@ -148,13 +148,15 @@ class Harvest:
     def _end(self, inside: InBatch, reply: Answer | Refusal, *, cut: Cut | None = None) -> Closing:
         job, prices = inside.job, self._served.price_list
         outcome = decide(reply, job, policy=self._policy, rng=self._rng)
-        attempted = attempted_of(reply, price_list=prices, model=job.model, latency_s=0.0, cut=cut)
+        attempted = attempted_of(
+            kept(reply, job), price_list=prices, model=job.model, latency_s=0.0, cut=cut
+        )
         attempted = replace(attempted, latency_ms=None)  # of the provider batch, not of a call
-        end = closing_of(outcome, job.job_id, inside.fence, attempted)
+        end = closing_of(outcome, job, inside.fence, attempted)
         if isinstance(reply, Answer) and reply.media and end.result is not None:
             name = f"{job.job_id}-{inside.fence}"
-            kept = self._files.keep(end.result, reply.media, batch_id=job.batch_id, name=name)
-            end = replace(end, result=kept)
+            with_files = self._files.keep(end.result, reply.media, batch_id=job.batch_id, name=name)
+            end = replace(end, result=with_files)
         return _undecided(end, reply)
 
 

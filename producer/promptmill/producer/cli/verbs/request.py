@@ -120,6 +120,10 @@ def read_request(
     deadline: Annotated[
         str | None, _batch(metavar="WHEN", help="When --lane has to be done: 30h, or an instant.")
     ] = None,
+    mask_pii: Annotated[
+        Literal["prompts", "answers", "both"] | None,
+        _batch(metavar="WHERE", help="Mask personal data in prompts, answers or both."),
+    ] = None,
     new: Annotated[
         bool, _batch("--new", help="Make another batch though this input has one.")
     ] = False,
@@ -131,6 +135,7 @@ def read_request(
     from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
     from promptmill.producer.submission import SubmitRequest
     from promptmill.producer.truncating import parse_truncation
+    from promptmill.schema.pii.values import MaskPii
 
     if prompt is not None and template is not None:
         msg = "-p and -t both give a template: leave one out"
@@ -164,6 +169,7 @@ def read_request(
         on_invalid=on_invalid,
         max_failures=max_failures,
         truncation=parse_truncation(truncate, max_input_tokens),
+        mask_pii=None if mask_pii is None else MaskPii(mask_pii),
         new=new,
         budget=None if budget is None else parse_budget(budget),
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from promptmill.producer.cli.verbs.arguments import Batch, Failed, Formulas
+from promptmill.producer.cli.verbs.arguments import Batch, Failed, Formulas, Unmask
 
 
 def results(
@@ -17,6 +17,7 @@ def results(
     follow: Annotated[
         bool, Option("-f", "--follow", help="Each as it ends, until all have.")
     ] = False,
+    unmask: Unmask = False,
     as_json: Annotated[
         bool, Option("--json", help="One JSON object a line; what a pipe gets in any case.")
     ] = False,
@@ -24,7 +25,7 @@ def results(
     """Show the answers of a batch in the order of its input."""
     from promptmill.producer.cli.results import show_results
 
-    show_results(batch, number, failed=failed, follow=follow, as_json=as_json)
+    show_results(batch, number, failed=failed, follow=follow, as_json=as_json, unmask=unmask)
 
 
 def export(
@@ -48,6 +49,7 @@ def export(
         str | None, Option("--columns", metavar="A,B", help="Only these, in this order.")
     ] = None,
     formulas: Formulas = False,
+    unmask: Unmask = False,
     as_json: Annotated[bool, Option("--json", help="Tell what was written as JSON.")] = False,
 ) -> None:
     """Write the answers of a batch to a file, in the order of its input.
@@ -56,7 +58,15 @@ def export(
     """
     from promptmill.producer.cli.export import Chosen, export_batch
 
-    chosen = Chosen(output, format, failed=failed, all_=all_, columns=columns, formulas=formulas)
+    chosen = Chosen(
+        output,
+        format,
+        failed=failed,
+        all_=all_,
+        columns=columns,
+        formulas=formulas,
+        unmask=unmask,
+    )
     export_batch(batch, chosen, as_json=as_json)
 
 
