@@ -29,6 +29,8 @@ class Bug:
     right: str
     wrong: str = ""
     place: Place = WIDE
+    beginning: int = 0
+    """which search finds it; those before take long and do not"""
 
     def mutate(self, text: str) -> str:
         """Put the bug into a script."""
@@ -160,7 +162,7 @@ CLOSED = {
 PUNISHED = {
     "no cut after a refusal": Bug("scope[CUT], scope[CUT_AT], scope[RECOVER] = less, now, recover"),
     "a cut that was of no use is kept": Bug("less = scope[UNCUT]", "", FREE),
-    "a cut is taken back at once": Bug("if held >= 3000000 and", "if", FREE),
+    "a cut is taken back at once": Bug("if held >= 3000000 and", "if", FREE, beginning=18),
     "every cut is taken back": Bug("and m <= scope[PROVEN] and", "and"),
     "a cut for too fast a rise is taken back": Bug("and not rise then", "then", FREE),
     "what is accepted is proven at once": Bug("age >= 10000000 and share or 0", "share"),
