@@ -20,7 +20,7 @@ __all__ = ["database", "settings"]
 IDLE = "idle"
 """a provider that no worker answers for"""
 SMALL = GatewaySettings(
-    file_bytes=100_000, lines=5, body_bytes=5000, idle_s=0.5, connections=50, grace_s=2
+    file_bytes=100_000, lines=5, body_bytes=5000, idle_s=0.5, live_s=0.2, connections=50, grace_s=2
 )
 
 

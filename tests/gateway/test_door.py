@@ -1,10 +1,15 @@
 """The door, by a list of what an attacker would try: no leak, no crash, always OpenAI's errors."""
 
 import json
+import re
 import socket
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from openai import AuthenticationError, NotFoundError, PermissionDeniedError
 from structlog.testing import capture_logs
 
@@ -49,6 +54,25 @@ MALFORMED: tuple[tuple[str, bytes], ...] = (
     ),
     ("multipart/form-data; boundary=" + "x" * 5000, b"--x--"),
     ("application/json", b" " * 5001),
+)
+
+
+TEXTS = st.text(max_size=30)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=5,
+)
+BODIES: tuple[dict[str, object], ...] = (
+    {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5},
+    {"model": MODEL, "input": "Hello"},
+    {
+        "input_file_id": "file-1",
+        "endpoint": "/v1/embeddings",
+        "completion_window": "24h",
+        "metadata": {"a": "b"},
+        "output_expires_after": {"anchor": "created_at", "seconds": 3600},
+    },
 )
 
 
@@ -152,6 +176,37 @@ def test_each_request_has_an_id_and_a_line_without_its_words(gateway: RunningGat
     assert told[0]["tenant"]
     assert SECRET not in str(lines)
     assert key not in str(lines)
+
+
+def test_no_request_that_is_described_ends_in_a_fault_of_the_server(
+    gateway: RunningGateway,
+) -> None:
+    http = gateway.http(gateway.key())
+    paths = http.get("/openapi.json").json()["paths"]
+    operations = [(path, method) for path, methods in paths.items() for method in methods]
+    assert len(operations) >= 14
+
+    @hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def ask(data: st.DataObject) -> None:
+        path, method = data.draw(st.sampled_from(operations))
+        filled = re.sub(r"{.*?}", lambda _: quote(data.draw(TEXTS), safe=""), path)
+        query = data.draw(st.dictionaries(st.sampled_from(["limit", "after", "order"]), TEXTS))
+        body = data.draw(st.sampled_from(BODIES).map(dict) | st.dictionaries(TEXTS, JSON))
+        name = data.draw(st.sampled_from([*body, "model"]) if body else TEXTS)
+        written = json.dumps({**body, name: data.draw(JSON)})
+        answer = http.request(
+            method,
+            filled,
+            params=query,
+            content=written,
+            headers={"Content-Type": "application/json"},
+        )
+        # A live call may be one that could be made, and nobody is there to make it.
+        assert answer.status_code < 500 or answer.json()["error"]["code"] == "timeout", written
+        assert answer.headers["x-request-id"]
+
+    ask()
 
 
 def assert_error(status: int, told: Mapping[str, Mapping[str, object]], what: str) -> None:

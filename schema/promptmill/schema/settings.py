@@ -166,6 +166,8 @@ class GatewaySettings(Strict):
     """how long files are kept"""
     body_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = 1_000_000
     """of a request that is no upload"""
+    live_s: float = Field(default=600.0, gt=0)
+    """how long a client may wait for the answer to a live call"""
     rpm: int | None = Field(default=None, gt=0)
     """requests a minute of one tenant, where it has no rate of its own; None: any"""
     idle_s: float = Field(default=30.0, gt=0)

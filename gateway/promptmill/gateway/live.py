@@ -1,0 +1,124 @@
+"""A call that its client waits for: a batch of one line, before all others.
+
+So it has what every prompt has: routing, limits, a budget, retries, a row for each try before it is
+made, and its cost in SQL. Nothing of it is lost where this process dies; only the client is gone.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from promptmill.gateway.context import Gateway
+from promptmill.gateway.errors import ApiError
+from promptmill.gateway.folder import new_id
+from promptmill.producer import control
+from promptmill.producer.control import MOST_PRIORITY
+from promptmill.producer.estimate.budgets import Budget
+from promptmill.producer.export.openai_batch import BATCH_COLUMNS, OpenAIBatch
+from promptmill.producer.reading import ReadOptions
+from promptmill.producer.submission import SubmitRequest, submit
+from promptmill.schema.errors import InputError, UsageError
+from promptmill.schema.exporting import Selection, export_rows, one_moment
+from promptmill.schema.gateway_batches import NO_COUNTS, counts_of
+from promptmill.schema.moves.allowances import divide_budget, left_of, tenant_budgets
+from promptmill.schema.reading import batch_row
+from promptmill.schema.states import BatchState, JobState
+
+_LIVE_ID = "live_"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is to be answered."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class LiveCall:
+    """One call. Its methods wait for SQL: not for the loop's thread."""
+
+    def __init__(self, gateway: Gateway, tenant_id: int, url: str) -> None:
+        self._gateway, self._tenant_id, self._url = gateway, tenant_id, url
+        self._batch_id = 0
+        self.has_ended = False
+
+    def begin(self, body: dict[str, Any]) -> None:
+        """Store the call; it is made as soon as the limits allow. Raises ApiError."""
+        name = new_id(_LIVE_ID)
+        line = {"custom_id": name, "method": "POST", "url": self._url, "body": body}
+        written = self._gateway.folder.begin()
+        path = self._gateway.folder.path(name)
+        try:
+            written.write(msgspec.json.encode(line))
+            written.keep(path)
+            self._batch_id = self._submit(path, name)
+        except InputError as error:
+            msg = f"{error.problem}: {error.fix}"
+            raise ApiError(400, msg, code="invalid_request") from None
+        except UsageError as error:
+            raise ApiError(400, str(error), code="invalid_request") from None
+        finally:
+            written.discard()
+            path.unlink(missing_ok=True)
+
+    def look(self) -> Reply | None:
+        """Return the answer, or why there will be none; None: not yet."""
+        with self._gateway.database.read() as connection:
+            counts = counts_of(connection, [self._batch_id]).get(self._batch_id, NO_COUNTS)
+            batch = batch_row(connection, self._batch_id)
+        if counts.total and counts.ended:
+            self.has_ended = True
+            return self._reply()
+        if batch is not None and batch.state == BatchState.PAUSED:
+            self.cancel()
+            return refusal(429, batch.paused_reason or "paused", code="insufficient_quota")
+        return None
+
+    def cancel(self) -> None:
+        """Let it not be made, where it was not yet: nobody waits for it any more."""
+        if self._batch_id and not self.has_ended:
+            self.has_ended = True
+            control.cancel(self._gateway.database, self._batch_id)
+
+    def _submit(self, path: Any, name: str) -> int:
+        gateway = self._gateway
+        with gateway.database.read() as connection:
+            left = left_of(connection, self._tenant_id)
+        request = SubmitRequest(
+            path,
+            ReadOptions(url=self._url),
+            name=name,
+            order=name,
+            tenant_id=self._tenant_id,
+            priority=MOST_PRIORITY,
+            budget=None if left is None else Budget(left),
+        )
+        batch_id = submit(gateway.database, request, gateway.settings).batch_id
+        if left is not None:
+            with gateway.database.write() as connection:
+                budget = dict(tenant_budgets(connection)).get(self._tenant_id)
+                if budget is not None:
+                    divide_budget(connection, self._tenant_id, budget)
+        return batch_id
+
+    def _reply(self) -> Reply:
+        """Read the answer as a line of a file of answers has it."""
+        answers, errors = io.BytesIO(), io.BytesIO()
+        sheet = OpenAIBatch(answers, errors)
+        with one_moment(self._gateway.database) as connection:
+            everything = Selection(self._batch_id, frozenset(JobState), BATCH_COLUMNS)
+            for rows in export_rows(connection, everything):
+                sheet.write(rows)
+        line = msgspec.json.decode(answers.getvalue() or errors.getvalue())
+        if line["response"] is None:
+            return refusal(502, line["error"]["message"], code=line["error"]["code"])
+        return Reply(line["response"]["status_code"], line["response"]["body"])
+
+
+def refusal(status: int, message: str, *, code: str | None) -> Reply:
+    """Make the reply to a call that has no answer."""
+    told = {"message": message, "type": "server_error", "param": None, "code": code}
+    return Reply(status, {"error": told})
