@@ -1,9 +1,12 @@
 """Files by OpenAI's own client, and files that no batch can be made of."""
 
+from hashlib import md5
+
 import pytest
 from openai import APIStatusError, BadRequestError, NotFoundError, OpenAI
 from openai.types import BatchError
 
+from promptmill.gateway.keeping.finishing import Finishing
 from tests.gateway.orders import CHAT, ended, line, order, upload
 from tests.services.running_gateway import RunningGateway
 from tests.services.waiting import wait_until
@@ -44,6 +47,44 @@ def test_files_and_batches_are_kept_listed_by_pages_and_deleted(gateway: Running
     assert [one.id for one in client.batches.list(limit=2)] == [one.id for one in made[::-1]]
     other = gateway.client(gateway.key("others"))
     assert (list(other.files.list()), list(other.batches.list())) == ([], [])
+
+
+def test_a_file_comes_by_parts_in_the_order_that_is_told_at_the_end(
+    gateway: RunningGateway,
+) -> None:
+    client = gateway.client()
+    data = (line("a", MODEL) + "\n" + line("b", MODEL) + "\n").encode()
+    head, tail = data[:50], data[50:]
+    upload = client.uploads.create(
+        bytes=len(data), filename="in.jsonl", mime_type="text/jsonl", purpose="batch"
+    )
+    assert (upload.status, upload.expires_at - upload.created_at) == ("pending", 3600)
+    last = client.uploads.parts.create(upload.id, data=("p", tail))
+    first = client.uploads.parts.create(upload.id, data=("p", head))
+    with pytest.raises(BadRequestError, match="takes no more"):
+        client.uploads.parts.create(upload.id, data=("p", b"x"))
+    for wrong in ([first.id], [first.id, first.id], [first.id, "part_x"]):
+        with pytest.raises(BadRequestError, match="part"):
+            client.uploads.complete(upload.id, part_ids=wrong)
+    both = [first.id, last.id]
+    with pytest.raises(BadRequestError, match="MD5"):
+        client.uploads.complete(upload.id, part_ids=both, md5="0" * 32)
+    with pytest.raises(NotFoundError):
+        gateway.client(gateway.key("others")).uploads.complete(upload.id, part_ids=both)
+    done = client.uploads.complete(
+        upload.id, part_ids=both, md5=md5(data, usedforsecurity=False).hexdigest()
+    )
+    assert done.status == "completed"
+    assert done.file
+    assert client.files.content(done.file.id).content == data
+    assert client.files.retrieve(done.file.id).filename == "in.jsonl"
+    with pytest.raises(BadRequestError, match="The upload is completed"):
+        client.uploads.cancel(upload.id)
+    other = client.uploads.create(bytes=9, filename="x", mime_type="text/jsonl", purpose="batch")
+    client.uploads.parts.create(other.id, data=("p", b"123"))
+    assert client.uploads.cancel(other.id).status == "cancelled"
+    Finishing(gateway.gateway)._tidy()
+    assert {path.name for path in gateway.gateway.folder.path("").iterdir()} == {done.file.id}
 
 
 def test_what_is_not_taken_is_refused_with_what_to_do(gateway: RunningGateway) -> None:

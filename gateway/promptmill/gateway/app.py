@@ -17,7 +17,7 @@ from promptmill.gateway.keeping.allowing import Allowing
 from promptmill.gateway.keeping.finishing import Finishing
 from promptmill.gateway.keeping.shift import Shift
 from promptmill.gateway.keeping.validating import Validation
-from promptmill.gateway.routes import batches, files, health, live, models
+from promptmill.gateway.routes import batches, files, health, live, models, uploads
 
 _MISSING: Final = "missing"
 """pydantic's word for a field that must be there"""
@@ -49,7 +49,7 @@ def make_app(gateway: Gateway) -> ASGIApp:
         },
     )
     app.state.gateway = gateway
-    for part in (health, files, batches, live, models):
+    for part in (health, files, uploads, batches, live, models):
         app.include_router(part.router)
     return Door(app, gateway)
 

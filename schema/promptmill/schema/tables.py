@@ -547,6 +547,36 @@ gateway_files = Table(
 # lists: the files of a tenant, by age
 Index("gateway_files_of_tenant", gateway_files.c.tenant_id, gateway_files.c.no)
 
+# Files that come by parts.
+gateway_uploads = Table(
+    "gateway_uploads",
+    metadata,
+    Column("no", BigKey, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),  # upload_...
+    Column("tenant_id", BigInteger, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of the whole file, as its client said
+    Column("file_expires_s", Integer),
+    Column("status", Text, nullable=False),
+    Column("file_id", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    UniqueConstraint("id"),
+    CheckConstraint("status in ('pending', 'completed', 'cancelled', 'expired')", name="status"),
+)
+gateway_parts = Table(
+    "gateway_parts",
+    metadata,
+    Column("no", BigKey, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False),  # part_...
+    Column("upload_id", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("id"),
+)
+# an upload's parts
+Index("gateway_parts_of_upload", gateway_parts.c.upload_id)
+
 # Batches as the gateway's clients see them; what is to be answered is a batch of `batches`.
 gateway_batches = Table(
     "gateway_batches",

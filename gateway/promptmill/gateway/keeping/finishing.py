@@ -37,6 +37,7 @@ from promptmill.schema.gateway_files import (
     expired_files,
     known_files,
 )
+from promptmill.schema.gateway_uploads import forget_parts, parts_of, uploads_over
 from promptmill.schema.states import JobState
 
 _log = structlog.get_logger(__name__)
@@ -150,11 +151,23 @@ class Finishing:
             with database.write() as connection:
                 delete_file(connection, tenant_id, file_id)
             folder.remove(file_id)
+        self._drop_parts()
         old = {path.name for path in folder.older_than(_ORPHAN_S)}
         with database.read() as connection:
             orphans = old - known_files(connection, old)
         for name in orphans:
             folder.remove(name)
+
+    def _drop_parts(self) -> None:
+        """Delete the parts of uploads that are over: their files are made, or will not be."""
+        database, folder = self._gateway.database, self._gateway.folder
+        with database.read() as connection:
+            parts = {name: parts_of(connection, name) for name in uploads_over(connection)}
+        for upload_id, gone in parts.items():
+            for part in gone:
+                folder.remove(part.id)
+            with database.write() as connection:
+                forget_parts(connection, upload_id)
 
 
 def _usage(tokens: tuple[int, int, int, int]) -> str:

@@ -26,8 +26,8 @@ router = APIRouter(prefix="/v1/files")
 
 FILE_ID: Final = "file-"
 _LONGEST_NAME = 255
-_DAY_S = 86_400
-_LEAST_S, _MOST_S = 3600, 30 * _DAY_S
+DAY_S: Final = 86_400
+_LEAST_S, _MOST_S = 3600, 30 * DAY_S
 _FORM: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -54,13 +54,13 @@ async def create(request: Request) -> Response:
     limits = gateway.settings.gateway
     taking = taken_form(request, gateway.folder, file_field="file", most_bytes=limits.file_bytes)
     async with taking as form:
-        expires_s = _checked(form, usual_s=limits.file_days * _DAY_S)
+        expires_s = _checked(form, usual_s=limits.file_days * DAY_S)
         file_id = new_id(FILE_ID)
         await asyncio.to_thread(form.file.keep, gateway.folder.path(file_id))
         new = NewFile(
             file_id,
             caller.tenant_id,
-            _name(form.filename),
+            checked_name(form.filename),
             Purpose.BATCH,
             form.file.bytes,
             form.file.lines,
@@ -161,7 +161,7 @@ def checked_seconds(seconds: int, param: str) -> int:
     return seconds
 
 
-def _name(given: str) -> str:
+def checked_name(given: str) -> str:
     """Make a client's name for a file one that can be stored and sent: it names nothing here."""
     last = given.replace("\\", "/").rpartition("/")[2]
     shown = "".join(char if char.isprintable() else "_" for char in last)[:_LONGEST_NAME]
