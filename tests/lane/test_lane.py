@@ -17,7 +17,7 @@ from promptmill.schema.moves.laning import set_lane
 from promptmill.schema.provider_batches import open_provider_batches
 from promptmill.simulator import Row, Simulator, SimulatorConfig
 from promptmill.simulator.provider import Provider
-from tests.services.running_mill import ANTHROPIC, OPENAI, RunningMill
+from tests.services.running_mill import ANTHROPIC, GEMINI, OPENAI, RunningMill
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
@@ -33,8 +33,13 @@ FAST_LANE = {
 }
 
 
-SERVER_ERROR = {OPENAI: "server_error", ANTHROPIC: "api_error"}
-INVALID = {OPENAI: "invalid_request_error", ANTHROPIC: "invalid_request_error"}
+SERVER_ERROR = {OPENAI: "server_error", ANTHROPIC: "api_error", GEMINI: "INTERNAL"}
+INVALID = {
+    OPENAI: "invalid_request_error",
+    ANTHROPIC: "invalid_request_error",
+    GEMINI: "INVALID_ARGUMENT",
+}
+EXPIRED = {OPENAI: 20, ANTHROPIC: 20, GEMINI: 40}
 JOBS = 40
 
 
@@ -100,7 +105,7 @@ def test_whatever_befalls_a_provider_batch_each_job_ends_once_at_half_the_price(
     )
     assert {one["error_code"]: one["n"] for one in told} == {
         None: 39,
-        "batch_expired": 20,
+        "batch_expired": EXPIRED[provider],
         "batch_row_missing": 1,
         SERVER_ERROR[provider]: 1,
         INVALID[provider]: 1,

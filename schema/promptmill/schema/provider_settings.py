@@ -205,7 +205,7 @@ class ProviderSettings(Strict):
     @property
     def has_batch_api(self) -> bool:
         """Whether jobs may go by the provider's batch API."""
-        if self.kind is ProviderKind.GEMINI or self.platform is not None:
+        if self.sdk == "google-generativeai" or self.platform is not None:
             return False
         return self.base_url is None if self.batch_api is None else self.batch_api
 

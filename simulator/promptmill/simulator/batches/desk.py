@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from promptmill.simulator.batches.anthropic import AnthropicBatches
 from promptmill.simulator.batches.api import BatchApi, Route
+from promptmill.simulator.batches.gemini import GeminiBatches
 from promptmill.simulator.batches.openai import OpenAIBatches
 from promptmill.simulator.engine import Engine
 from promptmill.simulator.faults import Accident, Trouble
@@ -23,7 +24,11 @@ class Desk:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._apis: tuple[BatchApi, ...] = (OpenAIBatches(engine), AnthropicBatches(engine))
+        self._apis: tuple[BatchApi, ...] = (
+            OpenAIBatches(engine),
+            AnthropicBatches(engine),
+            GeminiBatches(engine),
+        )
 
     def reply(self, request: Request) -> Said | None:
         """Answer *request*, or None where it is for no batch API.

@@ -33,8 +33,11 @@ class Came(NamedTuple):
 class Work:
     """A batch, from its creation on. It has one row at least."""
 
-    def __init__(self, engine: Engine, rows: Sequence[Row], *, key: str) -> None:
+    def __init__(
+        self, engine: Engine, rows: Sequence[Row], *, key: str, is_all_or_none: bool = False
+    ) -> None:
         self._engine, self._rows, self._key = engine, rows, key
+        self._half = 0 if is_all_or_none else len(rows) // 2
         self._made_at = engine.now()
         self._came: list[Came] | None = None
         self.is_cancelled = False
@@ -49,16 +52,16 @@ class Work:
         return self._came
 
     def cancel(self) -> None:
-        """End it: the first half of the rows is done, the others are not got to."""
+        """End it: the first half of the rows, or none, is done; the others are not got to."""
         if self.came is None:
             self.is_cancelled = True
-            self._run(self.total // 2)
+            self._run(self._half)
 
     def _run(self, done: int) -> None:
         provider = self._rows[0].dialect.provider
         fault = self._engine.fault_of(provider, RUN)
         if fault is not None and fault.what is Accident.EXPIRED:
-            self.is_expired, done = True, min(done, self.total // 2)
+            self.is_expired, done = True, min(done, self._half)
         came = [self._answer(row, n < done) for n, row in enumerate(self._rows)]
         # Backwards: nobody promises the order of what went in.
         self._came = [one for one in reversed(came) if one is not None]

@@ -82,8 +82,8 @@ class LaneLoop:
         network = self._settings.network
         http = open_http(concurrency=_CONNECTIONS, network=network)
         ways = [
-            self._way(one, make_batch_api(one.name, one.settings, http))
-            for one in self._served.values()
+            self._way(one, make_batch_api(name, one.settings, http, network))
+            for name, one in self._served.items()
         ]
         beating = asyncio.create_task(_beat(ways))
         try:

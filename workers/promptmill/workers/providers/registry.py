@@ -184,5 +184,11 @@ def make_batch_api(
 
             if isinstance(provider, client.AnthropicProvider):
                 return batches.AnthropicBatches(provider)
+        case ProviderKind.GEMINI:
+            from promptmill.workers.providers.gemini.batches import GeminiBatches  # noqa: PLC0415
+            from promptmill.workers.providers.gemini.client import GeminiProvider  # noqa: PLC0415
+
+            if isinstance(provider, GeminiProvider):
+                return GeminiBatches(provider)
     msg = f"providers.{name}.batch_api is set, and the kind {settings.kind} has none here"
     raise SettingsError(msg)

@@ -16,7 +16,7 @@ from google.genai import types
 
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
-from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.base import NO_CALL, Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import Lost, exchange
@@ -72,7 +72,7 @@ class GeminiProvider:
         at_vertex = bool(client.vertexai)
         self._operations = wire.VERTEX_OPERATIONS if at_vertex else wire.OPERATIONS
         self._publisher = "publishers/google/" if at_vertex else ""
-        self._address = lru_cache(maxsize=_ADDRESSES)(self._ask_for_address)
+        self.address = lru_cache(maxsize=_ADDRESSES)(self._ask_for_address)
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
@@ -94,13 +94,46 @@ class GeminiProvider:
             return self._value(operation, reply, call)
         return stream.told(self._value(operation, stream.whole(reply), call))
 
+    def request(self, call: Call) -> Mapping[str, Any]:
+        """Say what would be sent for *call*. Raises UnsendableError."""
+        return operation_of(self._operations, call.endpoint).body(call)
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        *,
+        stream: bool = False,
+    ) -> httpx2.Response:
+        """Send what is no call of a model; see `address`."""
+        request = self._http.build_request(method, url, headers=headers, content=content)
+        return await self._http.send(request, stream=stream)
+
+    def value(self, call: Call, reply: Reply) -> Answer | Refusal:
+        """Tell what *reply* means for *call*, whichever way it came."""
+        return self._value(operation_of(self._operations, call.endpoint), reply, call)
+
+    def refuse(self, reply: Reply) -> Refusal:
+        """Tell what an error means that is about no call."""
+        return wire.refused(self._name, reply, call=NO_CALL, secrets=self._secrets)
+
+    def lost(self, loss: Lost) -> Refusal:
+        """Tell what it means that no complete answer came."""
+        return errors.lost(self._name, loss)
+
+    def unsendable(self, verdict: UnsendableError) -> Refusal:
+        """Tell what it means that something cannot be said."""
+        return errors.unsendable(self._name, verdict)
+
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
 
     async def _post(
         self, path: str, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
-        url, headers = self._address(path)
+        url, headers = self.address(path)
         signed = await self._signer.headers(url, body)
         headers = {**headers, "X-Client-Request-Id": request_id, **signed}
         request = self._http.build_request("POST", url, headers=headers, content=body)

@@ -41,15 +41,7 @@ def value_of(
     """Turn a complete response into a value."""
     envelope = Envelope(_request_id(reply))  # Gemini tells no limits
     if not 200 <= reply.status < 300:
-        return errors.refused(
-            provider,
-            reply,
-            fault_of(reply),
-            call=call,
-            secrets=secrets,
-            request_id=envelope.request_id,
-            limits=envelope.limits,
-        )
+        return refused(provider, reply, call=call, secrets=secrets)
     read = read_reply(operation, call, reply, envelope)
     if isinstance(read, Answer):
         return read
@@ -60,6 +52,19 @@ def value_of(
         secrets=secrets,
         usage=operation.usage(reply),
         request_id=envelope.request_id,
+    )
+
+
+def refused(provider: str, reply: Reply, *, call: Call, secrets: tuple[str, ...]) -> Refusal:
+    """Turn an error into a value."""
+    return errors.refused(
+        provider,
+        reply,
+        fault_of(reply),
+        call=call,
+        secrets=secrets,
+        request_id=_request_id(reply),
+        limits={},
     )
 
 

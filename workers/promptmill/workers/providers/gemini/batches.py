@@ -1,0 +1,250 @@
+"""Gemini's Batch API (https://ai.google.dev/gemini-api/docs/batch-api): a file in, a file out.
+
+The marker is the display name of the batch. As with single calls the SDK says how things are
+addressed, and what goes there is ours.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+import msgspec
+
+from promptmill.schema.requests import Endpoint
+from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.batches import Handed, Missed, Row, Sought, Stage, Standing
+from promptmill.workers.providers.chat import UnsendableError, encode
+from promptmill.workers.providers.fold import encode_body
+from promptmill.workers.providers.gemini.client import GeminiProvider
+from promptmill.workers.providers.gemini.faults import error_event
+from promptmill.workers.providers.gemini.wire import path_of
+from promptmill.workers.providers.http import Lost, exchange
+from promptmill.workers.providers.json_lines import lines_of
+from promptmill.workers.providers.reply import Reply, decode
+
+T = TypeVar("T")
+_CREATE_S: Final = 600.0
+_ASK_S: Final = 60.0
+_PAGE: Final = 100
+_MOST_PAGES: Final = 50
+_ENDED: Final = {
+    "SUCCEEDED": None,
+    "EXPIRED": Missed.EXPIRED,
+    "CANCELLED": Missed.CANCELLED,
+}
+_FAILED: Final = "FAILED"
+_STATUS: Final = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 11: 400, 14: 503, 16: 401}
+"""HTTP's for gRPC's, by which errors of rows may be told."""
+
+
+class _Output(msgspec.Struct, frozen=True, rename="camel"):
+    responses_file: str | None = None
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    state: str = ""
+    display_name: str = ""
+    output: _Output = _Output()
+    batch_stats: dict[str, Any] = {}
+
+
+class _Batch(msgspec.Struct):
+    name: str
+    metadata: _Metadata = _Metadata()
+    error: dict[str, Any] | None = None
+
+    @property
+    def state(self) -> str:
+        return self.metadata.state.rpartition("STATE_")[2]
+
+    @property
+    def done(self) -> int:
+        stats = self.metadata.batch_stats
+        counts = (stats.get(f"{kind}RequestCount", 0) for kind in ("successful", "failed"))
+        return sum(int(count) for count in counts)
+
+
+class _Page(msgspec.Struct, frozen=True, rename="camel"):
+    operations: list[_Batch] = []
+    next_page_token: str = ""
+
+
+class _File(msgspec.Struct):
+    name: str
+
+
+class _Uploaded(msgspec.Struct):
+    file: _File
+
+
+class _Line(msgspec.Struct):
+    key: str
+    response: msgspec.Raw = msgspec.Raw()
+    error: dict[str, Any] | None = None
+
+
+class GeminiBatches:
+    """See `BatchApi`."""
+
+    endpoints = frozenset({Endpoint.CHAT})
+    most_jobs = 50_000
+    most_bytes = 2_000_000_000
+
+    def __init__(self, provider: GeminiProvider) -> None:
+        self._provider = provider
+
+    def line(self, call: Call) -> bytes:
+        return encode({"key": call.request_id, "request": self._provider.request(call)})
+
+    async def create(self, handed: Handed, *, may: Callable[[], bool]) -> str | Refusal | None:
+        try:
+            path = path_of(handed.model, "batchGenerateContent")
+        except UnsendableError as verdict:
+            return self._provider.unsendable(verdict)
+        file = await self._upload(handed)
+        if isinstance(file, Refusal):
+            return file
+        if not may():
+            return None
+        asked = {"displayName": handed.marker, "inputConfig": {"fileName": file}}
+        made = await self._told(self._send("POST", path, encode({"batch": asked})), _Batch)
+        return made if isinstance(made, Refusal) else made.name
+
+    async def find(self, sought: Sought) -> str | Refusal | None:
+        """Look through all batches that are there, page by page."""
+        token = ""
+        for _ in range(_MOST_PAGES):
+            query = f"?pageSize={_PAGE}{f'&pageToken={token}' if token else ''}"
+            page = await self._told(self._send("GET", f"batches{query}"), _Page)
+            if isinstance(page, Refusal):
+                return page
+            for one in page.operations:
+                if one.metadata.display_name == sought.marker:
+                    return one.name
+            token = page.next_page_token
+            if not token:
+                break
+        return None
+
+    async def look(self, provider_id: str) -> Standing | Refusal:
+        found = await self._told(self._send("GET", provider_id), _Batch)
+        if isinstance(found, Refusal):
+            return found
+        if found.state == _FAILED:
+            body = encode_body({"error": found.error or {"message": "the batch failed"}})
+            return Standing(Stage.REFUSED, refusal=self._provider.refuse(Reply(400, {}, body)))
+        if found.state not in _ENDED:
+            return Standing(Stage.WORKING, done=found.done)
+        file = found.metadata.output.responses_file
+        return Standing(
+            Stage.ENDED,
+            done=found.done,
+            results=(file,) if file else (),
+            problem=None if found.state == "SUCCEEDED" else found.state.lower(),
+            left=_ENDED[found.state],
+        )
+
+    async def cancel(self, provider_id: str) -> Refusal | None:
+        answer = await self._ask(self._send("POST", f"{provider_id}:cancel", b"{}"))
+        return answer if isinstance(answer, Refusal) else None
+
+    async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
+        for file in standing.results:
+            path = f"{file}:download?alt=media"
+            opened = await self._ask(self._send("GET", path, below="/download", stream=True))
+            if isinstance(opened, Refusal):
+                yield opened
+                return
+            async with aclosing(opened):
+                lines = lines_of(opened.aiter_bytes())
+                while (line := await self._ask(anext(lines, b""))) != b"":
+                    if isinstance(line, Refusal):
+                        yield line
+                        return
+                    row = _row(line)
+                    if row is not None:
+                        yield row
+
+    def read(self, call: Call, reply: Reply) -> Answer | Refusal:
+        return self._provider.value(call, reply)
+
+    async def _upload(self, handed: Handed) -> str | Refusal:
+        """Make a file of the requests; the first answer tells where they go."""
+        content = b"\n".join(handed.lines)
+        begin = {
+            "X-Goog-Upload-Protocol": "resumable",
+            "X-Goog-Upload-Command": "start",
+            "X-Goog-Upload-Header-Content-Length": str(len(content)),
+            "X-Goog-Upload-Header-Content-Type": "application/jsonl",
+        }
+        named = encode({"file": {"displayName": handed.marker, "mimeType": "application/jsonl"}})
+        begun = await self._ask(self._send("POST", "files", named, below="/upload", headers=begin))
+        if isinstance(begun, Refusal):
+            return begun
+        whole = {"X-Goog-Upload-Offset": "0", "X-Goog-Upload-Command": "upload, finalize"}
+        where = begun.headers.get("x-goog-upload-url", "")
+        sending = self._send("POST", where, content, headers=whole, is_whole=True)
+        made = await self._told(sending, _Uploaded, timeout_s=_CREATE_S)
+        return made if isinstance(made, Refusal) else made.file.name
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        *,
+        below: str = "",
+        headers: Mapping[str, str] | None = None,
+        is_whole: bool = False,
+        stream: bool = False,
+    ) -> httpx2.Response:
+        """Send to *path* of the API, or, where it *is_whole*, to that address at the same host."""
+        address, usual = self._provider.address("files" if is_whole else path.partition("?")[0])
+        url = urlsplit(address)
+        if is_whole:
+            other = urlsplit(path)
+            url = url._replace(path=other.path, query=other.query)
+        else:
+            url = url._replace(path=f"{below}{url.path}", query=path.partition("?")[2])
+        return await self._provider.send(
+            method, urlunsplit(url), {**usual, **(headers or {})}, content, stream=stream
+        )
+
+    async def _told(
+        self, asking: Awaitable[httpx2.Response], shape: type[T], *, timeout_s: float = _ASK_S
+    ) -> T | Refusal:
+        answer = await self._ask(asking, timeout_s=timeout_s)
+        if isinstance(answer, Refusal):
+            return answer
+        told = decode(answer.content, shape)
+        # As if nothing had come: what was asked may have been done.
+        return self._provider.lost(Lost(sent=True, why="no batch")) if told is None else told
+
+    async def _ask(self, asking: Awaitable[T], *, timeout_s: float = _ASK_S) -> T | Refusal:
+        answer = await exchange(_or_reply(asking), timeout_s=timeout_s, sdk_errors=(ValueError,))
+        if isinstance(answer, Lost):
+            return self._provider.lost(answer)
+        return self._provider.refuse(answer) if isinstance(answer, Reply) else answer
+
+
+async def _or_reply(asking: Awaitable[T]) -> T | Reply:
+    answer = await asking
+    if isinstance(answer, httpx2.Response) and not 200 <= answer.status_code < 300:
+        return Reply(answer.status_code, answer.headers, await answer.aread())
+    return answer
+
+
+def _row(line: bytes) -> Row | None:
+    """Read a line of a result; what has no key is nobody's."""
+    told = decode(line, _Line)
+    if told is None:
+        return None
+    if response := bytes(told.response):
+        return Row(told.key, Reply(200, {}, response))
+    error = dict(told.error or {})
+    code = error.get("code")
+    if isinstance(code, int) and code in _STATUS:
+        error["code"] = _STATUS[code]
+    return Row(told.key, error_event({"error": error}))
