@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from promptmill.schema.lanes import IN_LANE, LANE_AT, Lane, LaneTerms
-from promptmill.schema.reading import AGE, DueJob
+from promptmill.schema.reading import DueJob, due_columns
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.types import known_instant, parse_instant
 
@@ -77,11 +77,10 @@ _SINCE = {
 
 
 def _by_dialect(sql: str, *row_sets: RowSet) -> dict[str, Statement]:
-    """Write `{since:x}` (seconds since x), `{age}` and `{body}` for each engine."""
+    """Write `{job}` (a `DueJob`) and `{since:x}` (seconds since x) for each engine."""
     found = {}
     for dialect, since in _SINCE.items():
-        body = "p.body" if dialect == "sqlite" else "p.body::text"
-        said = sql.replace("{age}", AGE[dialect]).replace("{body}", body)
+        said = sql.replace("{job}", due_columns(dialect))
         for instant in ("p.tried_at", "b.deadline_at"):
             said = said.replace(f"{{since:{instant}}}", since % instant)
         found[dialect] = Statement(said, *row_sets)
@@ -120,28 +119,23 @@ where b.lane <> 'live' and b.state = 'open' and c.provider = :provider and c.sta
   and c.jobs > 0
 order by b.priority desc, b.id, c.model"""
 )
-_WAITING = """
-select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
-  b.on_unknown, {age}, {body}, b.priority, j.crashes,
-  cast(b.budget_micros is not null as integer), null, '', null, b.on_invalid,
-  b.truncate, b.max_input_tokens"""
 _waiting = _by_dialect(
-    f"""{_WAITING}
+    f"""{{job}}
 from (select * from jobs where batch_id = :batch_id and provider = :provider and model = :model
   and {IN_LANE} and id > :after order by id limit :most) as j
 join batches b on b.id = j.batch_id
 join job_payloads p on p.job_id = j.id order by j.id"""
 )
 _of = _by_dialect(
-    f"""{_WAITING}, j.fence
+    """{job}, j.fence
 from (select * from jobs where lease_owner = :owner and state = 2 and id > :after
   order by id limit :most) as j
 join batches b on b.id = j.batch_id
 join job_payloads p on p.job_id = j.id order by j.id"""
 )
 _these_of = _by_dialect(
-    f"""{_WAITING}, j.fence
-from {{wanted}} join jobs j on j.id = wanted.job_id and j.fence = wanted.fence and +j.state = 2
+    """{job}, j.fence
+from {wanted} join jobs j on j.id = wanted.job_id and j.fence = wanted.fence and +j.state = 2
   and +j.lease_owner = :owner
 join batches b on b.id = j.batch_id
 join job_payloads p on p.job_id = j.id""",

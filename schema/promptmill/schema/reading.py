@@ -106,23 +106,28 @@ class ScopeUsage:
 
 
 _HINTS = RowSet("hints", (Column("job_id", "bigint"), Column("dispatch_no", "integer")))
-AGE: Final = {
+_AGE: Final = {
     "sqlite": "(julianday({now}) - julianday(b.opened_at)) * 86400.0",
     "postgresql": "extract(epoch from {now} - b.opened_at)::double precision",
 }
 """In SQL, how many seconds ago batch b was opened."""
 
 
-def _due_statement(dialect: str) -> Statement:
+def due_columns(dialect: str) -> str:
+    """Select a `DueJob`, in SQL over jobs j, batches b and job_payloads p."""
     body = "p.body" if dialect == "sqlite" else "p.body::text"
-    return Statement(
-        f"""
+    return f"""
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
-  b.on_unknown, {AGE[dialect]}, {body}, b.priority,
+  b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
   j.crashes, cast(b.budget_micros is not null as integer), nullif(b.cache_s, 0),
   case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid,
   b.truncate, b.max_input_tokens,
-  cast(coalesce(b.mask_pii in ('answers', 'both'), false) as integer)
+  cast(coalesce(b.mask_pii in ('answers', 'both'), false) as integer)"""
+
+
+def _due_statement(dialect: str) -> Statement:
+    return Statement(
+        f"""{due_columns(dialect)}
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
   and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})
@@ -134,7 +139,7 @@ join job_payloads p on p.job_id = j.id""",
     )
 
 
-_due = {dialect: _due_statement(dialect) for dialect in AGE}
+_due = {dialect: _due_statement(dialect) for dialect in _AGE}
 _BATCH = (
     "id, name, state, paused_reason, input_name, total, created_at, opened_at,"
     " failures_before + max_failures, pruned"
