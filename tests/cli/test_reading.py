@@ -24,7 +24,7 @@ def batch_id(promptmill: Here, scene: Scene) -> int:
     batch = int(promptmill("submit", write_batch(Path("in.jsonl"), 6)).out)
     one, two, three, four, five = claim_all(scene, batch, most=5).items()
     answer(scene, *one, text=EVIL)
-    answer(scene, *four, text="four")
+    answer(scene, *four, text="four", first_token_ms=320)
     refuse(scene, *two)
     refuse(scene, *three)
     hold_back(scene, *five)
@@ -58,6 +58,8 @@ def test_status_tells_counts_usage_failures_and_what_to_do(batch_id: int, prompt
     assert told["without_worker"] == ["openai"]
     took = {"answers": 2, **dict.fromkeys(("p50_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms"), 1200)}
     assert told["latency"] == told["models"][0]["latency"] == took
+    assert told["first_token"] == told["models"][0]["first_token"]
+    assert (told["first_token"]["answers"], told["first_token"]["p50_ms"]) == (1, 320)
 
 
 def test_status_for_people_fits_100_columns(batch_id: int, promptmill: Here) -> None:
@@ -66,6 +68,7 @@ def test_status_for_people_fits_100_columns(batch_id: int, promptmill: Here) -> 
     assert max(map(len, said.out.splitlines())) <= 100
     assert "2 failed: request, such as a2" in said.out
     assert "latency: half within 1.2 s, 95% within 1.2 s, 99% within 1.2 s, slowest" in said.out
+    assert "first token: half within 320 ms, 95% within 320 ms, of 1 streamed" in said.out
     assert "1 quarantined: unknown timeout, such as a5" in said.out
     assert "start `promptmill worker openai`" in said.out
 

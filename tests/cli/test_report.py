@@ -82,7 +82,9 @@ def play(scene: Scene, batch_id: int) -> None:
         if n % 4 == 3:
             scene.close(fail(job, fence, replace(REFUSED, error_text=EVIL, error_code="too_long")))
         else:
-            answered = replace(ANSWERED, latency_ms=400 + 150 * n, cost_micros=1000 + n)
+            answered = replace(
+                ANSWERED, latency_ms=400 + 150 * n, cost_micros=1000 + n, first_token_ms=310
+            )
             scene.close(finish(job, fence, answered, ANSWER))
 
 
@@ -95,6 +97,7 @@ def test_a_batch_at_work_is_told_with_all_its_figures(
     assert "In progress: 12 of 20 answered in 16m30s, 4 left." in page.shown
     for heading in ("Progress", "Throughput and limits", "Latency", "Models, tokens and cost"):
         assert heading in page.shown
+    assert "; first token 310 ms, 95% within 310 ms" in page.shown
     assert "Refusals and retries" in page.shown
     assert "1 429: rate limit" in page.shown
     assert "2 errors, cut and unusable answers" in page.shown

@@ -1,6 +1,7 @@
 """Inputs for submit, and a stand-in for the workers: it answers as it is told, in SQL only."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,12 @@ def claim_all(scene: Scene, batch_id: int, *, most: int = 100) -> dict[int, int]
     return dict(sorted(scene.claim(*scene.queue(batch_id, model=MODEL, most=most)).items()))
 
 
-def answer(scene: Scene, job_id: int, fence: int, text: str = "four") -> None:
-    """Store an answer."""
-    scene.close(finish(job_id, fence, ANSWERED, StoredResult(text, "stop")))
+def answer(
+    scene: Scene, job_id: int, fence: int, text: str = "four", *, first_token_ms: int | None = None
+) -> None:
+    """Store an answer, streamed where it has a first token."""
+    answered = replace(ANSWERED, first_token_ms=first_token_ms)
+    scene.close(finish(job_id, fence, answered, StoredResult(text, "stop")))
 
 
 def refuse(scene: Scene, job_id: int, fence: int) -> None:

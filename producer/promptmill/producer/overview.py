@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from promptmill.producer.latency import Percentiles, merged, percentiles
+from promptmill.producer.latency import Histogram, Percentiles, merged, percentiles
 from promptmill.producer.progress import ALL, Progress, Tally, read_progress, tally_of
 from promptmill.schema.answers import FailureGroup, failures_of
-from promptmill.schema.course import latencies
+from promptmill.schema.course import first_tokens, latencies
 from promptmill.schema.database import Database
 from promptmill.schema.reading import batch_counts, batch_usage
 
@@ -20,6 +20,8 @@ class Overview:
     """each named `provider model`"""
     latency: Mapping[str, Percentiles]
     """by the names of `scopes`, and ALL; without those that have no answer"""
+    first_token: Mapping[str, Percentiles]
+    """the same of the first tokens of streamed answers"""
     failures: tuple[FailureGroup, ...]
     """the most frequent first, at most 20"""
 
@@ -37,11 +39,8 @@ def read_overview(database: Database, batch_id: int) -> Overview:
         counts = batch_counts(connection, batch_id)
         usage = batch_usage(connection, batch_id)
         failures = failures_of(connection, batch_id)
-        histograms = {
-            " ".join(scope): one for scope, one in latencies(connection, batch_id).items()
-        }
-    histograms[ALL] = merged(histograms.values())
-    found = {name: percentiles(one) for name, one in histograms.items()}
+        latency = _by_name(latencies(connection, batch_id))
+        first_token = _by_name(first_tokens(connection, batch_id))
     scopes = sorted({(count.provider, count.model) for count in counts})
     return Overview(
         progress=progress,
@@ -53,6 +52,14 @@ def read_overview(database: Database, batch_id: int) -> Overview:
             )
             for provider, model in scopes
         ),
-        latency={name: one for name, one in found.items() if one is not None},
+        latency=latency,
+        first_token=first_token,
         failures=tuple(failures),
     )
+
+
+def _by_name(found: Mapping[tuple[str, str], Histogram]) -> dict[str, Percentiles]:
+    histograms = {" ".join(scope): one for scope, one in found.items()}
+    histograms[ALL] = merged(histograms.values())
+    read = {name: percentiles(one) for name, one in histograms.items()}
+    return {name: one for name, one in read.items() if one is not None}

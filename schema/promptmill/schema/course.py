@@ -114,6 +114,11 @@ _latencies = Statement(
     "select provider, model, latency_ms, sum(calls) from latency_daily where batch_id = :batch_id"
     " group by provider, model, latency_ms order by provider, model, latency_ms"
 )
+_first_tokens = Statement(
+    "select provider, model, first_token_ms, sum(calls) from first_token_daily"
+    " where batch_id = :batch_id group by provider, model, first_token_ms"
+    " order by provider, model, first_token_ms"
+)
 
 
 def _top(measure: str) -> Statement:
@@ -190,9 +195,20 @@ def calls_by_time(
 
 def latencies(connection: Connection, batch_id: int) -> dict[Scope, dict[int, int]]:
     """Give the histogram of each model: milliseconds, rounded down to two digits, to answers."""
+    return _histograms(_latencies, connection, batch_id)
+
+
+def first_tokens(connection: Connection, batch_id: int) -> dict[Scope, dict[int, int]]:
+    """Give the same of the first tokens of each model's streamed answers."""
+    return _histograms(_first_tokens, connection, batch_id)
+
+
+def _histograms(
+    statement: Statement, connection: Connection, batch_id: int
+) -> dict[Scope, dict[int, int]]:
     found: dict[Scope, dict[int, int]] = {}
-    for provider, model, latency_ms, calls in _latencies.fetch(connection, batch_id=batch_id):
-        found.setdefault((provider, model), {})[latency_ms] = int(calls)
+    for provider, model, milliseconds, calls in statement.fetch(connection, batch_id=batch_id):
+        found.setdefault((provider, model), {})[milliseconds] = int(calls)
     return found
 
 

@@ -87,6 +87,11 @@ def _head(overview: Overview) -> Iterator[str]:
             f" {milliseconds(took.p95_ms)}, 99% within {milliseconds(took.p99_ms)},"
             f" slowest {milliseconds(took.max_ms)}"
         )
+    if first := overview.first_token.get(ALL):
+        yield (
+            f"first token: half within {milliseconds(first.p50_ms)}, 95% within"
+            f" {milliseconds(first.p95_ms)}, of {first.answers:,} streamed"
+        )
     if batch.pruned is not None:
         yield f"pruned: {_PRUNED[Pruned(batch.pruned)]}; the sums are kept"
     if batch.pauses_at_failures is not None and not overview.progress.finished:
@@ -201,10 +206,14 @@ def _as_object(overview: Overview, standings: Sequence[ScopeStanding]) -> dict[s
         **budget_fields(batch.spending),
         "total": batch.total,
         "latency": overview.latency.get(ALL),
+        "first_token": overview.first_token.get(ALL),
         "models": [
             {"name": tally.name}
             | _tally_object(tally)
-            | {"latency": overview.latency.get(tally.name)}
+            | {
+                "latency": overview.latency.get(tally.name),
+                "first_token": overview.first_token.get(tally.name),
+            }
             for tally in overview.scopes
         ],
         "limits": [

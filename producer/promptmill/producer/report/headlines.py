@@ -8,7 +8,7 @@ from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.figures import duration, human, milliseconds, plural, share
 from promptmill.producer.lane_text import lane_lines
 from promptmill.producer.latency import merged, percentiles
-from promptmill.producer.progress import Tally
+from promptmill.producer.progress import ALL, Tally
 from promptmill.producer.report.facts import Course, Facts, Model
 from promptmill.producer.report.plots import ENDS
 from promptmill.producer.report.timeline import busiest_minute
@@ -97,6 +97,10 @@ def numbers(facts: Facts) -> Iterator[Number]:
     yield _rate(overall, facts.course)
     found = percentiles(merged(group.histogram for group in facts.groups))
     slow = f"95% within {milliseconds(found.p95_ms)}" if found else "nothing answered"
+    if first := facts.overview.first_token.get(ALL):
+        slow += (
+            f"; first token {milliseconds(first.p50_ms)}, 95% within {milliseconds(first.p95_ms)}"
+        )
     yield Number("Latency, median", milliseconds(found.p50_ms) if found else "-", slow)
     yield _cost(overall)
 
