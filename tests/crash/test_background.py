@@ -23,7 +23,7 @@ def wait_open(mill: RunningMill, worker_no: int) -> None:
 def test_a_response_is_bought_once_whatever_becomes_of_those_who_wait_for_it(
     make_mill: MakeMill,
 ) -> None:
-    mill = make_mill(WORKER__POLL_S="0.05", WORKER__GRACE_S="0.1")
+    mill = make_mill(WORKER__POLL_S="0.05", WORKER__GRACE_S="60")
     mill.simulator.configure(background_s=HOUR_S)
     mill.start_dispatcher()
     native = {"input": f"prompt{mill.canary} think", "background": True}
@@ -36,7 +36,7 @@ def test_a_response_is_bought_once_whatever_becomes_of_those_who_wait_for_it(
     told_to_stop = mill.start_worker(OPENAI)
     wait_open(mill, 2)
     told_to_stop.signal(signal.SIGTERM)
-    told_to_stop.wait()
+    told_to_stop.wait()  # not for its grace: nothing is lost
     mill.simulator.configure(background_s=0.0)
     mill.start_worker(OPENAI)
 

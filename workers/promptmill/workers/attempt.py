@@ -81,6 +81,11 @@ class Attempt:
         except Exception as error:  # noqa: BLE001  the outermost loop of a job
             return await self._broken(error)
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether something was sent whose answer nobody gets but this attempt."""
+        return self.sent and not self._is_made_without_us()
+
     def interrupt(self) -> None:
         """Stop where it is: what was not sent is put back, what was sent becomes unknown."""
         if self._running is not None and self._reply is None:

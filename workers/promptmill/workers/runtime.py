@@ -314,7 +314,7 @@ class Runtime:
 
     def _interrupt(self, sent_too: bool) -> None:
         for attempt in tuple(self._under_way):
-            if sent_too or not attempt.sent:
+            if sent_too or not attempt.is_needed:
                 attempt.interrupt()
 
     def _run_soon(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
