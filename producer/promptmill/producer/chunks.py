@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from promptmill.producer.reading import Prompt
+from promptmill.producer.reading import Prompt, ReadOptions
 from promptmill.producer.routing import Route, Router
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.pii.masking import Masker
@@ -27,8 +27,8 @@ class Chunk(msgspec.Struct, frozen=True, gc=False, tag=True):
         return self.jobs[-1].position
 
 
-def chunks_of(prompts: Iterator[Prompt], router: Router, *, mask: bool = False) -> Iterator[Chunk]:
-    """Make jobs of *prompts*: one for each model that is asked; *mask*: without personal data.
+def chunks_of(prompts: Iterator[Prompt], router: Router, options: ReadOptions) -> Iterator[Chunk]:
+    """Make jobs of *prompts*: one for each model that is asked; *options* may mask and mark them.
 
     From a model on that nobody answers there are no more chunks, but all prompts are taken still:
     what is wrong with lines further down is told too.
@@ -40,7 +40,9 @@ def chunks_of(prompts: Iterator[Prompt], router: Router, *, mask: bool = False) 
             asked = routes[prompt.model] = router.answering(prompt.model)
         if not asked:
             break
-        _add_jobs(jobs, *(masked(prompt) if mask else (prompt, None)), asked)
+        flags = _flags(prompt, options)
+        sent, values = masked(prompt) if options.mask_prompts else (prompt, None)
+        _add_jobs(jobs, sent, asked, values=values, flags=flags)
         size += len(prompt.body)
         if len(jobs) + len(asked) > CHUNK_ROWS or size >= CHUNK_BYTES:
             yield Chunk(jobs, size)
@@ -51,6 +53,11 @@ def chunks_of(prompts: Iterator[Prompt], router: Router, *, mask: bool = False) 
         return
     for _ in prompts:
         pass
+
+
+def _flags(prompt: Prompt, options: ReadOptions) -> tuple[str, ...]:
+    checks = options.checks
+    return () if checks is None else tuple(found.rule for found in checks.findings(prompt))
 
 
 def masked(prompt: Prompt) -> tuple[Prompt, dict[str, str] | None]:
@@ -65,8 +72,10 @@ def masked(prompt: Prompt) -> tuple[Prompt, dict[str, str] | None]:
 def _add_jobs(
     jobs: list[NewJob],
     prompt: Prompt,
-    values: dict[str, str] | None,
     asked: tuple[Route, ...],
+    *,
+    values: dict[str, str] | None,
+    flags: tuple[str, ...],
 ) -> None:
     body = prompt.body.decode()
     for number, route in enumerate(asked):
@@ -80,5 +89,6 @@ def _add_jobs(
                 prompt.request_hash(route.full),
                 number,
                 values,
+                flags,
             )
         )

@@ -108,7 +108,7 @@ class Intake:
         """Read all of it, unless it turns out to be large: unpacked, or by its template."""
         check = Check(self._source, self._options)
         held, size = list[Chunk](), 0
-        for chunk in chunks_of(check.prompts(), self.router, mask=self._options.mask_prompts):
+        for chunk in chunks_of(check.prompts(), self.router, self._options):
             held.append(chunk)
             size += chunk.size
             if size > HELD_BYTES:

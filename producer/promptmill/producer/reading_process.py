@@ -119,7 +119,7 @@ def messages(order: Order) -> Iterator[Message]:
     """Read what *order* says."""
     try:
         check = Check(Input(order.path, name=order.name), order.options)
-        yield from chunks_of(check.prompts(), order.router, mask=order.options.mask_prompts)
+        yield from chunks_of(check.prompts(), order.router, order.options)
         yield Whole(check.checked())
     except InputError as error:
         yield BadLine(**{name: getattr(error, name) for name in BadLine.__struct_fields__})

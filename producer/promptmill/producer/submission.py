@@ -27,6 +27,7 @@ from promptmill.producer.reading import (
     read_prompts,
     refuse_duplicate,
 )
+from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.reading.parameters import check_taken
 from promptmill.producer.routing import Kinds, Route, Router, route
 from promptmill.producer.truncating import Truncation, change_truncation
@@ -35,7 +36,7 @@ from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
 from promptmill.schema.pii.values import MaskPii
-from promptmill.schema.settings import Settings
+from promptmill.schema.settings import CheckSettings, Settings
 from promptmill.schema.states import BatchState
 
 _LONGEST_NAME = 200
@@ -67,6 +68,8 @@ class SubmitRequest:
     """which answers of other jobs it takes; None: as before, and a new one none"""
     order: str | None = None
     """id of the client's order that it is: another order of the same input is another batch"""
+    checks: str | None = None
+    """`off`, `flag` or `error`; None: as the settings say"""
     mask_pii: MaskPii | None = None
     """where personal data is masked"""
     truncation: Truncation | None = None
@@ -362,8 +365,24 @@ class _Submission:
 def _spelled(request: SubmitRequest, asked: Sequence[Route], settings: Settings) -> ReadOptions:
     """Spell the model in full, so that however it was spelled it is the same request."""
     mask = request.mask_pii is not None and request.mask_pii.of_prompts
-    options = replace(request.reading, max_file_bytes=settings.file_bytes, mask_prompts=mask)
+    options = replace(
+        request.reading,
+        max_file_bytes=settings.file_bytes,
+        mask_prompts=mask,
+        checks=_checks(request.checks or settings.checks.policy, settings.checks),
+    )
     return replace(options, model=asked[0].full) if asked else options
+
+
+def _checks(policy: str, settings: CheckSettings) -> ContentChecks | None:
+    if policy == "off":
+        return None
+    return ContentChecks(
+        refuse=policy == "error",
+        rules=settings.rules,
+        phrases=settings.phrases,
+        max_characters=settings.max_characters,
+    )
 
 
 def _placed(options: ReadOptions, source: Input) -> ReadOptions:

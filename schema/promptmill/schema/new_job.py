@@ -19,3 +19,5 @@ class NewJob(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """which of the models that are asked the same, from 0"""
     masked: dict[str, str] | None = None
     """what words in its body stand for"""
+    flags: tuple[str, ...] = ()
+    """checks that found something in it"""

@@ -198,6 +198,22 @@ class LaneSettings(Strict):
     """after so long a provider shows a provider batch that it has"""
 
 
+class CheckSettings(Strict):
+    """What prompts should not have in them when they are submitted."""
+
+    policy: Literal["off", "flag", "error"] = "off"
+    rules: tuple[Literal["control", "script", "template", "injection"], ...] = (
+        "control",
+        "script",
+        "template",
+        "injection",
+    )
+    phrases: tuple[str, ...] = ()
+    """looked for as well, whatever their case"""
+    max_characters: int | None = Field(default=None, gt=0)
+    """of all texts in a prompt together; None: any number"""
+
+
 class RetentionSettings(Strict):
     """When the leading dispatcher prunes batches that have ended."""
 
@@ -221,6 +237,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
     RetentionSettings,
     NetworkSettings,
     GatewaySettings,
+    CheckSettings,
 )
 
 
@@ -259,6 +276,7 @@ class Settings(BaseSettings):
     lane: LaneSettings = LaneSettings()
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
+    checks: CheckSettings = CheckSettings()
     gateway: GatewaySettings = GatewaySettings()
     file_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = FILE_BYTES
     """of local files that one prompt may hold"""

@@ -288,6 +288,15 @@ attempt_bodies = Table(
     PrimaryKeyConstraint("job_id", "fence"),
 )
 
+# What checks found in prompts when they were submitted.
+prompt_flags = Table(
+    "prompt_flags",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("flag", Text, nullable=False),
+    PrimaryKeyConstraint("job_id", "flag"),
+)
+
 # What the words stand for that were put in the place of personal data: kept apart from all else.
 pii_map = Table(
     "pii_map",

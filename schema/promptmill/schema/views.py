@@ -77,6 +77,10 @@ select j.batch_id, j.custom_id, j.provider, j.model, f.position as file_no, f.me
   f.sha256, f.path, f.job_id
 from result_files f
 join jobs j on j.id = f.job_id""",
+    "promptmill_flags": """
+select j.batch_id, j.custom_id, j.position, j.provider, j.model, f.flag, f.job_id
+from prompt_flags f
+join jobs j on j.id = f.job_id""",
     "promptmill_truncations": """
 select j.batch_id, j.custom_id, j.provider, j.model, t.how, t.cut_tokens, t.cut_turns,
   t.sent_tokens, t.refused, t.told_tokens, t.told_most, t.job_id, t.fence

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.reading.json_schema import requires_all
 from promptmill.producer.reading.parameters import check_values
 from promptmill.schema.errors import UsageError
@@ -48,6 +49,8 @@ class ReadOptions:
     url: str | None = None
     """the one that all lines ask, as a client of the gateway said: only OpenAI Batch lines are
     read, and no local files are put into them"""
+    checks: ContentChecks | None = None
+    """`--checks`: what prompts should not have in them; None: nothing is looked for"""
     mask_prompts: bool = False
     """`--mask-pii`: words stand in the prompts for personal data"""
     max_file_bytes: int = FILE_BYTES

@@ -85,16 +85,32 @@ class Check:
         errors: list[InputError] = []
         try:
             for item in self._format.prompts(self._source):
-                if isinstance(item, InputError):
-                    errors.append(item)
+                problem = item if isinstance(item, InputError) else self._refused(item)
+                if problem is not None:
+                    errors.append(problem)
                     if len(errors) >= self._options.max_errors:
                         break
-                elif not errors:
+                elif not errors and isinstance(item, Prompt):
                     yield item
         except InputError as error:
             errors.append(error)
         if errors:
             raise _joined(errors)
+
+    def _refused(self, prompt: Prompt) -> InputError | None:
+        """Hold a prompt against the checks that refuse it."""
+        checks = self._options.checks
+        finding = next(checks.findings(prompt), None) if checks and checks.refuse else None
+        if finding is None:
+            return None
+        return InputError(
+            problem=f"the prompt is refused by the check {finding.rule!r}",
+            file=self._source.name,
+            line=prompt.position,
+            unit=_unit(self._source),
+            value=finding.value,
+            fix="take it out; --checks flag marks such prompts, and --checks off lets them be",
+        )
 
 
 def check_input(source: Input, options: ReadOptions) -> Checked:
@@ -124,7 +140,7 @@ def refuse_duplicate(source: Input, options: ReadOptions, custom_id: str) -> Inp
     """
     found = (p.position for p in read_prompts(source, options) if p.custom_id == custom_id)
     first, second = next(found, 0), next(found, 0)
-    unit = "row" if source.head().startswith(PARQUET) else "line"
+    unit = _unit(source)
     return RepeatedError(
         problem=f"the custom_id is that of {unit} {first}, and each must be given once",
         file=source.name,
@@ -133,6 +149,10 @@ def refuse_duplicate(source: Input, options: ReadOptions, custom_id: str) -> Inp
         value=custom_id,
         fix="give each line a custom_id of its own, or name another column with --id-column",
     )
+
+
+def _unit(source: Input) -> str:
+    return "row" if source.head().startswith(PARQUET) else "line"
 
 
 def _joined(errors: list[InputError]) -> InputError:

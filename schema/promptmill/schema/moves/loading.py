@@ -123,6 +123,11 @@ _discard_masked = Statement(
 delete from pii_map where job_id in
   (select id from jobs where batch_id = :batch_id order by id desc limit :most)"""
 )
+_discard_flags = Statement(
+    """
+delete from prompt_flags where job_id in
+  (select id from jobs where batch_id = :batch_id order by id desc limit :most)"""
+)
 _discard_jobs = Statement(
     """
 delete from jobs where id in
@@ -218,6 +223,9 @@ def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -
     ]
     if masked:
         _bulk_insert(connection, "pii_map", _MASKED_COLUMNS, masked)
+    flags = [(first + n, flag) for n, job in enumerate(jobs) for flag in job.flags]
+    if flags:
+        _bulk_insert(connection, "prompt_flags", ("job_id", "flag"), flags)
 
 
 def complete_batch(
@@ -268,6 +276,7 @@ def discard_loading(connection: Connection, batch_id: int, *, most: int = 10_000
         return True
     _discard_payloads.run(connection, batch_id=batch_id, most=most)
     _discard_masked.run(connection, batch_id=batch_id, most=most)
+    _discard_flags.run(connection, batch_id=batch_id, most=most)
     if _discard_jobs.run(connection, batch_id=batch_id, most=most):
         return False
     forget_spending(connection, batch_id)

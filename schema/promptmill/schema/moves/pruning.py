@@ -75,6 +75,7 @@ _delete_prompts = [
     Statement(f"delete from attempt_bodies where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from similar_entries where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from pii_map where job_id {_IN_CHUNK}", _IDS),
+    Statement(f"delete from prompt_flags where job_id {_IN_CHUNK}", _IDS),
 ]
 _delete_earlier_attempts = Statement(
     f"""

@@ -120,6 +120,10 @@ def read_request(
     deadline: Annotated[
         str | None, _batch(metavar="WHEN", help="When --lane has to be done: 30h, or an instant.")
     ] = None,
+    checks: Annotated[
+        Literal["off", "flag", "error"] | None,
+        _batch(metavar="DO", help="flag or error: scripts, injections and the like; or off."),
+    ] = None,
     mask_pii: Annotated[
         Literal["prompts", "answers", "both"] | None,
         _batch(metavar="WHERE", help="Mask personal data in prompts, answers or both."),
@@ -169,6 +173,7 @@ def read_request(
         on_invalid=on_invalid,
         max_failures=max_failures,
         truncation=parse_truncation(truncate, max_input_tokens),
+        checks=checks,
         mask_pii=None if mask_pii is None else MaskPii(mask_pii),
         new=new,
         budget=None if budget is None else parse_budget(budget),
