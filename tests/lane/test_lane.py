@@ -17,21 +17,10 @@ from promptmill.schema.moves.laning import set_lane
 from promptmill.schema.provider_batches import open_provider_batches
 from promptmill.simulator import Row, Simulator, SimulatorConfig
 from promptmill.simulator.provider import Provider
-from tests.services.running_mill import ANTHROPIC, GEMINI, OPENAI, RunningMill
+from tests.services.running_mill import ANTHROPIC, FAST_LANE, GEMINI, OPENAI, RunningMill
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
-
-FAST_LANE = {
-    "LANE__INTERVAL_S": "0.1",
-    "LANE__POLL_S": "0.1",
-    "LANE__POLL_MAX_S": "0.2",
-    "LANE__SETTLE_S": "0.5",
-    "PROVIDERS__OPENAI__BATCH_API": "true",
-    "PROVIDERS__ANTHROPIC__BATCH_API": "true",
-    "PROVIDERS__GEMINI__BATCH_API": "true",
-}
-
 
 SERVER_ERROR = {OPENAI: "server_error", ANTHROPIC: "api_error", GEMINI: "INTERNAL"}
 INVALID = {

@@ -52,6 +52,14 @@ FAST = {
     "DISPATCH__LEADER_S": "2",
 }
 
+FAST_LANE = {
+    "LANE__INTERVAL_S": "0.1",
+    "LANE__POLL_S": "0.1",
+    "LANE__POLL_MAX_S": "0.2",
+    "LANE__SETTLE_S": "0.5",
+    **{f"PROVIDERS__{name.upper()}__BATCH_API": "true" for name in MODELS},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:

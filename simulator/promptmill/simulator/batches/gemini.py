@@ -19,7 +19,7 @@ from promptmill.simulator.wire import Reply, Request
 
 _VERSION = "/v1beta/"
 _UPLOAD = "/upload/v1beta/files"
-_DOWNLOAD = "/download/v1beta/"
+_DOWNLOAD = ":download"
 _CREATING = ":batchGenerateContent"
 
 
@@ -65,8 +65,8 @@ class GeminiBatches:
             return Route(UPLOAD, partial(self._upload, request))
         if method == "POST" and path.endswith(_CREATING):
             return Route(CREATE, partial(self._create, request))
-        if path.startswith(_DOWNLOAD):
-            name = path.removeprefix(_DOWNLOAD).removesuffix(":download")
+        if path.startswith(f"{_VERSION}files/") and path.endswith(_DOWNLOAD):
+            name = path.removeprefix(_VERSION).removesuffix(_DOWNLOAD)
             return Route(READ, partial(self._content, name))
         if not path.startswith(f"{_VERSION}batches"):
             return None

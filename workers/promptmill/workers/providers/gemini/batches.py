@@ -153,7 +153,7 @@ class GeminiBatches:
     async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
         for file in standing.results:
             path = f"{file}:download?alt=media"
-            opened = await self._ask(self._send("GET", path, below="/download", stream=True))
+            opened = await self._ask(self._send("GET", path, stream=True))
             if isinstance(opened, Refusal):
                 yield opened
                 return
