@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.producer.control import cancel
+from promptmill.producer.control import cancel, resume_provider
 from promptmill.producer.lane_text import lane_lines
 from promptmill.producer.progress import read_progress
 from promptmill.schema.lanes import Lane
@@ -125,6 +125,17 @@ def test_a_batch_whose_deadline_is_near_leaves_the_lane(scene: Scene) -> None:
         assert mill.wait_done(batch) == {"succeeded": 10}
     prices = [row.half_price for row in mill.simulator.bill() if is_of(row, batch)]
     assert sorted(prices) == [False] * 5 + [True] * 5
+
+
+def test_a_row_that_is_refused_for_money_stops_the_key_and_keeps_the_jobs(scene: Scene) -> None:
+    mill = scene.mill
+    mill.simulator.add_fault("money", contains="number 1 poor", count=1)
+    batch = mill.load(3, providers=[ANTHROPIC], say="poor", lane=Lane.BATCH)
+    paused = "select reason from pauses where provider = 'anthropic'"
+    wait_until(lambda: mill.sql(paused), "the key to be stopped")
+    assert mill.states(batch).keys() <= {"succeeded", "pending", "waiting", "running"}
+    resume_provider(mill.database, mill.settings, ANTHROPIC)
+    assert mill.wait_done(batch) == {"succeeded": 3}
 
 
 @contextmanager

@@ -25,10 +25,11 @@ from promptmill.schema.states import JobState
 from promptmill.schema.truncation import Cut, Truncate
 from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import attempted_of
-from promptmill.workers.decide import FORMLESS, decide
+from promptmill.workers.decide import FORMLESS, Stopped, decide
 from promptmill.workers.ending import closing_of, kept
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.fitting import Fitted
+from promptmill.workers.lane.stopping import stop_key
 from promptmill.workers.lane.writing import store
 from promptmill.workers.limits.limit import Estimate
 from promptmill.workers.providers.base import Answer, Call, Refusal
@@ -66,6 +67,8 @@ class Harvest:
     ) -> None:
         self._database, self._served, self._api = database, served, api
         self._policy, self._files, self._rng = policy, files, rng
+        self._stopped: Refusal | None = None
+        """of a row that was refused for money or right"""
 
     async def bring_in(self, one: ProviderBatch, standing: Standing) -> Refusal | None:
         """Store what came of a provider batch, then end what did not come. None: all is done."""
@@ -106,6 +109,10 @@ class Harvest:
         with self._database.read() as connection:
             inside = these_in(connection, one.id, list(came))
         ends = [self._came(found, came[key]) for key, found in inside.items()]
+        if self._stopped is not None:
+            # Before the jobs are put back, or the next provider batch goes out unpaused.
+            stop_key(self._database, self._served, self._stopped)
+            self._stopped = None
         store(self._database, ends, owner=one.id)
         return len(ends)
 
@@ -148,6 +155,8 @@ class Harvest:
     def _end(self, inside: InBatch, reply: Answer | Refusal, *, cut: Cut | None = None) -> Closing:
         job, prices = inside.job, self._served.price_list
         outcome = decide(reply, job, policy=self._policy, rng=self._rng)
+        if isinstance(outcome, Stopped):
+            self._stopped = outcome.refusal
         attempted = attempted_of(
             kept(reply, job), price_list=prices, model=job.model, latency_s=0.0, cut=cut
         )

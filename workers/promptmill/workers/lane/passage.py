@@ -17,7 +17,6 @@ from promptmill.schema.database import Database
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
-from promptmill.schema.pauses import pause_provider
 from promptmill.schema.provider_batches import (
     InBatch,
     ProviderBatch,
@@ -36,6 +35,7 @@ from promptmill.schema.states import JobState
 from promptmill.workers.ending import what
 from promptmill.workers.lane.filling import Filler
 from promptmill.workers.lane.harvest import Harvest, custom_id
+from promptmill.workers.lane.stopping import stop_key
 from promptmill.workers.lane.writing import store
 from promptmill.workers.providers.base import Call, Refusal
 from promptmill.workers.providers.batches import FULL, BatchApi, Handed, Sought, Stage, Standing
@@ -123,14 +123,7 @@ class Passage:
         """Take in that it was not handed in, or perhaps not."""
         match refusal.kind:
             case ErrorKind.MONEY | ErrorKind.KEY:
-                with self._database.write() as connection:
-                    pause_provider(
-                        connection,
-                        provider=self._served.name,
-                        fingerprint=self._served.fingerprint,
-                        kind=refusal.kind,
-                        reason=f"{refusal.kind}: {refusal.message}",
-                    )
+                stop_key(self._database, self._served, refusal)
                 self._give_back(one, what(refusal))
             case _ if refusal.code == FULL:
                 self._has_no_room(one)
