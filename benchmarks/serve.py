@@ -27,6 +27,7 @@ from time import monotonic
 from typing import Any, Final
 
 import httpx2
+import structlog
 from openai import OpenAI
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=20.0)
     asked = asked_for(parser, "case", list(_CASES))
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout: JSON
     plan = Plan(asked.lines, asked.clients, asked.seconds)
     run_cases("serve", _CASES, asked.chosen, plan)
 
@@ -127,7 +129,9 @@ def polling(plan: Plan) -> Iterator[dict[str, Any]]:
             input_file_id=stored.id, endpoint=CHAT, completion_window="24h"
         )
         wait_until(lambda: client.batches.retrieve(batch.id).status == "in_progress", "it to begin")
+        before = _cpu_s(place.process.pid)
         waits = _looks(place, batch.id, plan)
+        cpu_s = _cpu_s(place.process.pid) - before
         counts = client.batches.retrieve(batch.id).request_counts
         figures = {
             "clients": plan.clients,
@@ -135,6 +139,7 @@ def polling(plan: Plan) -> Iterator[dict[str, Any]]:
             "p50_ms": 1000 * percentile(waits, 0.5),
             "p99_ms": 1000 * percentile(waits, 0.99),
             "most_ms": 1000 * waits[-1],
+            "cpu_ms_a_look": 1000 * cpu_s / len(waits),
             "answered_meanwhile": counts.completed if counts else 0,
         }
         yield judged("polling", figures, {"p99_ms": at_most(_MOST_MS)})
@@ -210,6 +215,12 @@ def _peak_mb(pid: int) -> float:
         return 0.0
     found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0
+
+
+def _cpu_s(pid: int) -> float:
+    """Read how long a process has been at work."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _write(path: Path, count: int, *, text_bytes: int = _TEXT_BYTES) -> None:

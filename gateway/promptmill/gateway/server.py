@@ -10,6 +10,7 @@ from promptmill.gateway.app import make_app
 from promptmill.gateway.context import Gateway
 from promptmill.gateway.folder import FileFolder
 from promptmill.gateway.rates import Rates
+from promptmill.gateway.wire import heads_within
 from promptmill.producer.opening import opened
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database
 from promptmill.schema.logs import configure_logging
@@ -48,7 +49,7 @@ def make_server(gateway: Gateway) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             make_app(gateway),
-            http="httptools",
+            http=heads_within(limits.idle_s),
             lifespan="on",
             log_config=None,
             access_log=False,  # the door writes it

@@ -51,12 +51,13 @@ class Shift(Thread):
             clock=clock,
         )
         self._sql = Outage("sql", clock=clock)
+        self._files = Outage("folder of files", clock=clock)
         self._told = Event()
 
     def run(self) -> None:
         """Work until told to stop; no outage ends this."""
         while not self._told.is_set():
-            if not self._sql.rests:
+            if not (self._sql.rests or self._files.rests):
                 self._turn()
             self._gateway.news.wait(_LOOK_S)
             self._gateway.news.clear()
@@ -80,10 +81,11 @@ class Shift(Thread):
         except (DatabaseError, ServiceError) as error:
             self._lead.missed()
             self._sql.goes_on(error)
-        except OSError as error:  # the folder of files: full, or away
-            self._sql.goes_on(error)
+        except OSError as error:  # full, or away
+            self._files.goes_on(error)
         else:
             self._sql.is_over()
+            self._files.is_over()
 
     def _beat(self) -> None:
         if self._told.is_set():
