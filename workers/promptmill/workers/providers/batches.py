@@ -4,14 +4,18 @@ As with single calls no exception of an SDK leaves an adapter. But where a singl
 and never again, a batch can be found again at its provider, by a marker that went with it.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
+import httpx2
+
 from promptmill.schema.requests import Endpoint
 from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.json_lines import lines_of
 from promptmill.workers.providers.reply import Reply
 
 
@@ -125,3 +129,23 @@ class BatchApi(Protocol):
 
 FULL = "token_limit_exceeded"
 """The `code` of a refusal: as much waits at the provider already as it takes (OpenAI's word)."""
+
+
+async def rows_in(
+    opened: httpx2.Response,
+    ask: Callable[[Awaitable[bytes]], Awaitable[bytes | Refusal]],
+    read: Callable[[bytes], Row | None],
+) -> AsyncGenerator[Row | Refusal, None]:
+    """Read the rows of a result that was opened, and close it; see `BatchApi.rows`.
+
+    Each line is awaited by *ask*, within its deadline; what *read* makes nothing of is left out.
+    """
+    async with aclosing(opened):
+        lines = lines_of(opened.aiter_bytes())
+        while (line := await ask(anext(lines, b""))) != b"":
+            if isinstance(line, Refusal):
+                yield line
+                return
+            row = read(line)
+            if row is not None:
+                yield row

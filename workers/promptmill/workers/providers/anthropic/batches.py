@@ -19,10 +19,17 @@ from promptmill.schema.requests import Endpoint
 from promptmill.workers.providers.anthropic.client import OPTIONS, AnthropicProvider
 from promptmill.workers.providers.anthropic.faults import error_event
 from promptmill.workers.providers.base import Answer, Call, Refusal
-from promptmill.workers.providers.batches import Handed, Missed, Row, Sought, Stage, Standing
+from promptmill.workers.providers.batches import (
+    Handed,
+    Missed,
+    Row,
+    Sought,
+    Stage,
+    Standing,
+    rows_in,
+)
 from promptmill.workers.providers.chat import encode
 from promptmill.workers.providers.http import Lost, exchange
-from promptmill.workers.providers.json_lines import lines_of
 from promptmill.workers.providers.reply import Reply, decode
 
 T = TypeVar("T")
@@ -147,15 +154,8 @@ class AnthropicBatches:
             if isinstance(opened, Refusal):
                 yield opened
                 return
-            async with aclosing(opened):
-                lines = lines_of(opened.aiter_bytes())
-                while (line := await self._ask(anext(lines, b""))) != b"":
-                    if isinstance(line, Refusal):
-                        yield line
-                        return
-                    row = _row(line)
-                    if row is not None:
-                        yield row
+            async for row in rows_in(opened, self._ask, _row):
+                yield row
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
         return self._provider.value(call, reply)

@@ -5,7 +5,6 @@ addressed, and what goes there is ours.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,14 +13,21 @@ import msgspec
 
 from promptmill.schema.requests import Endpoint
 from promptmill.workers.providers.base import Answer, Call, Refusal
-from promptmill.workers.providers.batches import Handed, Missed, Row, Sought, Stage, Standing
+from promptmill.workers.providers.batches import (
+    Handed,
+    Missed,
+    Row,
+    Sought,
+    Stage,
+    Standing,
+    rows_in,
+)
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.gemini.client import GeminiProvider
 from promptmill.workers.providers.gemini.faults import error_event
 from promptmill.workers.providers.gemini.wire import path_of
 from promptmill.workers.providers.http import Lost, exchange
-from promptmill.workers.providers.json_lines import lines_of
 from promptmill.workers.providers.reply import Reply, decode
 
 T = TypeVar("T")
@@ -157,15 +163,8 @@ class GeminiBatches:
             if isinstance(opened, Refusal):
                 yield opened
                 return
-            async with aclosing(opened):
-                lines = lines_of(opened.aiter_bytes())
-                while (line := await self._ask(anext(lines, b""))) != b"":
-                    if isinstance(line, Refusal):
-                        yield line
-                        return
-                    row = _row(line)
-                    if row is not None:
-                        yield row
+            async for row in rows_in(opened, self._ask, _row):
+                yield row
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
         return self._provider.value(call, reply)

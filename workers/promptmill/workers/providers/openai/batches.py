@@ -5,7 +5,6 @@ one that is there twice costs nothing, and is gone after a month.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import httpx2
@@ -25,11 +24,11 @@ from promptmill.workers.providers.batches import (
     Sought,
     Stage,
     Standing,
+    rows_in,
 )
 from promptmill.workers.providers.chat import encode
 from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.http import Lost, exchange
-from promptmill.workers.providers.json_lines import lines_of
 from promptmill.workers.providers.openai.client import OpenAIProvider
 from promptmill.workers.providers.reply import Reply, decode
 
@@ -150,15 +149,8 @@ class OpenAIBatches:
             if isinstance(opened, Refusal):
                 yield opened
                 return
-            async with aclosing(opened):
-                lines = lines_of(opened.aiter_bytes())
-                while (line := await self._ask(anext(lines, b""))) != b"":
-                    if isinstance(line, Refusal):
-                        yield line
-                        return
-                    row = _row(line)
-                    if row is not None:
-                        yield row
+            async for row in rows_in(opened, self._ask, _row):
+                yield row
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
         return self._provider.value(call, reply)
