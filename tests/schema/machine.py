@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves import closing, queueing, steering
+from promptmill.schema.moves import closing, queueing, rerouting, steering
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import Closing
 from promptmill.schema.moves.loading import create_batch, insert_jobs, open_batch
@@ -27,6 +27,8 @@ from tests.schema import scene
 from tests.schema.scene import MODEL, PROVIDER, Clock, assert_sums, rows_of
 
 MAX_CRASHES = 3
+OTHER = ("anthropic", "claude-test")
+ENDS = ["finish", "retry", "snooze", "fail", "hold", "fall back"]
 WORKERS = st.sampled_from(["w1", "w2"])
 
 
@@ -89,11 +91,13 @@ class Moves(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 3))
     def dispatch(self, most: int) -> None:
-        queued = queueing.queue_waiting(self.sql, provider=PROVIDER, model=MODEL, most=most)
-        for batch_id in self.batches:
-            queued += queueing.queue_pending(
-                self.sql, batch_id=batch_id, provider=PROVIDER, model=MODEL, most=most
-            )
+        queued = []
+        for provider, model in (PROVIDER, MODEL), OTHER:
+            queued += queueing.queue_waiting(self.sql, provider=provider, model=model, most=most)
+            for batch_id in self.batches:
+                queued += queueing.queue_pending(
+                    self.sql, batch_id=batch_id, provider=provider, model=model, most=most
+                )
         self.hints += [row.hint for row in queued]
 
     @precondition(lambda self: self.hints)
@@ -105,6 +109,12 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data(), delay=st.sampled_from([1, 2.5]))
     def postpone_a_hint(self, data: st.DataObject, delay: float) -> None:
         queueing.postpone(self.sql, [(data.draw(st.sampled_from(self.hints)), delay)])
+
+    @rule(batch=st.integers(0, 1), back=st.booleans())
+    def a_provider_is_paused(self, batch: int, back: bool) -> None:
+        asked, other = f"{PROVIDER}/{MODEL}", "/".join(OTHER)
+        now, to = (other, asked) if back else (asked, other)
+        rerouting.reroute(self.sql, rerouting.Detour(self.batches[batch], asked, now, to), most=2)
 
     # Workers
 
@@ -143,7 +153,7 @@ class Moves(RuleBasedStateMachine):
         self.calls[flight.job_id] += 1
 
     @precondition(lambda self: any(flight.billed for flight in self.flights))
-    @rule(data=st.data(), how=st.sampled_from(["finish", "retry", "snooze", "fail", "hold"]))
+    @rule(data=st.data(), how=st.sampled_from(ENDS))
     def an_answer_comes(self, data: st.DataObject, how: str) -> None:
         """Perhaps to a worker that slept so long that its job was taken from it."""
         billed = [flight for flight in self.flights if flight.billed]
@@ -171,6 +181,9 @@ class Moves(RuleBasedStateMachine):
                 ended = closing.fail(job_id, fence, replace(scene.REFUSED, cost_micros=cost))
             case "hold":
                 ended = closing.hold(job_id, fence, replace(scene.CUT, cost_micros=cost))
+            case "fall back":
+                refused = replace(scene.REFUSED, cost_micros=cost)
+                ended = closing.fall_back(job_id, fence, refused, "/".join(OTHER))
             case "unclaim":
                 ended = closing.unclaim(job_id, fence, scene.UNSENT)
             case _:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import (
+    FallbackList,
     LimitSettings,
     PriceSettings,
     ProviderKind,
@@ -307,7 +308,7 @@ def names(model: type[BaseModel], prefix: str = "") -> list[str]:
             found += names(ProviderSettings, f"{prefix}{field}.<name>.")
         elif inner == dict[str, LimitSettings]:
             found += names(LimitSettings, f"{prefix}{field}.<model>.")
-        elif inner == dict[str, str]:
+        elif inner in (dict[str, str], dict[str, FallbackList]):
             found.append(f"{prefix}{field}.<model>")
         elif inner == dict[str, PriceSettings]:
             found += names(PriceSettings, f"{prefix}{field}.<model>.")
@@ -390,3 +391,18 @@ def test_a_proxy_that_cannot_be_spoken_to_is_told_without_its_password(
     with pytest.raises(SettingsError, match=r"network\.https_proxy: a proxy is http://") as told:
         load_settings()
     assert "secret" not in str(told.value)
+
+
+def test_fallbacks_are_tables_in_toml_and_json_in_a_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("promptmill.toml").write_text('[fallbacks]\n"gpt-4o*" = [{ to = "claude-haiku-4-5" }]\n')
+    monkeypatch.setenv("PROMPTMILL_FALLBACKS__O3", '[{"to": "gpt-4o", "when": ["context"]}]')
+    found = load_settings().fallbacks
+    assert [one.to for one in found["gpt-4o*"]] == ["claude-haiku-4-5"]
+    assert found["gpt-4o*"][0].when == ("paused", "context", "policy")
+    assert found["o3"][0].when == ("context",)
+    monkeypatch.setenv("PROMPTMILL_FALLBACKS__O3", "gpt-4o")
+    with pytest.raises(SettingsError, match=r"fallbacks\.o3"):
+        load_settings()

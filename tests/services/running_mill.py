@@ -21,6 +21,7 @@ from unittest.mock import patch
 from promptmill.producer.dispatch import run_dispatcher
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.schema.database import Database
+from promptmill.schema.fallbacks import Rules, write_rules
 from promptmill.schema.hint import queue_name
 from promptmill.schema.lanes import Lane
 from promptmill.schema.migrate import upgrade
@@ -45,6 +46,7 @@ FAST = {
     "WORKER__CALL_TIMEOUT_S": "20",
     "RETRY__BASE_S": "0.05",
     "RETRY__CAP_S": "0.2",
+    "RETRY__FALLBACK_AFTER_S": "0.5",
     "DISPATCH__INTERVAL_S": "0.05",
     "DISPATCH__LEASE_S": "2",
     "DISPATCH__SWEEP_S": "0.3",
@@ -219,6 +221,7 @@ class RunningMill:
         cache_s: int | None = None,
         cache_similar: float | None = None,
         truncate: str | None = None,
+        fallbacks: Rules | None = None,
         max_input_tokens: int | None = None,
         lane: Lane = Lane.LIVE,
         deadline_s: float | None = None,
@@ -249,6 +252,7 @@ class RunningMill:
             cache_s=cache_s,
             cache_similar=cache_similar,
             truncate=truncate,
+            fallbacks=write_rules(fallbacks or {}),
             max_input_tokens=max_input_tokens,
             lane=lane,
             deadline_s=deadline_s,

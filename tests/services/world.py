@@ -176,7 +176,8 @@ def _assert_allowed(
         assert not (unknown and holds), f"job {job_id} was sent again, and should be held: {row}"
         # A refusal that came after its worker was taken for dead stands for an unknown outcome.
         again = unknown or row["error_kind"] in _ANOTHER_AFTER or job["crashes"] > 0
-        again = again or (cuts and row["error_kind"] == ErrorKind.REQUEST)
+        goes_on = cuts or job["fell_back_from"] is not None
+        again = again or (goes_on and row["error_kind"] == ErrorKind.REQUEST)
         assert again, f"job {job_id} was sent again after {row}"
 
 

@@ -42,6 +42,7 @@ from promptmill.producer.export import (
     format_of,
 )
 from promptmill.producer.export.frames import to_arrow, to_pandas
+from promptmill.producer.falling_back import parse_fallbacks
 from promptmill.producer.following import pages_as_they_come
 from promptmill.producer.lane_order import parse_lane
 from promptmill.producer.opening import opened
@@ -174,6 +175,7 @@ def submit(
     dedupe: bool = False,
     cache: bool | str = False,
     cache_similar: float | None = None,
+    fallback: str | Sequence[str] | None = None,
     truncate: Literal["error", "drop-oldest", "head", "tail"] | None = None,
     max_input_tokens: int | None = None,
     lane: Literal["live", "batch", "auto"] | None = None,
@@ -191,7 +193,7 @@ def submit(
     InputError for a bad line and UsageError for a bad argument; then nothing is stored.
     """
     settings = load_settings() if settings is None else settings
-    models = (model,) if isinstance(model, str) else tuple(model or ())
+    models = _several(model or ())
     reading = ReadOptions(
         template=prompt,
         template_name="prompt",
@@ -219,6 +221,7 @@ def submit(
         on_unknown=on_unknown,
         on_invalid=on_invalid,
         max_failures=None if max_failures is None else str(max_failures),
+        fallbacks=None if fallback is None else parse_fallbacks(_several(fallback)),
         truncation=parse_truncation(truncate, max_input_tokens),
         checks=checks,
         mask_pii=None if mask_pii is None else MaskPii(mask_pii),
@@ -227,6 +230,10 @@ def submit(
     )
     with opened(settings, create=True) as database:
         return Batch(submit_request(database, request, settings).batch_id, settings)
+
+
+def _several(words: str | Sequence[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
 
 
 class Stream(Iterator[Result], AsyncIterator[Result]):

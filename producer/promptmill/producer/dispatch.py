@@ -10,6 +10,7 @@ from threading import Event
 import structlog
 
 from promptmill.producer.broker import HintSender, make_sender
+from promptmill.producer.detours import Detours
 from promptmill.producer.feed import Fed, Feeder
 from promptmill.producer.metrics_server import served_metrics
 from promptmill.producer.outage import Outage
@@ -68,6 +69,7 @@ class Dispatcher:
             settings.retention, database, clock=clock, files_dir=settings.files_folder
         )
         self._twins = TwinEnder(database, clock=clock)
+        self._detours = Detours(settings.retry, database, clock=clock)
         self._sql = Outage("sql", clock=clock)
         self._sweep_at = clock()
         self._hinted = 0
@@ -94,6 +96,7 @@ class Dispatcher:
         """Feed once, if this process leads."""
         if not self._lead.hold():
             return Fed()
+        self._detours.turn()
         fed = self._feeder.feed()
         self._hinted += fed.hints
         if any(batch.is_held for batch in self._feeder.left):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
+from promptmill.schema.fallbacks import leads_on, read_rules
 from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.pauses import Pause, pauses_now
@@ -102,7 +103,9 @@ class Progress:
         left = {tally.name for tally in self.providers if tally.ended < tally.total}
         lasting = [pause for pause in self.pauses if self._holds(pause)]
         held = {pause.provider for pause in lasting}
-        return tuple(lasting) if left <= held else ()
+        if left <= held and not leads_on(read_rules(self.batch.fallbacks), left=left, held=held):
+            return tuple(lasting)
+        return ()
 
     @property
     def unattended(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from promptmill.producer.chunks import Chunk
 from promptmill.producer.control import MOST_PRIORITY
 from promptmill.producer.estimate.budgets import Budget, Routes, change_budget, require_keepable
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
+from promptmill.producer.falling_back import Fallbacks, change_fallbacks, with_fallbacks
 from promptmill.producer.identity import identity_of, options_of, storable, written
 from promptmill.producer.intake import Intake
 from promptmill.producer.lane_order import LaneOrder, change_lane, require_batch_api
@@ -34,9 +35,10 @@ from promptmill.producer.truncating import Truncation, change_truncation
 from promptmill.schema.answer_forms import OnInvalid
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
+from promptmill.schema.fallbacks import Rules, write_rules
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
 from promptmill.schema.pii.values import MaskPii
-from promptmill.schema.settings import CheckSettings, Settings
+from promptmill.schema.settings import CheckSettings, FallbackSettings, Settings
 from promptmill.schema.states import BatchState
 
 _LONGEST_NAME = 200
@@ -72,6 +74,8 @@ class SubmitRequest:
     """`off`, `flag` or `error`; None: as the settings say"""
     mask_pii: MaskPii | None = None
     """where personal data is masked"""
+    fallbacks: tuple[FallbackSettings, ...] | None = None
+    """which other models are asked, and when; None: as before, and a new one as the settings say"""
     truncation: Truncation | None = None
     """how prompts are cut that are too long; None: as before, and of a new one none is"""
     tenant_id: int | None = None
@@ -211,10 +215,11 @@ class _Submission:
         if not known and self.admit is not None and self.intake.checked is None:
             self.intake.look_through()
             return None
-        providers = frozenset(one.provider for one in chain.from_iterable(routes.values()))
-        self.require(providers)
+        asked = with_fallbacks(routes, self._rules(routes))
+        self.require(frozenset(one.provider for one in chain.from_iterable(asked.values())))
         if self.request.lane is not None:
-            require_batch_api(self.request.lane, providers, self.settings)
+            first = frozenset(one.provider for one in chain.from_iterable(routes.values()))
+            require_batch_api(self.request.lane, first, self.settings)
         if self.admit is not None and self.intake.checked is not None:
             self.admit(Plan(self.source.name, self.intake.checked, routes, known))
         if found is not None and _how(found, new=self.request.new) is How.REUSED:
@@ -298,6 +303,12 @@ class _Submission:
                 check_taken(self.options.parameters, router.providers[provider], provider)
         return routes
 
+    def _rules(self, routes: Routes) -> Rules:
+        """Say what else may be asked. Raises UsageError."""
+        usual, parameters = self.settings.fallbacks, self.options.parameters
+        wanted = Fallbacks(self.request.fallbacks, usual, parameters)
+        return wanted.rules(routes, self.intake.router)
+
     def _batch(self, routes: Routes) -> NewBatch:
         """Describe the batch, as far as it is known."""
         request, checked = self.request, self.intake.checked
@@ -330,6 +341,7 @@ class _Submission:
             budget_micros=request.budget.micros if request.budget else None,
             cache_s=request.cache.seconds or None if request.cache else None,
             cache_similar=request.cache.similar if request.cache else None,
+            fallbacks=write_rules(self._rules(routes)),
             truncate=request.truncation.how if request.truncation else None,
             max_input_tokens=request.truncation.most if request.truncation else None,
             tenant_id=request.tenant_id,
@@ -345,7 +357,8 @@ class _Submission:
     def _require_keepable(self, routes: Routes) -> None:
         budget, checked = self.request.budget, self.intake.checked
         if budget is not None and checked is not None:
-            require_keepable(budget, checked, routes, self.settings.providers)
+            asked = with_fallbacks(routes, self._rules(routes))
+            require_keepable(budget, checked, asked, self.settings.providers)
 
     def _change_budget(self, batch_id: int) -> bool:
         budget = self.request.budget
@@ -356,6 +369,8 @@ class _Submission:
             limit_failures(self.database, batch_id, self.failures)
         if self.request.cache is not None:
             change_cache(self.database, batch_id, self.request.cache)
+        if self.request.fallbacks is not None:
+            change_fallbacks(self.database, batch_id, self._rules(self._routes()))
         if self.request.truncation is not None:
             change_truncation(self.database, batch_id, self.request.truncation)
         if self.request.lane is not None:

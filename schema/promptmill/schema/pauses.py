@@ -1,7 +1,9 @@
 """Stop a provider, a model or a key for all workers, with the reason, for a time or until told."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -43,6 +45,12 @@ _holding = Statement(
 select provider, model, fingerprint, kind, reason, since_at, until_at from pauses
 where until_at is null or until_at > {now} order by provider, model, fingerprint"""
 )
+_lasting = Statement(
+    """
+select provider, model, fingerprint, kind, reason, since_at, until_at from pauses
+where kind <> 'user' and (until_at is null or until_at >= {after:cast(:seconds as float)})
+order by provider, model, fingerprint"""
+)
 
 
 def pause_provider(
@@ -75,9 +83,18 @@ def lift_pauses(connection: Connection, *, provider: str, fingerprint: str = "")
 
 def pauses_now(connection: Connection) -> list[Pause]:
     """List the pauses that hold now."""
+    return _pauses(_holding.fetch(connection))
+
+
+def lasting_pauses(connection: Connection, *, seconds: float) -> list[Pause]:
+    """List the pauses that hold for so long from now on, but not what a person has paused."""
+    return _pauses(_lasting.fetch(connection, seconds=seconds))
+
+
+def _pauses(rows: Iterable[Any]) -> list[Pause]:
     return [
         Pause(
             provider, model, fingerprint, kind, reason, known_instant(since), parse_instant(until)
         )
-        for provider, model, fingerprint, kind, reason, since, until in _holding.fetch(connection)
+        for provider, model, fingerprint, kind, reason, since, until in rows
     ]

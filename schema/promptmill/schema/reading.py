@@ -51,6 +51,10 @@ class DueJob:
     """how many tokens of its prompt are sent at most; None: as many as its model takes"""
     mask_answer: bool | int = False
     """whether personal data in its answer is masked"""
+    fallbacks: str | None = None
+    """of its batch, as they are stored: see `schema.fallbacks`"""
+    fell_back_from: str | None = None
+    """`provider/model` that was asked first; None: this one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class BatchRow:
     """it pauses when so many jobs have failed; None: never"""
     pruned: str | None = None
     """what of it was deleted because it is old: `prompts` or `all`"""
+    fallbacks: str | None = None
+    """as they are stored: see `schema.fallbacks`"""
     spending: Spending | None = None
     """None: it never had a budget"""
 
@@ -119,10 +125,12 @@ def due_columns(dialect: str) -> str:
     return f"""
 select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attempts, j.refusals,
   b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
-  j.crashes, cast(b.budget_micros is not null as integer), nullif(b.cache_s, 0),
+  j.crashes, cast(b.budget_micros is not null as integer),
+  case when j.fell_back_from is null then nullif(b.cache_s, 0) end,
   case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid,
   b.truncate, b.max_input_tokens,
-  cast(coalesce(b.mask_pii in ('answers', 'both'), false) as integer)"""
+  cast(coalesce(b.mask_pii in ('answers', 'both'), false) as integer),
+  b.fallbacks, j.fell_back_from"""
 
 
 def _due_statement(dialect: str) -> Statement:
@@ -142,7 +150,7 @@ join job_payloads p on p.job_id = j.id""",
 _due = {dialect: _due_statement(dialect) for dialect in _AGE}
 _BATCH = (
     "id, name, state, paused_reason, input_name, total, created_at, opened_at,"
-    " failures_before + max_failures, pruned"
+    " failures_before + max_failures, pruned, fallbacks"
 )
 _batch = Statement(f"select {_BATCH} from batches where id = :batch_id")
 _latest = Statement(f"select {_BATCH} from batches order by id desc limit :most")

@@ -4,6 +4,7 @@ Order, first wins: arguments, environment, secret files (`NAME_FILE` names a fil
 `NAME`), `.env`, `promptmill.toml`, defaults. Every setting has its line in docs/settings.md.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from pydantic_settings import (
 )
 
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.fallbacks import USUAL, When
 from promptmill.schema.network import NetworkSettings
 from promptmill.schema.provider_settings import (
     Ceilings,
@@ -39,6 +41,8 @@ __all__ = [
     "PREFIX",
     "Ceilings",
     "DispatchSettings",
+    "FallbackList",
+    "FallbackSettings",
     "GatewaySettings",
     "LimitSettings",
     "NetworkSettings",
@@ -87,6 +91,10 @@ class RetrySettings(Strict):
     """how long a provider that fails every call uses up no attempts"""
     same_failures: int = Field(default=20, ge=0)
     """equal `request` errors in a row that pause their batch; 0: never"""
+    fallback_after_s: float = Field(default=60.0, ge=0)
+    """an outage that has lasted so long, or a pause that will, sends jobs to their fallbacks"""
+    fallback_deadline_s: float = Field(default=600.0, ge=0)
+    """so long before the deadline of its batch, a job that still waits may go to its fallback"""
     base_s: float = Field(default=1.0, gt=0)
     cap_s: float = Field(default=60.0, gt=0)
     on_unknown: Literal["retry", "hold"] = "retry"
@@ -214,6 +222,22 @@ class CheckSettings(Strict):
     """of all texts in a prompt together; None: any number"""
 
 
+def _from_json(value: object) -> object:
+    """Read what a variable of the environment has to hold as one text."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+class FallbackSettings(Strict):
+    """Another model that is asked."""
+
+    to: str = Field(min_length=1)
+    """as -m has it"""
+    when: tuple[When, ...] = Field(default=USUAL, min_length=1)
+
+
+FallbackList = Annotated[tuple[FallbackSettings, ...], BeforeValidator(_from_json)]
+
+
 class RetentionSettings(Strict):
     """When the leading dispatcher prunes batches that have ended."""
 
@@ -269,6 +293,8 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     routes: dict[str, str] = Field(default_factory=dict)
     """model, or pattern such as `llama-*`, to provider or provider/model; the first that fits"""
+    fallbacks: dict[str, FallbackList] = Field(default_factory=dict)
+    """model, or pattern, to the models that are asked where it does not answer, in their order"""
     network: NetworkSettings = NetworkSettings()
     retry: RetrySettings = RetrySettings()
     worker: WorkerSettings = WorkerSettings()

@@ -76,6 +76,8 @@ batches = Table(
     Column("deadline_at", Instant),
     # Where personal data is masked: 'prompts', 'answers' or 'both'; NULL: nowhere.
     Column("mask_pii", Text),
+    # Which other models its jobs go to, and when, as JSON: see `fallbacks`. NULL: none.
+    Column("fallbacks", Text),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -114,6 +116,8 @@ jobs = Table(
     # The job with an equal request, which is asked in place of this one (`--dedupe`, `--cache`).
     # See `moves.twins`.
     Column("twin_of", BigInteger),
+    # `provider/model` that was asked first, where another one is asked now; see `fallbacks`.
+    Column("fell_back_from", Text),
     CheckConstraint("state between 0 and 7", name="state"),
     CheckConstraint("(state = 1) = (queued_at is not null)", name="queued_at_iff_queued"),
     CheckConstraint("(state = 2) = (lease_owner is not null)", name="lease_iff_running"),

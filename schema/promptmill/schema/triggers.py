@@ -78,7 +78,8 @@ def _sqlite() -> list[str]:
 when old.state <> new.state and (({_MASK} >> (8 * old.state + new.state)) & 1) = 0
 begin select raise(abort, 'illegal job state move'); end""",
         "drop trigger if exists jobs_counts",
-        f"""create trigger jobs_counts after update of state on jobs when old.state <> new.state
+        f"""create trigger jobs_counts after update of state, provider, model on jobs
+when old.state <> new.state or old.provider <> new.provider or old.model <> new.model
 begin
   update batch_counts set jobs = jobs - 1 where batch_id = old.batch_id
     and provider = old.provider and model = old.model and state = old.state;

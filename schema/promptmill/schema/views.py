@@ -57,7 +57,7 @@ select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as sta
   a.input_tokens, a.output_tokens, a.cache_read_tokens, a.cache_write_tokens, a.reasoning_tokens,
   {_usd("a.cost_micros")} as cost_usd, a.latency_ms, j.attempts, j.finished_at, j.id as job_id,
   j.twin_of, coalesce(b.endpoint, '{Endpoint.CHAT}') as endpoint, b.body,
-  s.similarity, a.first_token_ms, c.validity, c.problem
+  s.similarity, a.first_token_ms, c.validity, c.problem, j.fell_back_from
 from jobs j
 join results r on r.job_id = j.id
 join attempts a on a.job_id = r.job_id and a.fence = r.fence
@@ -89,7 +89,8 @@ join jobs j on j.id = t.job_id""",
     "promptmill_failures": f"""
 select j.batch_id, j.custom_id, j.position, {_words("j.state", JobState)} as state,
   j.provider, j.model, a.error_kind, a.error_code, a.http_status, a.error_text, a.request_id,
-  j.attempts, j.refusals, j.crashes, j.finished_at, j.id as job_id, j.twin_of
+  j.attempts, j.refusals, j.crashes, j.finished_at, j.id as job_id, j.twin_of,
+  j.fell_back_from
 from jobs j
 left join attempts a on a.job_id = j.id and a.fence = j.fence
 where j.state in (5, 7)""",

@@ -16,6 +16,7 @@ import structlog
 
 from promptmill.schema.answer_forms import OnInvalid, form_of
 from promptmill.schema.bounds import Unbounded, most_micros
+from promptmill.schema.fallbacks import When
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
@@ -29,6 +30,7 @@ from promptmill.workers.attempted import unstorable
 from promptmill.workers.background import LEFT, Background
 from promptmill.workers.bench import STALE, BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
+from promptmill.workers.falling_back import TOO_LONG, fallback_for
 from promptmill.workers.fitting import Fitted, Unfit, fit
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
@@ -144,7 +146,7 @@ class Attempt:
         if job.age_s > self._bench.policy.max_age_s:
             return Unfit("older than retry.max_age_s allows", code="max_age")
         told = None
-        if job.truncate is not None and job.attempts:
+        if job.truncate is not None and job.attempts and job.fell_back_from is None:
             told = await self._bench.recorder.refused_cut(job.job_id)
         learned = self._bench.permits.input_ratio(self._served.scope(job.model))
         return await fit(self._served, job, learned=learned, told=told)
@@ -283,6 +285,8 @@ class Attempt:
         *,
         booked: Booked | None = None,
     ) -> Report:
+        if self._background is not None and self._background.known is not None:
+            job = replace(job, fallbacks=None)  # it is made by this provider
         return await end(
             self._bench,
             self._served,
@@ -309,13 +313,23 @@ class Attempt:
         self.fence = None
 
     async def _refuse(self, code: str, why: str) -> Report:
-        """Fail a job before any call: claim it, so that nobody else has it, then close it."""
+        """End a job before any call: claim it, so that nobody else has it, then close it.
+
+        It fails, or goes to a model that may take more.
+        """
         if self.fence is None and not await self._claim():
             await self._bench.recorder.unqueue(self.hint)
             return STALE
         refused = Attempted(
             AttemptOutcome.NOT_SENT, error_kind=ErrorKind.REQUEST, error_code=code, error_text=why
         )
+        if self._job is not None and code in TOO_LONG:
+            to = fallback_for(self._job, When.CONTEXT)
+            if to is not None:
+                await self._close(
+                    closing.fall_back(self.hint.job_id, self._fence(), refused, to.to)
+                )
+                return Report(f"falls back to {to.to}: request {code}")
         await self._close(closing.fail(self.hint.job_id, self._fence(), refused))
         return Report(f"request {code}: {why}", failed=True)
 

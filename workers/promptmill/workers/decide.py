@@ -103,7 +103,7 @@ def decide(
             return _unusable(reply, job, policy=policy, rng=rng)
         case ErrorKind.MONEY | ErrorKind.KEY:
             return Stopped(reply)
-        case ErrorKind.REQUEST if reply.too_long is not None:
+        case ErrorKind.REQUEST if reply.too_long is not None and reply.too_long.may_cut:
             return _shortened(reply, job, policy=policy)
         case ErrorKind.REQUEST:
             return Failed(reply, "the request itself is refused")

@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
-from typing import assert_never
+from typing import Literal, assert_never
 
 import structlog
 
+from promptmill.schema.fallbacks import Fallback
 from promptmill.schema.moves import closing
 from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pii.masking import masked_bytes
 from promptmill.schema.reading import DueJob
 from promptmill.schema.truncation import Cut
@@ -15,12 +17,15 @@ from promptmill.workers import decide as deciding
 from promptmill.workers.answer_mask import masked_result
 from promptmill.workers.attempted import attempted_of, result_of
 from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report
+from promptmill.workers.falling_back import DOWN, fallback_after, unless_filtered
 from promptmill.workers.limits.limit import Booked, Scope
 from promptmill.workers.outages import Health, refused_by_all
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.served import Served
 from promptmill.workers.writes import Stored
 
+MOVING_S = 60.0
+"""for how long an outage counts as one that will last, so that the dispatcher moves what waits"""
 _log = structlog.get_logger(__name__)
 
 
@@ -37,6 +42,7 @@ async def end(
     cut: Cut | None = None,
 ) -> Report:
     """Decide what *reply* means for *job*, and do it. *cut*: what was left out of its prompt."""
+    reply = unless_filtered(reply, job)
     health = bench.outages.observe(scope, job.job_id, reply)
     meant = reply
     if isinstance(reply, Refusal) and health is Health.DOWN:
@@ -55,26 +61,19 @@ async def end(
     elif isinstance(reply, Refusal) and health is Health.DOWN_FOR_LONG:
         meant = refused_by_all(reply)
         await _pause_all(bench, scope, meant, deciding.OVERLOADED_PAUSE_S, booked)
+    to = _fallback(bench, outcome, job, scope)
     pause: KeyPause | BatchPause | None = _pause(outcome, served, scope)
-    if isinstance(outcome, deciding.Succeeded | deciding.Failed):
-        systematic = bench.same_failures.observe(job, reply)
-        pause = BatchPause(job.batch_id, systematic) if systematic else pause
+    if to is None:
+        pause = _systematic(bench, outcome, job, reply) or pause
+    elif isinstance(meant, Refusal) and meant.kind in DOWN:
+        pause = _outage(served, scope, seconds=bench.policy.fallback_after_s + MOVING_S)
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
         await asyncio.shield(bench.pause(pause))
-    closed = await _with_files(bench, job, closing_of(outcome, job, fence, attempted), reply)
+    closed = closing_of(outcome, job, fence, attempted, to=to)
+    closed = await _with_files(bench, job, closed, reply)
     stored = await asyncio.shield(bench.recorder.close(closed))
-    match stored:
-        case Stored.MOVED:
-            return _report(outcome, attempted)
-        case Stored.TAKEN:
-            return Report("late: another run has this job now")
-        case Stored.HELD:
-            return Report("held: bad_response unstorable", failed=True)
-        case Stored.SPOOLED:
-            return Report("spooled: sql is away, the next worker stores it")
-        case _:
-            assert_never(stored)
+    return _report(outcome, attempted, to) if stored is Stored.MOVED else _not_moved(stored)
 
 
 async def _with_files(
@@ -139,9 +138,46 @@ def kept(reply: Answer | Refusal, job: DueJob) -> Answer | Refusal:
     return replace(reply, raw=masked_bytes(reply.raw))
 
 
-def closing_of(outcome: deciding.Outcome, job: DueJob, fence: int, attempted: Attempted) -> Closing:
-    """Say where an outcome puts its job."""
+def _fallback(
+    bench: Bench, outcome: deciding.Outcome, job: DueJob, scope: Scope
+) -> Fallback | None:
+    """Say who is asked next, where that is another model."""
+    if job.fallbacks is None:
+        return None
+    after_s, outage_s = bench.policy.fallback_after_s, bench.outages.lasts_s(scope)
+    return fallback_after(outcome, job, outage_s=outage_s, after_s=after_s)
+
+
+def _systematic(
+    bench: Bench, outcome: deciding.Outcome, job: DueJob, reply: Answer | Refusal
+) -> BatchPause | None:
+    """Stop a batch whose jobs all fail alike."""
+    if not isinstance(outcome, deciding.Succeeded | deciding.Failed):
+        return None
+    reason = bench.same_failures.observe(job, reply)
+    return BatchPause(job.batch_id, reason) if reason else None
+
+
+def _outage(served: Served, scope: Scope, *, seconds: float) -> KeyPause:
+    """Stop a model in SQL: the dispatcher then moves what waits for it, and can fall back."""
+    reason = f"{ErrorKind.OVERLOADED}: nobody was answered for some time"
+    return KeyPause(
+        served.name, served.fingerprint, ErrorKind.OVERLOADED, reason, scope.model, seconds
+    )
+
+
+def closing_of(
+    outcome: deciding.Outcome,
+    job: DueJob,
+    fence: int,
+    attempted: Attempted,
+    *,
+    to: Fallback | None = None,
+) -> Closing:
+    """Say where an outcome puts its job; *to*: who is asked next, where that is another model."""
     job_id = job.job_id
+    if to is not None:
+        return closing.fall_back(job_id, fence, attempted, to.to)
     match outcome:
         case deciding.Succeeded(answer=answer):
             result = result_of(answer)
@@ -161,7 +197,21 @@ def closing_of(outcome: deciding.Outcome, job: DueJob, fence: int, attempted: At
             assert_never(outcome)
 
 
-def _report(outcome: deciding.Outcome, attempted: Attempted) -> Report:
+def _not_moved(stored: Literal[Stored.TAKEN, Stored.HELD, Stored.SPOOLED]) -> Report:
+    match stored:
+        case Stored.TAKEN:
+            return Report("late: another run has this job now")
+        case Stored.HELD:
+            return Report("held: bad_response unstorable", failed=True)
+        case Stored.SPOOLED:
+            return Report("spooled: sql is away, the next worker stores it")
+        case _:
+            assert_never(stored)
+
+
+def _report(outcome: deciding.Outcome, attempted: Attempted, to: Fallback | None) -> Report:
+    if to is not None and not isinstance(outcome, deciding.Succeeded):
+        return Report(f"falls back to {to.to}: {what(outcome.refusal)}")
     match outcome:
         case deciding.Succeeded():
             return Report(_ok(attempted))

@@ -49,11 +49,12 @@ class Fitted:
         if not isinstance(reply, Refusal) or reply.too_long is None:
             return reply
         may_cut = self.how not in (None, Truncate.ERROR) and not self.is_last
-        return reply if may_cut else replace(reply, too_long=None)
+        return replace(reply, too_long=replace(reply.too_long, may_cut=may_cut))
 
     def cut(self, reply: Answer | Refusal) -> Cut | None:
         """Describe what was left out; and of a prompt that is to be cut, what was said of it."""
         told = reply.too_long if isinstance(reply, Refusal) else None
+        told = told if told is not None and told.may_cut else None
         if self.how is None or not (self.cut_tokens or told):
             return None
         cut = Cut(self.how, self.cut_tokens, self.cut_turns, self.expected.input_tokens)

@@ -60,13 +60,18 @@ class Outages:
     def __init__(self, *, patience_s: float, clock: Callable[[], float]) -> None:
         self._patience_s, self._clock = patience_s, clock
         self._rows: dict[tuple[str, str, str], _Row] = {}
+        self._busy: dict[tuple[str, str, str], float] = {}
+        """since when a provider says of a model that it is overloaded, and answers nobody"""
 
     def observe(self, scope: Scope, job_id: int, reply: Answer | Refusal) -> Health:
         """Take in what a call came to, and say what that tells of its provider and model."""
         key = (scope.provider, scope.account, scope.model)
         if isinstance(reply, Answer):
             self._rows.pop(key, None)
+            self._busy.pop(key, None)
             return Health.WELL
+        if reply.kind is ErrorKind.OVERLOADED:
+            self._busy.setdefault(key, self._clock())
         if reply.kind is not ErrorKind.TRANSIENT or reply.http_status == HTTPStatus.OK:
             if reply.kind not in _SAYS_NOTHING:
                 self._rows.pop(key, None)
@@ -79,6 +84,14 @@ class Outages:
         if not row.is_outage:
             return Health.WELL
         return Health.DOWN if now - row.since < self._patience_s else Health.DOWN_FOR_LONG
+
+    def lasts_s(self, scope: Scope) -> float | None:
+        """Tell for how long nobody was answered in *scope*; None: there is no outage."""
+        key = (scope.provider, scope.account, scope.model)
+        row = self._rows.get(key)
+        begun = [self._busy[key]] if key in self._busy else []
+        begun += [row.since] if row is not None and row.is_outage else []
+        return self._clock() - min(begun) if begun else None
 
 
 def refused_by_all(refusal: Refusal) -> Refusal:

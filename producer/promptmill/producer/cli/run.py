@@ -22,6 +22,7 @@ from promptmill.producer.spent import cost_text
 from promptmill.producer.submission import SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.fallbacks import providers_of, read_rules
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import lift_pauses, pauses_now
 from promptmill.schema.settings import PREFIX, Settings, load_settings, parse_amount
@@ -60,6 +61,8 @@ def run_batch(
         )
         progress = read_progress(database, stored.batch_id)
         names = [tally.name for tally in progress.providers if tally.ended < tally.total]
+        if names:
+            names = sorted({*names, *providers_of(read_rules(progress.batch.fallbacks))})
         if names and progress.batch.state != BatchState.PAUSED:
             _require_keys(settings, names)
             _lift_pauses(database, names)

@@ -2,5 +2,5 @@
 
 `loading` makes jobs, `queueing` hints them, `claiming` takes them, `closing` ends an attempt,
 `backgrounds` remembers what the provider still makes for one, `rescuing` takes them from a dead
-worker, `steering` is what a person orders.
+worker, `rerouting` lets them fall back to another model, `steering` is what a person orders.
 """

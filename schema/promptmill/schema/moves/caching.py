@@ -74,7 +74,8 @@ _DUE = """jobs.id = wishes.job_id and jobs.dispatch_no = wishes.dispatch_no
   and (+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})"""
 
 # One statement for both ends, since two would lock the counters in two orders. Whose hint it was
-# has no hint any more. A twin is never followed, or two could wait for each other.
+# has no hint any more. A twin is never followed, or two could wait for each other;
+# nor one that fell back: another model answers it.
 _follow = Statement(
     f"""
 update jobs set state = case o.state when 4 then 4 else 3 end,
@@ -86,7 +87,8 @@ from {{wishes}} cross join jobs o cross join batches ob cross join job_payloads 
 left join results r on r.job_id = o.id
 cross join job_payloads p cross join batches b
 where {_DUE} and p.job_id = wishes.job_id and b.id = jobs.batch_id and b.state = 'open'
-  and o.id = wishes.other and o.id <> jobs.id and o.twin_of is null and ob.id = o.batch_id
+  and o.id = wishes.other and o.id <> jobs.id and o.twin_of is null
+  and o.fell_back_from is null and ob.id = o.batch_id
   and op.job_id = o.id and (wishes.scope is null and op.request_hash = p.request_hash
     or wishes.similarity >= b.cache_similar and exists (select 1 from similar_entries e
       where e.job_id = o.id and e.scope = wishes.scope))

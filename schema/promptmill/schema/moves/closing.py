@@ -84,6 +84,8 @@ class Closing:
     attempts: int = 0
     refusals: int = 0
     result: StoredResult | None = None
+    falls_back_to: str | None = None
+    """`provider/model` that is asked next; None: the same"""
 
 
 def finish(job_id: int, fence: int, attempted: Attempted, result: StoredResult) -> Closing:
@@ -104,6 +106,12 @@ def snooze(job_id: int, fence: int, attempted: Attempted, delay_s: float) -> Clo
 def keep(job_id: int, fence: int, attempted: Attempted) -> Closing:
     """Put the job back to be done, at no cost to it: running to pending."""
     return Closing(job_id, fence, attempted, JobState.PENDING)
+
+
+def fall_back(job_id: int, fence: int, attempted: Attempted, to: str) -> Closing:
+    """Let another model be asked, `provider/model`: running to pending. Uses up no attempt."""
+    refusals = int(attempted.outcome is not AttemptOutcome.NOT_SENT)
+    return Closing(job_id, fence, attempted, JobState.PENDING, refusals=refusals, falls_back_to=to)
 
 
 def unclaim(job_id: int, fence: int, attempted: Attempted) -> Closing:
@@ -131,6 +139,8 @@ _MOVES = RowSet(
         Column("delay_s", "double precision"),
         Column("attempts", "smallint"),
         Column("refusals", "integer"),
+        Column("provider", "text"),
+        Column("model", "text"),
     ),
 )
 _STORED = RowSet(
@@ -254,7 +264,10 @@ update jobs set state = moves.state, attempts = jobs.attempts + moves.attempts,
   refusals = jobs.refusals + moves.refusals, lease_owner = null,
   queued_at = case when moves.state = 1 then {now} end,
   run_at = case when moves.state = 3 then {after:moves.delay_s} end,
-  finished_at = case when moves.state >= 4 then {now} end
+  finished_at = case when moves.state >= 4 then {now} end,
+  provider = coalesce(moves.provider, jobs.provider), model = coalesce(moves.model, jobs.model),
+  fell_back_from = coalesce(jobs.fell_back_from,
+    case when moves.provider is not null then jobs.provider || '/' || jobs.model end)
 from {moves}
 where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state = 2
 returning jobs.id""",
@@ -436,7 +449,17 @@ def _store_results(
 
 
 def _moves(closings: Sequence[Closing]) -> list[tuple[object, ...]]:
-    return [(c.job_id, c.fence, int(c.state), c.delay_s, c.attempts, c.refusals) for c in closings]
+    return [
+        (c.job_id, c.fence, int(c.state), c.delay_s, c.attempts, c.refusals, *_target(c))
+        for c in closings
+    ]
+
+
+def _target(closing: Closing) -> tuple[str | None, str | None]:
+    if closing.falls_back_to is None:
+        return None, None
+    provider, _, model = closing.falls_back_to.partition("/")
+    return provider, model
 
 
 def _stored_row(closing: Closing, result: StoredResult) -> tuple[object, ...]:

@@ -49,6 +49,8 @@ class NewBatch:
     """from now; None: none"""
     mask_pii: str | None = None
     """where personal data is masked, a `pii.values.MaskPii`; None: nowhere"""
+    fallbacks: str | None = None
+    """which other models are asked, and when: see `schema.fallbacks`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +78,19 @@ _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
-  cache_similar, on_invalid, truncate, max_input_tokens, tenant_id, lane, deadline_at, mask_pii)
+  cache_similar, on_invalid, truncate, max_input_tokens, tenant_id, lane, deadline_at, mask_pii,
+  fallbacks)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
   :cache_similar, :on_invalid, :truncate, :max_input_tokens, :tenant_id,
-  :lane, {after:cast(:deadline_s as float)}, :mask_pii)
+  :lane, {after:cast(:deadline_s as float)}, :mask_pii, :fallbacks)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
 _complete = Statement(
     """
 update batches set identity = :identity, identity_no = :identity_no, total = :total,
-  max_failures = coalesce(:max_failures, max_failures)
+  max_failures = coalesce(:max_failures, max_failures), fallbacks = :fallbacks
 where id = :batch_id and state = 'loading'"""
 )
 # Of a tenant with a budget nothing is called before `allowances` gave the batch its part of it.
@@ -185,6 +188,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         tenant_id=batch.tenant_id,
         lane=batch.lane,
         deadline_s=batch.deadline_s,
+        fallbacks=batch.fallbacks,
     )
     batch_id = int(rows[0][0])
     if batch.budget_micros is not None:
@@ -242,6 +246,7 @@ def complete_batch(
         identity_no=identity_no,
         total=batch.total,
         max_failures=batch.max_failures,
+        fallbacks=batch.fallbacks,
     )
 
 

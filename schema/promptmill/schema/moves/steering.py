@@ -95,6 +95,7 @@ _set_cache = Statement(
 _set_truncation = Statement(
     "update batches set truncate = :how, max_input_tokens = :most where id = :batch_id"
 )
+_set_fallbacks = Statement("update batches set fallbacks = :fallbacks where id = :batch_id")
 _set_priority = Statement(
     "update batches set priority = :priority where id = :batch_id and priority <> :priority"
 )
@@ -153,6 +154,11 @@ def set_truncation(
 ) -> None:
     """Let prompts of a batch be cut from now on by *how*, a `truncation.Truncate`, to *most*."""
     _set_truncation.run(connection, batch_id=batch_id, how=how, most=most)
+
+
+def set_fallbacks(connection: Connection, batch_id: int, fallbacks: str | None) -> None:
+    """Change which other models are asked from now on. Jobs that fell back stay where they are."""
+    _set_fallbacks.run(connection, batch_id=batch_id, fallbacks=fallbacks)
 
 
 def set_priority(connection: Connection, batch_id: int, priority: int) -> bool:

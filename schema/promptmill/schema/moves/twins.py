@@ -35,8 +35,9 @@ _uncount = Statement("delete from batch_counts where batch_id = :batch_id")
 # By the cache, or since its batch had one: that the other comes to nothing is no answer for it.
 _BY_CACHE = "(b.cache_s is not null or o.id is null or o.batch_id <> t.batch_id)"
 # The other has the answer, or will be asked for it. One that took its answer, or will, is nobody to
-# wait for: whose answer that is would not be told, nor that it was similar only.
-_HOPEFUL = """coalesce(o.twin_of is null and (o.state in (2, 4)
+# wait for: whose answer that is would not be told, nor that it was similar only. Nor is one that
+# fell back: another model answers it.
+_HOPEFUL = """coalesce(o.twin_of is null and o.fell_back_from is null and (o.state in (2, 4)
   or o.state in (0, 1, 3) and (ob.state = 'open' or o.batch_id = t.batch_id)), false)"""
 # For the next of those that waited for the same it may be less similar.
 _IS_SIMILAR = """exists (select 1 from similar_hits s
@@ -44,7 +45,8 @@ _IS_SIMILAR = """exists (select 1 from similar_hits s
 _look = Statement(
     f"""
 select t.id, t.twin_of, b.state = 'open',
-  o.state = 4 and (o.twin_of is null or not {_BY_CACHE}) or o.state > 4 and not {_BY_CACHE},
+  o.state = 4 and (o.twin_of is null and o.fell_back_from is null or not {_BY_CACHE})
+    or o.state > 4 and not {_BY_CACHE},
   {_BY_CACHE} and not {_HOPEFUL}, {_IS_SIMILAR}
 from (select id, batch_id, twin_of from jobs where twin_of is not null and state = 3
   and id > :after order by id limit :most) as t
@@ -53,10 +55,12 @@ left join jobs o on o.id = t.twin_of
 left join batches ob on ob.id = o.batch_id
 order by t.id"""
 )
-# Its fence is raised: an answer that comes late to an earlier call of its own is `late`.
+# Its fence is raised: an answer that comes late to an earlier call of its own is `late`. Who
+# answered is who was asked of the other, which may have fallen back.
 _end = Statement(
     """
-update jobs set state = o.state, fence = jobs.fence + 1, run_at = null, finished_at = {now}
+update jobs set state = o.state, fence = jobs.fence + 1, run_at = null, finished_at = {now},
+  provider = o.provider, model = o.model, fell_back_from = o.fell_back_from
 from {chosen} join jobs o on +o.state >= 4
 where jobs.id = chosen.id and o.id = jobs.twin_of and jobs.state = 3
 returning jobs.id, jobs.state""",

@@ -27,6 +27,7 @@ from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import attempted_of
 from promptmill.workers.decide import FORMLESS, Stopped, decide
 from promptmill.workers.ending import closing_of, kept
+from promptmill.workers.falling_back import fallback_after, unless_filtered
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.fitting import Fitted
 from promptmill.workers.lane.stopping import stop_key
@@ -154,14 +155,16 @@ class Harvest:
 
     def _end(self, inside: InBatch, reply: Answer | Refusal, *, cut: Cut | None = None) -> Closing:
         job, prices = inside.job, self._served.price_list
+        reply = unless_filtered(reply, job)
         outcome = decide(reply, job, policy=self._policy, rng=self._rng)
         if isinstance(outcome, Stopped):
             self._stopped = outcome.refusal
+        to = fallback_after(outcome, job, outage_s=None, after_s=self._policy.fallback_after_s)
         attempted = attempted_of(
             kept(reply, job), price_list=prices, model=job.model, latency_s=0.0, cut=cut
         )
         attempted = replace(attempted, latency_ms=None)  # of the provider batch, not of a call
-        end = closing_of(outcome, job, inside.fence, attempted)
+        end = closing_of(outcome, job, inside.fence, attempted, to=to)
         if isinstance(reply, Answer) and reply.media and end.result is not None:
             name = f"{job.job_id}-{inside.fence}"
             with_files = self._files.keep(end.result, reply.media, batch_id=job.batch_id, name=name)

@@ -93,6 +93,8 @@ class Length:
     tokens: int | None = None
     most: int | None = None
     """that the model takes"""
+    may_cut: bool = True
+    """it may be sent again, once it is cut"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class Refusal:
     limits: Mapping[str, float] = field(default_factory=dict)
     first_token_s: float | None = None
     too_long: Length | None = None
-    """It may be sent again, once it is cut."""
+    blocked: bool = False
+    """By a content filter: another model may answer."""
 
 
 def charged(reply: Answer | Refusal) -> Usage | None:

@@ -47,6 +47,8 @@ class Fault:
     retry_after_s: float | None = None
     """From the body; the headers come first."""
     too_long: Length | None = None
+    blocked: bool = False
+    """By a content filter."""
 
 
 def kind_of(status: int) -> ErrorKind:
@@ -86,6 +88,7 @@ def refused(
         request_id=request_id,
         limits=limits,
         too_long=fault.too_long,
+        blocked=fault.blocked,
     )
 
 
@@ -94,7 +97,7 @@ def length_in(message: str, *patterns: re.Pattern[str]) -> Length | None:
     for pattern in patterns:
         if found := pattern.search(message):
             told = {name: int(digits) for name, digits in found.groupdict().items() if digits}
-            return Length(**told)
+            return Length(told.get("tokens"), told.get("most"))
     return None
 
 
@@ -131,6 +134,7 @@ def unanswered(
             code=read.code[:80],
             request_id=request_id,
             usage=usage,
+            blocked=True,
         )
     return Refusal(
         kind=ErrorKind.BAD_RESPONSE,

@@ -106,6 +106,10 @@ def read_request(
     cache_similar: Annotated[
         float | None, _batch(metavar="X", help="--cache, of prompts as similar as that: 0.95.")
     ] = None,
+    fallback: Annotated[
+        list[str] | None,
+        _batch(metavar="MODEL", help="Asked where the first does not answer."),
+    ] = None,
     truncate: Annotated[
         Literal["error", "drop-oldest", "head", "tail"] | None,
         _batch(metavar="HOW", help="Cut what is too long: drop-oldest, head, tail; or error."),
@@ -135,6 +139,7 @@ def read_request(
     """Make one value of what was typed. Raises UsageError."""
     from promptmill.producer.answer_cache import parse_cache
     from promptmill.producer.estimate.budgets import parse_budget
+    from promptmill.producer.falling_back import parse_fallbacks
     from promptmill.producer.lane_order import parse_lane
     from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
     from promptmill.producer.submission import SubmitRequest
@@ -172,6 +177,7 @@ def read_request(
         on_unknown=on_unknown,
         on_invalid=on_invalid,
         max_failures=max_failures,
+        fallbacks=None if fallback is None else parse_fallbacks(fallback),
         truncation=parse_truncation(truncate, max_input_tokens),
         checks=checks,
         mask_pii=None if mask_pii is None else MaskPii(mask_pii),

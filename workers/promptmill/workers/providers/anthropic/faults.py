@@ -41,6 +41,8 @@ _STATUS: Final = {
 """What errors are answered with that come in a stream, by their types."""
 # A limit that the customer set, answered as 400 without a code: the one case told by its words.
 _SPENT: Final = "You have reached your specified API usage limits"
+# So is what a filter blocked.
+_BLOCKED: Final = "content filtering policy"
 
 _TOO_LONG: Final = (
     re.compile(r"too long: (?P<tokens>\d+) tokens > (?P<most>\d+) maximum"),
@@ -69,11 +71,13 @@ def fault_of(reply: Reply) -> Fault:
         return Fault(errors.kind_of(reply.status))
     error = body.error
     code = error.details.error_code if error.details else None
+    kind = _kind(reply.status, code, error)
     return Fault(
-        _kind(reply.status, code, error),
+        kind,
         code or error.type,
         error.message,
         too_long=errors.length_in(error.message, *_TOO_LONG) if reply.status == 400 else None,
+        blocked=kind is ErrorKind.REQUEST and _BLOCKED in error.message,
     )
 
 

@@ -53,6 +53,10 @@ _TOO_LONG: Final = (
     ),
 )
 _CONTEXT_LENGTH: Final = "context_length_exceeded"
+_BLOCKED: Final = frozenset(
+    {"content_policy_violation", "content_filter", "moderation_blocked", "invalid_prompt"}
+    | {"bio_policy"}
+)
 # Answered as a rate limit, without Retry-After: the request is larger than the limit itself.
 _NEVER_FITS: Final = "Request too large"
 
@@ -79,7 +83,8 @@ def fault_of(reply: Reply) -> Fault:
     too_long = errors.length_in(message, *_TOO_LONG) if kind is ErrorKind.REQUEST else None
     if code == _CONTEXT_LENGTH and too_long is None:
         too_long = Length()
-    return Fault(kind, code, message, too_long=too_long)
+    blocked = kind is ErrorKind.REQUEST and code in _BLOCKED
+    return Fault(kind, code, message, too_long=too_long, blocked=blocked)
 
 
 def error_inside(reply: Reply) -> Reply | None:
