@@ -9,11 +9,11 @@ from functools import cache
 
 import pytest
 
-from promptmill.producer.cli.main import VERBS, _load
+from promptmill.producer.cli.main import VERBS, load_verb
 from tests.docs.pages import PAGES, ROOT, Page
 
 VERB_NAMES = [verb.name for verb in VERBS]
-RUN_VERBS = {"test", "check", "bench", "chaos", "pictures", "lock"}
+RUN_VERBS = {"test", "check", "bench", "chaos", "pictures", "reference", "lock"}
 """what `./run` does by itself; it hands every other verb on"""
 CONTINUED = re.compile(r"\\\n *")
 COMMAND = re.compile(r"\s*(?:\$ )?(promptmill|\./run) (.+)")
@@ -34,7 +34,7 @@ def commands(page_: Page) -> Iterator[list[str]]:
 @cache
 def options_of(verb: str) -> frozenset[str]:
     """All options of a verb, and of the verbs below it."""
-    command = _load(next(each for each in VERBS if each.name == verb))
+    command = load_verb(next(each for each in VERBS if each.name == verb))
     below = getattr(command, "commands", {}).values()
     found = {option for each in (command, *below) for one in each.params for option in one.opts}
     return frozenset(found | {"--help", "-h"})

@@ -151,8 +151,11 @@ class ProviderSettings(Strict):
     """One provider: a queue, a set of limits, a key."""
 
     kind: ProviderKind
+    """whose wire format it speaks: openai, anthropic or gemini"""
     base_url: str | None = None
+    """where it is; None: the provider's own address"""
     api_key: Secret | None = None
+    """also by the usual names, such as OPENAI_API_KEY"""
     sdk: Literal["google-genai", "google-generativeai"] = "google-genai"
     """which SDK a provider of kind gemini uses"""
     platform: Platform | None = None

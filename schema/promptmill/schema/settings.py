@@ -87,6 +87,7 @@ class RetrySettings(Strict):
     max_crashes: int = Field(default=3, gt=0)
     """workers lost with this job in hand before it is quarantined"""
     max_age_s: float = Field(default=7 * 86400, gt=0)
+    """after this a job is not tried again"""
     outage_s: float = Field(default=3600.0, ge=0)
     """how long a provider that fails every call uses up no attempts"""
     same_failures: int = Field(default=20, ge=0)
@@ -96,7 +97,9 @@ class RetrySettings(Strict):
     fallback_deadline_s: float = Field(default=600.0, ge=0)
     """so long before the deadline of its batch, a job that still waits may go to its fallback"""
     base_s: float = Field(default=1.0, gt=0)
+    """the first wait is up to this long, each next up to twice as long"""
     cap_s: float = Field(default=60.0, gt=0)
+    """the longest wait"""
     on_unknown: Literal["retry", "hold"] = "retry"
     """what to do when a request was sent and no complete answer came"""
     on_invalid: Literal["keep", "retry", "repair", "fail"] = "keep"
@@ -119,9 +122,11 @@ class WorkerSettings(Strict):
     grace_s: float = Field(default=30.0, ge=0)
     """after the first SIGTERM, how long open calls may go on"""
     beat_s: float = Field(default=2.0, gt=0)
+    """how often it tells that it lives"""
     group_ms: float = Field(default=5.0, ge=0)
     """how long a commit may wait for company"""
     group_rows: int = Field(default=50, gt=0)
+    """most rows of one commit"""
     traces: bool = False
     """a span of each call by OpenTelemetry, sent where its own variables say"""
     request_log: Path | None = None
@@ -140,14 +145,17 @@ class DispatchSettings(Strict):
     """How the dispatcher and the sweeper work."""
 
     interval_s: float = Field(default=0.25, gt=0)
+    """between two looks at what is due"""
     depth_s: float = Field(default=10.0, gt=0)
     """a queue holds about this many seconds of work"""
     depth_min: int = Field(default=50, gt=0)
+    """hints that a queue holds at least, while there are jobs"""
     depth_max: int = Field(default=10_000, gt=0)
     """hints in all queues together, about a kilobyte of Redis each"""
     lease_s: float = Field(default=60.0, gt=0)
     """a worker whose beat stands still for this long is dead"""
     sweep_s: float = Field(default=5.0, gt=0)
+    """between two looks for dead workers and lost hints"""
     hint_age_s: float = Field(default=10.0, gt=0)
     """a queued job that nobody holds for this long is hinted again"""
     leader_s: float = Field(default=10.0, gt=0)
@@ -288,6 +296,7 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     """default: the bundled Valkey, started when needed"""
     redis_password: Secret | None = None
+    """put into a URL that names none"""
     key_prefix: str = "promptmill:"
     """before every key in Redis"""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
@@ -313,8 +322,11 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """where each dispatcher serves /metrics for Prometheus; 0 takes a free port"""
     metrics_host: str = "127.0.0.1"
+    """the address that it listens on"""
     log_format: Literal["text", "json"] = "text"
+    """how log lines look"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """least level that is written"""
     parent_fd: int | None = None
     """a pipe held open by the process that started this one; end of file means: stop"""
 

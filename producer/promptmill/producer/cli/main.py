@@ -105,7 +105,7 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, *args: Any, **keywords: Any) -> Any:
         """Import the verb, and let it parse its own arguments."""
-        return _load(self._verb).make_context(*args, **keywords)
+        return load_verb(self._verb).make_context(*args, **keywords)
 
 
 class _VerbCommand(TyperCommand):
@@ -153,16 +153,8 @@ def make_command() -> TyperGroup:
     return group
 
 
-def _unusable(error: OSError) -> SettingsError:
-    why = (error.strerror or str(error)).lower()
-    return SettingsError(
-        f"{error.filename} cannot be used: {why}\n"
-        "  promptmill keeps its files in the folder that PROMPTMILL_STATE_DIR names, else in"
-        " .promptmill of the current folder"
-    )
-
-
-def _load(verb: Verb) -> Any:
+def load_verb(verb: Verb) -> Any:
+    """Import a verb, and make the command of it."""
     target = getattr(import_module(f"{_VERBS}.{verb.panel.module}"), verb.name)
     if not isinstance(target, typer.Typer):
         function, target = target, typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -172,6 +164,15 @@ def _load(verb: Verb) -> Any:
         )
         made(function)
     return get_command(target)
+
+
+def _unusable(error: OSError) -> SettingsError:
+    why = (error.strerror or str(error)).lower()
+    return SettingsError(
+        f"{error.filename} cannot be used: {why}\n"
+        "  promptmill keeps its files in the folder that PROMPTMILL_STATE_DIR names, else in"
+        " .promptmill of the current folder"
+    )
 
 
 def _flowing(function: Callable[..., Any]) -> str:
