@@ -126,14 +126,23 @@ def test_a_bad_line_in_the_first_chunk_is_told_before_there_is_a_batch(
 
 @pytest.mark.parametrize("limit", [None, 5])
 def test_one_that_changes_while_it_is_read_is_refused_and_nothing_is_left(
-    submitting: Submit, source: Path, scene: Scene, limit: int | None
+    submitting: Submit,
+    source: Path,
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int | None,
 ) -> None:
-    def change(_plan: object) -> None:
+    begin = intake.Intake._begin
+
+    def begin_late(self: intake.Intake) -> ReadingProcess:
+        assert self._source.sha256
         with source.open("a") as file:
             file.write(json.dumps(batch_line("late")) + "\n")
+        return begin(self)
 
+    monkeypatch.setattr(intake.Intake, "_begin", begin_late)
     with pytest.raises(InputError, match="changed while it was read"):
-        submitting(asking(source, limit=limit), admit=change)
+        submitting(asking(source, limit=limit))
     assert left(scene) == [0, 0, 0, 0]
 
 

@@ -98,18 +98,20 @@ class Children:
 
         A child's own children get the signal of the end too, since they are in its session.
         """
-        for process in self._running.values():
+        # Not the mapping itself: a second Ctrl-C empties it by `kill` between any two lines.
+        asked = tuple(self._running.items())
+        for _, process in asked:
             process.send_signal(signal.SIGTERM)
         deadline = monotonic() + grace_s
-        while monotonic() < deadline and any(p.poll() is None for p in self._running.values()):
+        while monotonic() < deadline and any(process.poll() is None for _, process in asked):
             Event().wait(_POLL_S)
-        killed = [name for name, process in self._running.items() if process.poll() is None]
+        killed = [name for name, process in asked if process.poll() is None]
         self.kill()
         return killed
 
     def kill(self) -> None:
         """End all children at once."""
-        for process in self._running.values():
+        for process in tuple(self._running.values()):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
