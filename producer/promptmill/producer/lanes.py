@@ -66,6 +66,7 @@ class LaneSorter:
         """Move what `sort` has chosen, a part of it at a time."""
         for aside in self._aside:
             self._set_aside(aside)
+        self._left &= self._leaving  # one that got another deadline may have to leave again
         for batch_id in self._leaving - self._left:
             self._leave(batch_id)
 

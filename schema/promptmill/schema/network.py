@@ -48,7 +48,9 @@ class NetworkSettings(Strict):
     """The way to all providers."""
 
     https_proxy: Proxy | None = None
+    """through which addresses of https are reached; None: directly"""
     http_proxy: Proxy | None = None
+    """the same for those of http"""
     no_proxy: Hosts = ()
     """hosts, domains and networks that are reached directly; `*`: all"""
     ca_bundle: Path | None = None

@@ -210,6 +210,7 @@ class LaneSettings(Strict):
     poll_s: float = Field(default=30.0, gt=0)
     """from the first look at a provider batch to the second; then longer"""
     poll_max_s: float = Field(default=300.0, gt=0)
+    """from one look to the next, at most"""
     settle_s: float = Field(default=120.0, ge=0)
     """after so long a provider shows a provider batch that it has"""
 
@@ -218,12 +219,14 @@ class CheckSettings(Strict):
     """What prompts should not have in them when they are submitted."""
 
     policy: Literal["off", "flag", "error"] = "off"
+    """nothing is looked for, prompts that have it are marked, or the input is refused"""
     rules: tuple[Literal["control", "script", "template", "injection"], ...] = (
         "control",
         "script",
         "template",
         "injection",
     )
+    """what is looked for: control characters, scripts, template marks, known injections"""
     phrases: tuple[str, ...] = ()
     """looked for as well, whatever their case"""
     max_characters: int | None = Field(default=None, gt=0)
