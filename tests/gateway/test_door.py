@@ -49,6 +49,7 @@ MALFORMED: tuple[tuple[str, bytes], ...] = (
     ("application/json", b'{"input_file_id": "a\\u0000b", "endpoint": "/v1/embeddings"}'),
     ("application/json", b'{"metadata": {"\\ud800": "\\ud800"}}'),
     ("text/plain", b'{"input_file_id": "x"}'),
+    ("multipart/x", b" " * 5001),
     ("multipart/form-data", b"--x"),
     ("multipart/form-data; boundary=x", b"nothing"),
     (
@@ -141,6 +142,9 @@ def test_tricks_with_paths_and_bodies_come_to_errors_of_openais_shape(
         for path in ("/v1/files", "/v1/batches", f"/v1/batches/{file_id}/cancel"):
             answer = http.post(path, content=body, headers={"Content-Type": kind})
             assert_error(answer.status_code, answer.json(), f"{path} {kind} {body[:40]!r}")
+    for kind in ("application/json", "multipart/form-data; boundary=x"):
+        answer = http.post("/v1/batches", content=b" " * 5001, headers={"Content-Type": kind})
+        assert answer.status_code == 413, kind
     for method in ("PUT", "PATCH", "TRACE"):
         answer = http.request(method, "/v1/files")
         assert_error(answer.status_code, answer.json(), method)

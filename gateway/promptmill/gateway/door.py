@@ -5,6 +5,7 @@ has neither query, headers nor bodies.
 """
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import Callable, MutableMapping
@@ -30,6 +31,8 @@ _log = structlog.get_logger(__name__)
 _OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """what anybody may ask: it tells nothing of tenants"""
 _LOOKS = frozenset({"GET", "HEAD", "OPTIONS"})
+_UPLOADS = re.compile(r"/v1/files|/v1/uploads/[^/]+/parts")
+"""what may be larger than `gateway.body_bytes`: it is counted and written as it comes"""
 _LEFT = 499
 """status, in the log only, of a request whose client left"""
 _SCHEME = "bearer "
@@ -114,7 +117,7 @@ class _Visit:
         self._began = clock()
         self._bytes_in = self._bytes_out = 0
         self._is_whole = False
-        self._takes_file = Headers(scope=scope).get("content-type", "").startswith("multipart/")
+        self._takes_file = bool(_UPLOADS.fullmatch(scope["path"]))
 
     async def receive(self) -> MutableMapping[str, Any]:
         """Take some of the body. Raises ApiError when it is too large, or too slow."""

@@ -1,5 +1,6 @@
 """Errors as OpenAI says them: `{"error": {"message", "type", "param", "code"}}`."""
 
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -30,9 +31,7 @@ class ApiError(HTTPException):
         param: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        headers = (
-            {} if retry_after_s is None else {"Retry-After": f"{max(1, round(retry_after_s))}"}
-        )
+        headers = {} if retry_after_s is None else {"Retry-After": f"{max(1, ceil(retry_after_s))}"}
         super().__init__(status, message, headers=headers)
         self.message, self.code, self.param = message, code, param
 

@@ -47,9 +47,11 @@ async def taken_form(
 
 
 async def _take(request: Request, parts: "_Parts", partial: Partial, most_bytes: int) -> Form:
+    taken = 0
     async for chunk in request.stream():
+        taken += len(chunk)
         parts.write(chunk)
-        if parts.file_bytes > most_bytes:
+        if parts.file_bytes > most_bytes or taken > most_bytes + _ENVELOPE_BYTES:
             raise _too_large(most_bytes)
         if parts.waiting_bytes >= _WRITE_BYTES:
             await asyncio.to_thread(partial.write, parts.take())

@@ -361,8 +361,10 @@ class _Submission:
             require_keepable(budget, checked, asked, self.settings.providers)
 
     def _change_budget(self, batch_id: int) -> bool:
-        budget = self.request.budget
-        return budget is not None and change_budget(self.database, batch_id, budget)
+        budget, tenant_id = self.request.budget, self.request.tenant_id
+        if budget is None or tenant_id is not None:  # a tenant's is divided: `moves.allowances`
+            return False
+        return change_budget(self.database, batch_id, budget)
 
     def _change_others(self, batch_id: int) -> None:
         if self.failures is not None:

@@ -10,7 +10,7 @@ import structlog
 from promptmill.gateway.context import Gateway
 from promptmill.producer.outage import Outage
 from promptmill.schema.database import DatabaseError
-from promptmill.schema.errors import ServiceError
+from promptmill.schema.errors import ServiceError, UsageError
 from promptmill.schema.host import new_owner
 from promptmill.schema.leader import Lead
 
@@ -81,7 +81,11 @@ class Shift(Thread):
         except (DatabaseError, ServiceError) as error:
             self._lead.missed()
             self._sql.goes_on(error)
-        except OSError as error:  # full, or away
+        except (OSError, UsageError) as error:  # full, or away: `placed` says it in its own words
+            self._files.goes_on(error)
+        except Exception as error:  # noqa: BLE001  the outermost loop of this thread
+            # One order that meets a bug of ours may not end what is done for all others.
+            _log.exception("turn failed", role=self._work.role)
             self._files.goes_on(error)
         else:
             self._sql.is_over()

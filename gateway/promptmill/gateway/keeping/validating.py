@@ -20,9 +20,11 @@ from promptmill.schema.gateway_batches import (
     begin_order,
     fail_order,
     open_orders,
+    order_of,
 )
 from promptmill.schema.gateway_files import file_of
 from promptmill.schema.moves.allowances import divide_budget, left_of, tenant_budgets
+from promptmill.schema.moves.steering import cancel_batch
 
 _log = structlog.get_logger(__name__)
 _OPEN = frozenset({Status.VALIDATING, Status.CANCELLING})
@@ -52,6 +54,9 @@ class Validation:
             else:
                 with database.write() as connection:
                     begin_order(connection, order.id, submitted.batch_id)
+                    now = order_of(connection, order.tenant_id, order.id)
+                    if now is not None and now.status == Status.CANCELLING:
+                        cancel_batch(connection, submitted.batch_id)
                     budget = dict(tenant_budgets(connection)).get(order.tenant_id)
                     if budget is not None:
                         divide_budget(connection, order.tenant_id, budget)

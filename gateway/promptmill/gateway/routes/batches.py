@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from promptmill.gateway.context import caller_of, gateway_of
 from promptmill.gateway.errors import ApiError, no_batch, no_file
 from promptmill.gateway.folder import new_id
-from promptmill.gateway.routes.files import checked_seconds
+from promptmill.gateway.routes.files import checked_seconds, storable
 from promptmill.gateway.shapes import BatchShape, answer, batch_shape, page
 from promptmill.schema.database import Connection
 from promptmill.schema.gateway_batches import (
@@ -25,6 +25,7 @@ from promptmill.schema.gateway_batches import (
     page_of_orders,
 )
 from promptmill.schema.gateway_files import file_of
+from promptmill.schema.moves.steering import cancel_batch
 
 router = APIRouter(prefix="/v1/batches")
 
@@ -99,7 +100,7 @@ def list_batches(
     """List the tenant's batches, the newest first."""
     caller = caller_of(request)
     with gateway_of(request).database.read() as connection:
-        rows = page_of_orders(connection, caller.tenant_id, after=after, most=limit + 1)
+        rows = page_of_orders(connection, caller.tenant_id, after=storable(after), most=limit + 1)
         shapes = _shapes(connection, rows)
     return page(shapes, limit)
 
@@ -121,6 +122,8 @@ def cancel(request: Request, batch_id: str) -> Response:
     with gateway.database.write() as connection:
         moved = cancel_order(connection, caller.tenant_id, batch_id)
         row = _found(connection, caller.tenant_id, batch_id)
+        if moved and row.batch_id is not None:
+            cancel_batch(connection, row.batch_id)  # nothing is claimed from this commit on
         (shape,) = _shapes(connection, [row])
     if not moved and row.status not in (Status.CANCELLING, Status.CANCELLED):
         msg = f"Cannot cancel a batch with status '{row.status}'."
@@ -130,7 +133,7 @@ def cancel(request: Request, batch_id: str) -> Response:
 
 
 def _found(connection: Connection, tenant_id: int, order_id: str) -> OrderRow:
-    row = order_of(connection, tenant_id, order_id.replace("\0", ""))
+    row = order_of(connection, tenant_id, storable(order_id))
     if row is None:
         raise no_batch(order_id)
     return row

@@ -92,8 +92,8 @@ def list_files(
         rows = page_of_files(
             connection,
             caller.tenant_id,
-            after=after,
-            purpose=purpose,
+            after=storable(after),
+            purpose=storable(purpose),
             newest_first=order == "desc",
             most=limit + 1,
         )
@@ -121,8 +121,9 @@ def content(request: Request, file_id: str) -> Response:
 def delete(request: Request, file_id: str) -> Response:
     """Delete a file. A batch that is made of it already goes on."""
     gateway, caller = gateway_of(request), caller_of(request)
+    file_id = storable(file_id)
     with gateway.database.write() as connection:
-        if not delete_file(connection, caller.tenant_id, _storable(file_id)):
+        if not delete_file(connection, caller.tenant_id, file_id):
             raise no_file(file_id)
     gateway.folder.remove(file_id)
     return answer({"id": file_id, "object": "file", "deleted": True})
@@ -131,7 +132,7 @@ def delete(request: Request, file_id: str) -> Response:
 def _found(request: Request, file_id: str) -> FileRow:
     caller = caller_of(request)
     with gateway_of(request).database.read() as connection:
-        row = file_of(connection, caller.tenant_id, _storable(file_id))
+        row = file_of(connection, caller.tenant_id, storable(file_id))
     if row is None:
         raise no_file(file_id)
     return row
@@ -168,6 +169,6 @@ def checked_name(given: str) -> str:
     return shown or "file"
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return *text* as a database can compare it: no id of ours has a NUL in it."""
     return text.replace("\0", "")
