@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import trustme
+from requests.utils import select_proxy
 
 from promptmill.schema.network import NetworkSettings
 from promptmill.schema.outcomes import ErrorKind
+from promptmill.schema.secret import Secret
 from promptmill.schema.settings import load_settings
 from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.blocking import lead
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.providers.registry import make_provider
 from tests.providers.dialects import DIALECTS, Harness
@@ -159,3 +163,11 @@ def test_the_names_that_other_programs_know_are_read(
     assert network.http_proxy.reveal() == "http://three:3128"
     assert network.no_proxy == ("a.test", "b.test")
     assert network.ca_bundle == bundle
+
+
+def test_only_the_provider_is_asked_through_the_proxy_of_a_blocking_session() -> None:
+    with requests.Session() as session:
+        lead(session, NetworkSettings(https_proxy=Secret("http://proxy:3128")), f"https://{HOST}")
+        metadata = "http://metadata.google.internal/computeMetadata"
+        assert select_proxy(f"https://{HOST}", session.proxies) == "http://proxy:3128"
+        assert select_proxy(metadata, session.proxies) is None

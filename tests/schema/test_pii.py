@@ -1,6 +1,7 @@
 """Personal data: what is found by shape and checksum, what is not, and how it comes back."""
 
 import dataclasses
+import json
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,17 @@ def test_in_a_request_the_same_value_has_the_same_word_and_bytes_stay() -> None:
     assert masker.values == {"<EMAIL_1>": "ada@example.com", "<EMAIL_2>": "bob@example.com"}
     assert Masker().mask("<EMAIL_1> is not ada@example.com") == "<EMAIL_1> is not <EMAIL_2>"
     assert masked("to ada@example.com") == "to <EMAIL>"
+
+
+def test_json_within_a_text_is_masked_and_stays_json() -> None:
+    told = {"to": "Hi\nada@example.com\n+49 170 1234567", "card": "Pay\t4111 1111 1111 1111"}
+    shown = json.loads(Masker().mask(json.dumps(told)))
+    assert shown == {"to": "Hi\n<EMAIL_1>\n<PHONE_1>", "card": "Pay\t<CARD_1>"}
+
+
+def test_fields_of_a_tools_arguments_are_masked_whatever_their_names() -> None:
+    call = {"type": "tool_use", "id": "ada@example.com", "input": {"id": "ada@example.com"}}
+    assert Masker().mask_in(call) == {**call, "input": {"id": "<EMAIL_1>"}}
 
 
 def test_words_and_cuts_are_kept_with_their_job_until_it_is_pruned(scene: Scene) -> None:

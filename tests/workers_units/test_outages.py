@@ -71,6 +71,16 @@ def test_other_refusals_neither_begin_nor_end_it(watch: Watch, kind: ErrorKind) 
     assert watch.fail() is Health.DOWN
 
 
+def test_overloads_with_hours_between_are_two(watch: Watch) -> None:
+    for _ in range(3):
+        watch.fail(kind=ErrorKind.OVERLOADED)
+        watch.now += 200
+    assert watch.outages.lasts_s(SCOPE) == 600
+    watch.now += 7200
+    watch.fail(kind=ErrorKind.OVERLOADED)
+    assert watch.outages.lasts_s(SCOPE) == 0
+
+
 def test_a_few_jobs_that_always_fail_are_none(watch: Watch) -> None:
     for job in [1, 2, 3] * ROW:
         assert watch.fail(job=job) is Health.WELL

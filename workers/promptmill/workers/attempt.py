@@ -148,7 +148,9 @@ class Attempt:
         told = None
         if job.truncate is not None and job.attempts and job.fell_back_from is None:
             told = await self._bench.recorder.refused_cut(job.job_id)
-        learned = self._bench.permits.input_ratio(self._served.scope(job.model))
+        learned = 1.0
+        if job.truncate is not None:
+            learned = self._bench.permits.input_ratio(self._served.scope(job.model))
         return await fit(self._served, job, learned=learned, told=told)
 
     async def _request(self, job: DueJob, fitted: Fitted) -> tuple[dict[str, Any], str | bytes]:

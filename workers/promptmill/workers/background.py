@@ -4,6 +4,7 @@ https://platform.openai.com/docs/guides/background. An attempt that finds an id 
 response and sends nothing, so it books nothing either.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from promptmill.schema.moves.closing import Attempted
@@ -30,7 +31,15 @@ class Background:
     """what the job is held under"""
 
     async def keep(self, response_id: str) -> None:
-        await self.recorder.keep_response(self.job_id, self.fence, response_id)
+        keeping = asyncio.ensure_future(
+            self.recorder.keep_response(self.job_id, self.fence, response_id)
+        )
+        try:
+            await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            await keeping  # it is under way: the id is known, then stop
+            self.known = response_id
+            raise
         self.known = response_id
 
     async def forget(self) -> None:

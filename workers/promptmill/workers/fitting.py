@@ -91,7 +91,9 @@ async def fit(
             takes = f"{job.model} takes {window:,}: --truncate cuts such prompts"
             return Unfit(f"it has about {counted:,} tokens, {takes}")
         return fitted
-    fitted = replace(fitted, how=Truncate(job.truncate), is_last=told is not None)
+    # What was told is of the model that was asked first: one that fell back is cut no second time.
+    is_last = told is not None or job.fell_back_from is not None
+    fitted = replace(fitted, how=Truncate(job.truncate), is_last=is_last)
     most_tokens = _most(served.terms(job.model), job, body, told)
     if most_tokens is None:
         return fitted

@@ -17,6 +17,8 @@ from promptmill.workers.providers.base import Answer, Refusal
 ROW: Final = 10
 """Failures in a row, and of as many jobs: the last three jobs of a batch, which can never be
 answered, are no outage."""
+_SAME_S: Final = 300.0
+"""An overload that is told later than this after the last one is another one."""
 _SAYS_NOTHING: Final = frozenset(
     {
         ErrorKind.RATE,
@@ -60,8 +62,9 @@ class Outages:
     def __init__(self, *, patience_s: float, clock: Callable[[], float]) -> None:
         self._patience_s, self._clock = patience_s, clock
         self._rows: dict[tuple[str, str, str], _Row] = {}
-        self._busy: dict[tuple[str, str, str], float] = {}
-        """since when a provider says of a model that it is overloaded, and answers nobody"""
+        self._busy: dict[tuple[str, str, str], tuple[float, float]] = {}
+        """since when, and when last, a provider said of a model that it is overloaded, and answered
+        nobody here"""
 
     def observe(self, scope: Scope, job_id: int, reply: Answer | Refusal) -> Health:
         """Take in what a call came to, and say what that tells of its provider and model."""
@@ -71,10 +74,11 @@ class Outages:
             self._busy.pop(key, None)
             return Health.WELL
         if reply.kind is ErrorKind.OVERLOADED:
-            self._busy.setdefault(key, self._clock())
+            self._busy[key] = self._busy_since(key), self._clock()
         if reply.kind is not ErrorKind.TRANSIENT or reply.http_status == HTTPStatus.OK:
             if reply.kind not in _SAYS_NOTHING:
                 self._rows.pop(key, None)
+                self._busy.pop(key, None)
             return Health.WELL
         now = self._clock()
         row = self._rows.setdefault(key, _Row(now))
@@ -89,9 +93,14 @@ class Outages:
         """Tell for how long nobody was answered in *scope*; None: there is no outage."""
         key = (scope.provider, scope.account, scope.model)
         row = self._rows.get(key)
-        begun = [self._busy[key]] if key in self._busy else []
+        begun = [self._busy[key][0]] if key in self._busy else []
         begun += [row.since] if row is not None and row.is_outage else []
         return self._clock() - min(begun) if begun else None
+
+    def _busy_since(self, key: tuple[str, str, str]) -> float:
+        now = self._clock()
+        since, last = self._busy.get(key, (now, now))
+        return since if now - last <= _SAME_S else now
 
 
 def refused_by_all(refusal: Refusal) -> Refusal:

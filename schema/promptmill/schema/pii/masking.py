@@ -21,6 +21,10 @@ _NOT_TEXT: Final = frozenset(
 """Fields that no person wrote, whose values mean something to the provider, or stand for bytes."""
 
 
+_OF_TOOLS: Final = frozenset({"input", "args"})
+"""Fields that hold a tool's arguments as an object, whose own fields may have any name."""
+
+
 class Masker:
     """The words of one prompt, or of one answer: those have a *mark*."""
 
@@ -42,16 +46,18 @@ class Masker:
             text, [(one, self._word(one.kind, text[one.start : one.end], there)) for one in found]
         )
 
-    def mask_in(self, value: Any) -> Any:
-        """Return a copy of the JSON *value* whose texts are masked."""
+    def mask_in(self, value: Any, *, kept: AbstractSet[str] = _NOT_TEXT) -> Any:
+        """Return a copy of the JSON *value* whose texts are masked, but for the fields *kept*."""
         if isinstance(value, str):
             return value if value.startswith("data:") else self.mask(value)
         if isinstance(value, Mapping):
             return {
-                field: item if field in _NOT_TEXT else self.mask_in(item)
+                field: item if field in kept else self.mask_in(item, kept=_below(field, item, kept))
                 for field, item in value.items()
             }
-        return [self.mask_in(item) for item in value] if isinstance(value, list) else value
+        if isinstance(value, list):
+            return [self.mask_in(item, kept=kept) for item in value]
+        return value
 
     def _word(self, kind: Kind, value: str, there: AbstractSet[str]) -> str:
         if (kind, value) not in self._words:
@@ -79,6 +85,10 @@ def unmask(text: str, values: Mapping[str, str]) -> str:
     JSON stays JSON: no value has a quote or a backslash in it.
     """
     return _WORD.sub(lambda found: values.get(found[0], found[0]), text)
+
+
+def _below(field: str, item: object, kept: AbstractSet[str]) -> AbstractSet[str]:
+    return frozenset() if field in _OF_TOOLS and isinstance(item, Mapping) else kept
 
 
 def _replaced(text: str, found: Sequence[tuple[Found, str]]) -> str:

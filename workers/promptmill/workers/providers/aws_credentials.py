@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from promptmill.schema.errors import SettingsError
@@ -33,7 +33,7 @@ class AwsCredentials:
     async def headers(self, url: str, body: bytes) -> Mapping[str, str]:
         try:
             return await asyncio.to_thread(self._sign, url, body)
-        except BotoCoreError as error:  # they had to be asked for anew
+        except (BotoCoreError, ClientError) as error:  # they had to be asked for anew
             raise NotConnectedError from error
 
     def _sign(self, url: str, body: bytes) -> Mapping[str, str]:
