@@ -57,6 +57,11 @@ def test_two_batches_share_a_budget_never_spend_more_and_go_on_when_it_is_lifted
         f" where b.tenant_id = {poor}"
     )
     assert 50 <= mill.sql(cost)[0]["n"] <= 150
+    with pytest.raises(RateLimitError) as refused:
+        client.with_options(max_retries=0).chat.completions.create(
+            model=MODELS["openai"], messages=[{"role": "user", "content": "dear"}], max_tokens=9000
+        )
+    assert refused.value.code == "insufficient_quota"
     with mill.database.write() as connection:
         set_tenant_budget(connection, "poor", None)
         lift_budgets(connection, poor)

@@ -19,14 +19,16 @@ from promptmill.producer.estimate.budgets import Budget
 from promptmill.producer.export.openai_batch import BATCH_COLUMNS, OpenAIBatch
 from promptmill.producer.reading import ReadOptions
 from promptmill.producer.submission import SubmitRequest, submit
-from promptmill.schema.errors import InputError, UsageError
+from promptmill.schema.errors import InputError, OverBudgetError, UsageError
 from promptmill.schema.exporting import Selection, export_rows, one_moment
 from promptmill.schema.gateway_batches import NO_COUNTS, counts_of
-from promptmill.schema.moves.allowances import divide_budget, left_of, tenant_budgets
+from promptmill.schema.moves.allowances import divide_anew, left_of
+from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.reading import batch_row
 from promptmill.schema.states import BatchState, JobState
 
 _LIVE_ID = "live_"
+_NO_BUDGET = "insufficient_quota"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class LiveCall:
         except InputError as error:
             msg = f"{error.problem}: {error.fix}"
             raise ApiError(400, msg, code="invalid_request") from None
+        except OverBudgetError:
+            msg = "What is left of the tenant's budget is less than this call may cost."
+            raise ApiError(429, msg, code=_NO_BUDGET) from None
         except UsageError as error:
             raise ApiError(400, str(error), code="invalid_request") from None
         finally:
@@ -74,7 +79,10 @@ class LiveCall:
             return self._reply()
         if batch is not None and batch.state == BatchState.PAUSED:
             self.cancel()
-            return refusal(429, batch.paused_reason or "paused", code="insufficient_quota")
+            why = batch.paused_reason or "paused"
+            if why.startswith(BUDGET):
+                return refusal(429, why, code=_NO_BUDGET)
+            return refusal(503, why, code="paused")
         return None
 
     def cancel(self) -> None:
@@ -99,9 +107,7 @@ class LiveCall:
         batch_id = submit(gateway.database, request, gateway.settings).batch_id
         if left is not None:
             with gateway.database.write() as connection:
-                budget = dict(tenant_budgets(connection)).get(self._tenant_id)
-                if budget is not None:
-                    divide_budget(connection, self._tenant_id, budget)
+                divide_anew(connection, self._tenant_id)
         return batch_id
 
     def _reply(self) -> Reply:

@@ -4,6 +4,7 @@ PromptmillError
 ├── UsageError           what was typed or configured is wrong; costs nothing; exit code 2
 │   ├── InputError       a line of an input file, with file, line and value
 │   │   └── RepeatedError  a custom_id that an earlier line has
+│   ├── OverBudgetError  a single call may cost more than the whole budget
 │   └── SettingsError    a setting or key
 ├── ServiceError         Redis, SQL or a bundled server is not there; exit code 1
 └── ContractError        SQL does not look as this release expects
@@ -24,6 +25,10 @@ class UsageError(PromptmillError):
     """What was typed or configured is wrong. Nothing was spent and nothing was stored."""
 
     exit_code = 2
+
+
+class OverBudgetError(UsageError):
+    """A single call may cost more than there is for all."""
 
 
 class InputError(UsageError):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from promptmill.gateway.context import Gateway
-from promptmill.schema.moves.allowances import divide_budget, tenant_budgets
+from promptmill.schema.moves.allowances import divide_budget, is_to_divide, tenant_budgets
 
 _log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ class Allowing:
         """Look at every tenant that has a budget."""
         database = self._gateway.database
         with database.read() as connection:
-            budgets = tenant_budgets(connection)
+            budgets = [one for one in tenant_budgets(connection) if is_to_divide(connection, *one)]
         for tenant_id, budget in budgets:
             beat()
             with database.write() as connection:

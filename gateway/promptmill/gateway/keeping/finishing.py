@@ -6,14 +6,13 @@ that ends the batch; of two gateways that do so at once, one does, and the other
 
 import time
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 import structlog
 
 from promptmill.gateway.context import Gateway
 from promptmill.gateway.folder import new_id
-from promptmill.gateway.routes.files import FILE_ID
+from promptmill.gateway.routes.files import DAY_S, FILE_ID
 from promptmill.producer import control
 from promptmill.producer.export.openai_batch import BATCH_COLUMNS, OpenAIBatch
 from promptmill.producer.export.places import placed
@@ -44,7 +43,6 @@ _log = structlog.get_logger(__name__)
 _TIDY_S = 60.0
 _ORPHAN_S = 86_400.0
 """a file that SQL does not know for so long is nobody's: an upload that was broken off"""
-_DAY_S: Final = 86_400
 
 
 class Finishing:
@@ -131,7 +129,7 @@ class Finishing:
         if not lines:
             folder.remove(file_id)
             return None
-        usual_s = self._gateway.settings.gateway.file_days * _DAY_S
+        usual_s = self._gateway.settings.gateway.file_days * DAY_S
         return NewFile(
             file_id,
             order.tenant_id,

@@ -23,7 +23,7 @@ from promptmill.schema.gateway_batches import (
     order_of,
 )
 from promptmill.schema.gateway_files import file_of
-from promptmill.schema.moves.allowances import divide_budget, left_of, tenant_budgets
+from promptmill.schema.moves.allowances import divide_anew, left_of
 from promptmill.schema.moves.steering import cancel_batch
 
 _log = structlog.get_logger(__name__)
@@ -57,9 +57,7 @@ class Validation:
                     now = order_of(connection, order.tenant_id, order.id)
                     if now is not None and now.status == Status.CANCELLING:
                         cancel_batch(connection, submitted.batch_id)
-                    budget = dict(tenant_budgets(connection)).get(order.tenant_id)
-                    if budget is not None:
-                        divide_budget(connection, order.tenant_id, budget)
+                    divide_anew(connection, order.tenant_id)
                 _log.info("order begun", order=order.id, batch=submitted.batch_id)
 
     def _submit(self, order: OrderRow, beat: Callable[[], None]) -> Submitted:

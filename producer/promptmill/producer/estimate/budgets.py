@@ -11,7 +11,7 @@ from promptmill.producer.reading import Checked
 from promptmill.producer.routing import Route
 from promptmill.schema.bounds import Terms, Unbounded, most_micros, unpriced
 from promptmill.schema.database import Database
-from promptmill.schema.errors import UsageError
+from promptmill.schema.errors import OverBudgetError, UsageError
 from promptmill.schema.money import dollars
 from promptmill.schema.moves.spending import set_budget
 from promptmill.schema.prices import price_list_of
@@ -49,7 +49,7 @@ def require_keepable(
     routes: Routes,
     providers: Mapping[str, ProviderSettings],
 ) -> None:
-    """Raise UsageError where no call could be made within *budget*, or nobody could keep it."""
+    """Raise OverBudgetError where *budget* is less than any call, UsageError where none is kept."""
     if budget.micros is None:
         return
     for route in chain.from_iterable(routes.values()):
@@ -63,7 +63,7 @@ def require_keepable(
             f"one call of {least[1]} may cost {dollars(least[0])}, more than the budget of"
             f" {dollars(budget.micros)}: raise it, or let answers be shorter (-o max_tokens 500)"
         )
-        raise UsageError(msg)
+        raise OverBudgetError(msg)
 
 
 def terms_of(route: Route, providers: Mapping[str, ProviderSettings]) -> Terms:

@@ -64,6 +64,18 @@ def left_of(connection: Connection, tenant_id: int) -> int | None:
     return max(0, budget - sum(one.used for one in used_by(connection, tenant_id)))
 
 
+def divide_anew(connection: Connection, tenant_id: int) -> None:
+    """Divide the budget of a tenant, if it has one, since it has another batch."""
+    budget = dict(tenant_budgets(connection)).get(tenant_id)
+    if budget is not None:
+        divide_budget(connection, tenant_id, budget)
+
+
+def is_to_divide(connection: Connection, tenant_id: int, budget: int) -> bool:
+    """Tell whether `divide_budget` would change anything. Holds nobody up."""
+    return bool(parts_of(budget, used_by(connection, tenant_id)))
+
+
 def divide_budget(connection: Connection, tenant_id: int, budget: int) -> int:
     """Give each open batch of a tenant its part; return how many got another than they had."""
     if connection.dialect.name != "sqlite":
