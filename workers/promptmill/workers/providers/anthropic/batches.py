@@ -5,10 +5,10 @@ has, and known for ours by the custom_id of a result, which name job and fence: 
 ended. Until then one that may be ours keeps us from handing in again.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anthropic
 import httpx2
@@ -18,6 +18,7 @@ from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint
 from promptmill.workers.providers.anthropic.client import OPTIONS, AnthropicProvider
 from promptmill.workers.providers.anthropic.faults import error_event
+from promptmill.workers.providers.asking import Asking
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.batches import (
     Handed,
@@ -29,13 +30,10 @@ from promptmill.workers.providers.batches import (
     rows_in,
 )
 from promptmill.workers.providers.chat import encode
-from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.reply import Reply, decode
 
-T = TypeVar("T")
 _PATH: Final = "/v1/messages/batches"
 _CREATE_S: Final = 600.0
-_ASK_S: Final = 60.0
 _PAGE: Final = 100
 _MISSED: Final = {"expired": Missed.EXPIRED, "canceled": Missed.CANCELLED}
 _UNDECIDED: Final = Refusal(
@@ -98,6 +96,11 @@ class AnthropicBatches:
     def __init__(self, provider: AnthropicProvider) -> None:
         self._provider = provider
         self._client, self._url = provider.place.client, f"{provider.place.url}{_PATH}"
+        self._asking = Asking(
+            provider,
+            sdk_errors=(anthropic.AnthropicError,),
+            status_errors=(anthropic.APIStatusError,),
+        )
 
     def line(self, call: Call) -> bytes:
         return encode({"custom_id": call.request_id, "params": self._provider.request(call)})
@@ -106,7 +109,7 @@ class AnthropicBatches:
         if not may():
             return None
         content = b'{"requests":[%s]}' % b",".join(handed.lines)
-        made = await self._told(self._post("", content), _Batch, timeout_s=_CREATE_S)
+        made = await self._asking.told(self._post("", content), _Batch, timeout_s=_CREATE_S)
         return made if isinstance(made, Refusal) else made.id
 
     async def find(self, sought: Sought) -> str | Refusal | None:
@@ -114,7 +117,7 @@ class AnthropicBatches:
         after, undecided = "", False
         while True:
             query = f"?limit={_PAGE}{f'&after_id={after}' if after else ''}"
-            page = await self._told(self._get(query), _Page)
+            page = await self._asking.told(self._get(query), _Page)
             if isinstance(page, Refusal):
                 return page
             for one in page.data:
@@ -135,7 +138,7 @@ class AnthropicBatches:
             after = page.data[-1].id
 
     async def look(self, provider_id: str) -> Standing | Refusal:
-        found = await self._told(self._get(f"/{provider_id}"), _Batch)
+        found = await self._asking.told(self._get(f"/{provider_id}"), _Batch)
         if isinstance(found, Refusal):
             return found
         counts = found.request_counts
@@ -145,16 +148,16 @@ class AnthropicBatches:
         return Standing(Stage.ENDED, done=counts.done, results=(found.id,), problem=problem)
 
     async def cancel(self, provider_id: str) -> Refusal | None:
-        answer = await self._told(self._post(f"/{provider_id}/cancel", b"{}"), _Batch)
+        answer = await self._asking.told(self._post(f"/{provider_id}/cancel", b"{}"), _Batch)
         return answer if isinstance(answer, Refusal) else None
 
     async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
         for provider_id in standing.results:
-            opened = await self._ask(self._get(f"/{provider_id}/results", stream=True))
+            opened = await self._asking.ask(self._get(f"/{provider_id}/results", stream=True))
             if isinstance(opened, Refusal):
                 yield opened
                 return
-            async for row in rows_in(opened, self._ask, _row):
+            async for row in rows_in(opened, self._asking.ask, _row):
                 yield row
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
@@ -178,32 +181,6 @@ class AnthropicBatches:
         return await self._client.get(
             f"{self._url}{path}", options=OPTIONS, cast_to=httpx2.Response, stream=stream
         )
-
-    async def _told(
-        self, asking: Awaitable[httpx2.Response], shape: type[T], *, timeout_s: float = _ASK_S
-    ) -> T | Refusal:
-        answer = await self._ask(asking, timeout_s=timeout_s)
-        if isinstance(answer, Refusal):
-            return answer
-        told = decode(answer.content, shape)
-        # As if nothing had come: what was asked may have been done.
-        return self._provider.lost(Lost(sent=True, why="no batch")) if told is None else told
-
-    async def _ask(self, asking: Awaitable[T], *, timeout_s: float = _ASK_S) -> T | Refusal:
-        answer = await exchange(
-            _or_reply(asking), timeout_s=timeout_s, sdk_errors=(anthropic.AnthropicError,)
-        )
-        if isinstance(answer, Lost):
-            return self._provider.lost(answer)
-        return self._provider.refuse(answer) if isinstance(answer, Reply) else answer
-
-
-async def _or_reply(asking: Awaitable[T]) -> T | Reply:
-    try:
-        return await asking
-    except anthropic.APIStatusError as error:
-        response = error.response
-        return Reply(response.status_code, response.headers, response.content)
 
 
 def _row(line: bytes) -> Row | None:

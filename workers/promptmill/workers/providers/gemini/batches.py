@@ -4,14 +4,15 @@ The marker is the display name of the batch. As with single calls the SDK says h
 addressed, and what goes there is ours.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 import msgspec
 
 from promptmill.schema.requests import Endpoint
+from promptmill.workers.providers.asking import Asking
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.batches import (
     Handed,
@@ -27,12 +28,9 @@ from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.gemini.client import GeminiProvider
 from promptmill.workers.providers.gemini.faults import error_event
 from promptmill.workers.providers.gemini.wire import path_of
-from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.reply import Reply, decode
 
-T = TypeVar("T")
 _CREATE_S: Final = 600.0
-_ASK_S: Final = 60.0
 _PAGE: Final = 100
 _MOST_PAGES: Final = 50
 _ENDED: Final = {
@@ -100,6 +98,7 @@ class GeminiBatches:
 
     def __init__(self, provider: GeminiProvider) -> None:
         self._provider = provider
+        self._asking = Asking(provider, sdk_errors=(ValueError,))
 
     def line(self, call: Call) -> bytes:
         return encode({"key": call.request_id, "request": self._provider.request(call)})
@@ -115,7 +114,7 @@ class GeminiBatches:
         if not may():
             return None
         asked = {"displayName": handed.marker, "inputConfig": {"fileName": file}}
-        made = await self._told(self._send("POST", path, encode({"batch": asked})), _Batch)
+        made = await self._asking.told(self._send("POST", path, encode({"batch": asked})), _Batch)
         return made if isinstance(made, Refusal) else made.name
 
     async def find(self, sought: Sought) -> str | Refusal | None:
@@ -123,7 +122,7 @@ class GeminiBatches:
         token = ""
         for _ in range(_MOST_PAGES):
             query = f"?pageSize={_PAGE}{f'&pageToken={token}' if token else ''}"
-            page = await self._told(self._send("GET", f"batches{query}"), _Page)
+            page = await self._asking.told(self._send("GET", f"batches{query}"), _Page)
             if isinstance(page, Refusal):
                 return page
             for one in page.operations:
@@ -135,7 +134,7 @@ class GeminiBatches:
         return None
 
     async def look(self, provider_id: str) -> Standing | Refusal:
-        found = await self._told(self._send("GET", provider_id), _Batch)
+        found = await self._asking.told(self._send("GET", provider_id), _Batch)
         if isinstance(found, Refusal):
             return found
         if found.state == _FAILED:
@@ -153,17 +152,17 @@ class GeminiBatches:
         )
 
     async def cancel(self, provider_id: str) -> Refusal | None:
-        answer = await self._ask(self._send("POST", f"{provider_id}:cancel", b"{}"))
+        answer = await self._asking.ask(self._send("POST", f"{provider_id}:cancel", b"{}"))
         return answer if isinstance(answer, Refusal) else None
 
     async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
         for file in standing.results:
             path = f"{file}:download?alt=media"
-            opened = await self._ask(self._send("GET", path, stream=True))
+            opened = await self._asking.ask(self._send("GET", path, stream=True))
             if isinstance(opened, Refusal):
                 yield opened
                 return
-            async for row in rows_in(opened, self._ask, _row):
+            async for row in rows_in(opened, self._asking.ask, _row):
                 yield row
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
@@ -179,13 +178,15 @@ class GeminiBatches:
             "X-Goog-Upload-Header-Content-Type": "application/jsonl",
         }
         named = encode({"file": {"displayName": handed.marker, "mimeType": "application/jsonl"}})
-        begun = await self._ask(self._send("POST", "files", named, below="/upload", headers=begin))
+        begun = await self._asking.ask(
+            self._send("POST", "files", named, below="/upload", headers=begin)
+        )
         if isinstance(begun, Refusal):
             return begun
         whole = {"X-Goog-Upload-Offset": "0", "X-Goog-Upload-Command": "upload, finalize"}
         where = begun.headers.get("x-goog-upload-url", "")
         sending = self._send("POST", where, content, headers=whole, is_whole=True)
-        made = await self._told(sending, _Uploaded, timeout_s=_CREATE_S)
+        made = await self._asking.told(sending, _Uploaded, timeout_s=_CREATE_S)
         return made if isinstance(made, Refusal) else made.file.name
 
     async def _send(
@@ -210,29 +211,6 @@ class GeminiBatches:
         return await self._provider.send(
             method, urlunsplit(url), {**usual, **(headers or {})}, content, stream=stream
         )
-
-    async def _told(
-        self, asking: Awaitable[httpx2.Response], shape: type[T], *, timeout_s: float = _ASK_S
-    ) -> T | Refusal:
-        answer = await self._ask(asking, timeout_s=timeout_s)
-        if isinstance(answer, Refusal):
-            return answer
-        told = decode(answer.content, shape)
-        # As if nothing had come: what was asked may have been done.
-        return self._provider.lost(Lost(sent=True, why="no batch")) if told is None else told
-
-    async def _ask(self, asking: Awaitable[T], *, timeout_s: float = _ASK_S) -> T | Refusal:
-        answer = await exchange(_or_reply(asking), timeout_s=timeout_s, sdk_errors=(ValueError,))
-        if isinstance(answer, Lost):
-            return self._provider.lost(answer)
-        return self._provider.refuse(answer) if isinstance(answer, Reply) else answer
-
-
-async def _or_reply(asking: Awaitable[T]) -> T | Reply:
-    answer = await asking
-    if isinstance(answer, httpx2.Response) and not 200 <= answer.status_code < 300:
-        return Reply(answer.status_code, answer.headers, await answer.aread())
-    return answer
 
 
 def _row(line: bytes) -> Row | None:

@@ -4,8 +4,8 @@ The marker is in the metadata of the batch. Its file is made before it, and does
 one that is there twice costs nothing, and is gone after a month.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any, Final
 
 import httpx2
 import msgspec
@@ -14,7 +14,7 @@ from openai.types import Batch
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint
-from promptmill.workers.providers import errors
+from promptmill.workers.providers.asking import Asking
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.batches import (
     FULL,
@@ -28,15 +28,12 @@ from promptmill.workers.providers.batches import (
 )
 from promptmill.workers.providers.chat import encode
 from promptmill.workers.providers.fold import encode_body
-from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.openai.client import OpenAIProvider
 from promptmill.workers.providers.reply import Reply, decode
 
-T = TypeVar("T")
 _MARKER: Final = "promptmill"
 _WINDOW: Final = "24h"
 _CREATE_S: Final = 600.0
-_ASK_S: Final = 60.0
 _PAGE: Final = 100
 _STAGES: Final = {
     "completed": Stage.ENDED,
@@ -82,6 +79,9 @@ class OpenAIBatches:
     def __init__(self, provider: OpenAIProvider) -> None:
         self._provider = provider
         self._sdk = provider.sdk
+        self._asking = Asking(
+            provider, sdk_errors=(openai.OpenAIError,), status_errors=(openai.APIStatusError,)
+        )
 
     def line(self, call: Call) -> bytes:
         path, body = self._provider.request(call)
@@ -91,7 +91,7 @@ class OpenAIBatches:
     async def create(self, handed: Handed, *, may: Callable[[], bool]) -> str | Refusal | None:
         content = b"\n".join(handed.lines)
         name = f"{handed.marker}.jsonl"
-        file = await self._ask(
+        file = await self._asking.ask(
             self._sdk.files.create(file=(name, content), purpose="batch"), timeout_s=_CREATE_S
         )
         if isinstance(file, Refusal):
@@ -99,7 +99,7 @@ class OpenAIBatches:
         if not may():
             return None
         endpoint: Any = f"/v1{self._provider.path(handed.endpoint)}"
-        made = await self._ask(
+        made = await self._asking.ask(
             self._sdk.batches.create(
                 input_file_id=file.id,
                 endpoint=endpoint,
@@ -120,10 +120,10 @@ class OpenAIBatches:
                     break
             return None
 
-        return await self._ask(look())
+        return await self._asking.ask(look())
 
     async def look(self, provider_id: str) -> Standing | Refusal:
-        found = await self._ask(self._sdk.batches.retrieve(provider_id))
+        found = await self._asking.ask(self._sdk.batches.retrieve(provider_id))
         if isinstance(found, Refusal):
             return found
         stage = _STAGES.get(found.status, Stage.WORKING)
@@ -140,16 +140,16 @@ class OpenAIBatches:
         )
 
     async def cancel(self, provider_id: str) -> Refusal | None:
-        answer = await self._ask(self._sdk.batches.cancel(provider_id))
+        answer = await self._asking.ask(self._sdk.batches.cancel(provider_id))
         return answer if isinstance(answer, Refusal) else None
 
     async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
         for file in standing.results:
-            opened = await self._ask(self._open(file))
+            opened = await self._asking.ask(self._open(file))
             if isinstance(opened, Refusal):
                 yield opened
                 return
-            async for row in rows_in(opened, self._ask, _row):
+            async for row in rows_in(opened, self._asking.ask, _row):
                 yield row
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
@@ -163,16 +163,6 @@ class OpenAIBatches:
             stream=True,
         )
 
-    async def _ask(self, asking: Awaitable[T], *, timeout_s: float = _ASK_S) -> T | Refusal:
-        answer = await exchange(
-            _or_reply(asking), timeout_s=timeout_s, sdk_errors=(openai.OpenAIError,)
-        )
-        if isinstance(answer, Lost):
-            return errors.lost(self._provider.name, answer)
-        if isinstance(answer, Reply):
-            return self._provider.refuse(answer)
-        return answer
-
     def _refusal(self, found: Batch) -> Refusal:
         problems = _problems(found)
         code = next((one.code for one in problems if one.code), None)
@@ -182,14 +172,6 @@ class OpenAIBatches:
         if code != FULL:
             return refusal
         return Refusal(ErrorKind.RATE, refusal.message, code=FULL)
-
-
-async def _or_reply(asking: Awaitable[T]) -> T | Reply:
-    try:
-        return await asking
-    except openai.APIStatusError as error:
-        response = error.response
-        return Reply(response.status_code, response.headers, response.content)
 
 
 def _problems(found: Batch) -> Iterable[Any]:

@@ -143,6 +143,10 @@ class OpenAIProvider:
         """Tell what an error means that is about no call."""
         return self._refuse(reply, NO_CALL)
 
+    def lost(self, loss: Lost) -> Refusal:
+        """Tell what it means that no complete answer came."""
+        return errors.lost(self.name, loss)
+
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
 
