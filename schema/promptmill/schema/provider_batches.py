@@ -58,8 +58,6 @@ class LanedScope:
     model: str
     jobs: int
     """as many as were counted"""
-    undecided: int
-    """pending jobs, of which some may still come into the lane"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +109,7 @@ _laned = Statement(
     f"""
 select c.batch_id, c.model, (select count(*) from (select 1 from jobs j
     where j.batch_id = c.batch_id and j.provider = c.provider and j.model = c.model
-      and j.state = 3 and j.run_at >= {LANE_AT} limit :most) as counted),
-  coalesce((select u.jobs from batch_counts u where u.batch_id = c.batch_id
-    and u.provider = c.provider and u.model = c.model and u.state = 0), 0)
+      and j.state = 3 and j.run_at >= {LANE_AT} limit :most) as counted)
 from batches b join batch_counts c on c.batch_id = b.id
 where b.lane <> 'live' and b.state = 'open' and c.provider = :provider and c.state = 3
   and c.jobs > 0

@@ -211,8 +211,8 @@ class LaneSettings(Strict):
     """from the first look at a provider batch to the second; then longer"""
     poll_max_s: float = Field(default=300.0, gt=0)
     """from one look to the next, at most"""
-    settle_s: float = Field(default=120.0, ge=0)
-    """after so long a provider shows a provider batch that it has"""
+    settle_s: float = Field(default=900.0, ge=0)
+    """so long after it was begun to be handed in, a provider shows a provider batch that it has"""
 
 
 class CheckSettings(Strict):

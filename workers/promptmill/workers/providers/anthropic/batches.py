@@ -34,6 +34,7 @@ from promptmill.workers.providers.reply import Reply, decode
 
 _PATH: Final = "/v1/messages/batches"
 _CREATE_S: Final = 600.0
+"""Less than `lane.settle_s`, or who leads next hands in what is still going up."""
 _PAGE: Final = 100
 _MISSED: Final = {"expired": Missed.EXPIRED, "canceled": Missed.CANCELLED}
 _UNDECIDED: Final = Refusal(
