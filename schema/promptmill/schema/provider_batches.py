@@ -48,6 +48,8 @@ class ProviderBatch:
     """it was told to come back unfinished"""
     is_unwanted: bool
     """its batch was cancelled"""
+    is_paused: bool
+    """its batch is: nothing more of that is begun"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ _open = _by_dialect(
     """
 select p.id, p.batch_id, p.provider, p.model, p.endpoint, p.fingerprint, p.state, p.jobs, p.tokens,
   p.provider_id, p.done, p.problem, p.made_at, p.sent_at, p.tries,
-  {since:p.tried_at}, p.recalled_at is not null, b.state = 'cancelled'
+  {since:p.tried_at}, p.recalled_at is not null, b.state = 'cancelled', b.state = 'paused'
 from provider_batches p join batches b on b.id = p.batch_id
 where p.ended_at is null and (:provider = '' or p.provider = :provider)
   and (:batch_id = 0 or p.batch_id = :batch_id)
@@ -152,8 +154,8 @@ _try = Statement(
     " where id = :id and state = 'whole' and tries = :tries"
 )
 _not_there = Statement(
-    "update provider_batches set state = 'whole', tried_at = null, provider_id = null,"
-    " sent_at = null, problem = :problem where id = :id and state in ('whole', 'sent')"
+    "update provider_batches set tried_at = null, problem = :problem"
+    " where id = :id and state = 'whole'"
 )
 _sent = Statement(
     "update provider_batches set state = 'sent', provider_id = :provider_id, sent_at = {now},"
@@ -295,7 +297,8 @@ def known_at(connection: Connection, one: ProviderBatch, *, over_s: float) -> Co
 
 
 def _provider_batch(row: Sequence[Any]) -> ProviderBatch:
-    made_at, sent_at, tries, tried_s, is_recalled, is_unwanted = row[12:]
+    made_at, sent_at, tries, tried_s, is_recalled, is_unwanted, is_paused = row[12:]
     instants = (known_instant(made_at), parse_instant(sent_at))
-    values = (*row[:12], *instants, tries, tried_s, bool(is_recalled), bool(is_unwanted))
+    told = (bool(is_recalled), bool(is_unwanted), bool(is_paused))
+    values = (*row[:12], *instants, tries, tried_s, *told)
     return ProviderBatch(*values)

@@ -1,5 +1,6 @@
 """Takes jobs of the lane into provider batches, as many as the provider takes."""
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -95,11 +96,10 @@ class Filler:
         """Make one provider batch of each scope that has enough, or gets no more."""
         with self._database.read() as connection:
             scopes = laned_scopes(connection, self._served.name, most=self._most_jobs)
-            there = open_provider_batches(connection, provider=self._served.name)
         seen, self._seen = self._seen, {(one.batch_id, one.model): one.jobs for one in scopes}
         for scope in scopes:
             is_settled = seen.get((scope.batch_id, scope.model)) == scope.jobs
-            room = self._room(scope.model, there)
+            room = self._room(scope.model)
             if room > 0 and (scope.jobs >= self._most_jobs or is_settled):
                 await self._fill(_Filling(f"promptmill-{uuid.uuid4().hex}", scope, room))
 
@@ -110,8 +110,10 @@ class Filler:
         beside = sum(other.tokens for other in there if other.model == one.model) - one.tokens
         self._told[one.model] = max(beside, one.tokens / 2)
 
-    def _room(self, model: str, there: Sequence[ProviderBatch]) -> float:
+    def _room(self, model: str) -> float:
         """Tell how many more tokens of *model* may wait at the provider."""
+        with self._database.read() as connection:
+            there = open_provider_batches(connection, provider=self._served.name)
         most = self._served.settings.batch_tokens or float("inf")
         most = min(most, self._told.get(model, most))
         return most - sum(one.tokens for one in there if one.model == model)
@@ -132,6 +134,7 @@ class Filler:
                 break
             after = jobs[-1].job_id
             self._put_in(filling, await self._chosen(filling, jobs))
+            await asyncio.sleep(0)  # the beat of who leads comes between
         if filling.jobs:
             with self._database.write() as connection:
                 close_up(connection, filling.id)
@@ -196,6 +199,9 @@ class Filler:
         """Claim the chosen jobs, with their intents, in one transaction."""
         before = filling.jobs - len(page.rows)
         with self._database.write() as connection:
+            if before and not fill(connection, filling.id, jobs=0, tokens=0):
+                filling.jobs, filling.is_full = before, True  # another leads, and closed it
+                return
             if page.unfit:
                 let_these_go(connection, page.unfit)
             fences = self._take(connection, filling, page)

@@ -83,7 +83,7 @@ class Harvest:
                 found += self._store(one, group)
                 group = []
         found += self._store(one, group)
-        if standing.done and not found and self._holds_all(one):
+        if standing.done and not found and self.holds_all(one):
             return _STRANGE
         self._end_missing(one, standing.left)
         return None
@@ -100,7 +100,8 @@ class Harvest:
             after = page[-1].job.job_id
         store(self._database, ends, owner=one.id)
 
-    def _holds_all(self, one: ProviderBatch) -> bool:
+    def holds_all(self, one: ProviderBatch) -> bool:
+        """Tell whether none of its jobs has ended yet."""
         with self._database.read() as connection:
             return len(running_of(connection, one.id, most=one.jobs)) == one.jobs
 

@@ -19,7 +19,7 @@ from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
 from promptmill.schema.leader import Lead
-from promptmill.schema.provider_batches import lane_is_needed, open_provider_batches
+from promptmill.schema.provider_batches import ProviderBatch, lane_is_needed, open_provider_batches
 from promptmill.schema.settings import Settings
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.lane.filling import Filler
@@ -109,7 +109,7 @@ class LaneLoop:
             with self._database.read() as connection:
                 there = open_provider_batches(connection, provider=way.name)
             for one in there:
-                await way.passage.advance(one)
+                await _advance(way, one)
             await way.filler.fill()
         except (DatabaseError, ServiceError) as error:
             way.lead.missed()
@@ -140,6 +140,17 @@ class LaneLoop:
             clock=monotonic,
         )
         return _Way(served.name, lead, filler, passage)
+
+
+async def _advance(way: _Way, one: ProviderBatch) -> None:
+    """Take one on; what is wrong with it keeps no other from its way."""
+    try:
+        await way.passage.advance(one)
+    except (DatabaseError, ServiceError):
+        raise
+    except Exception as error:  # noqa: BLE001  the outermost loop of a provider batch
+        # Its text may quote a prompt.
+        _log.error("not advanced", provider_batch=one.id, error=type(error).__name__)
 
 
 async def _beat(ways: list[_Way]) -> None:

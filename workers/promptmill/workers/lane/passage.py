@@ -26,6 +26,7 @@ from promptmill.schema.provider_batches import (
     jobs_in,
     known_at,
     not_there,
+    open_provider_batches,
     sent,
     tell,
 )
@@ -85,33 +86,56 @@ class Passage:
                 await self._look(one)
 
     async def _hand_in(self, one: ProviderBatch) -> None:
-        if one.tried_s is not None:
-            found = await self._api.find(self._sought(one))
-            if isinstance(found, Refusal):
-                self._rest(one, found)
-                return
-            if found is not None:
-                self._is_there(one, found)
-                return
-            if one.tried_s < self._settings.settle_s:
-                return
-        if one.is_unwanted or one.is_recalled:
+        if one.tried_s is not None and await self._may_be_there(one, one.tried_s):
+            return
+        if one.is_unwanted or one.is_recalled or one.is_paused:
             self._give_back(one, "called back before it was handed in")
             return
         lines = self._lines(one)
         if not lines:
             self._finish(one, "nothing was left in it")
             return
-        handed = Handed(one.id, one.model, Endpoint(one.endpoint), lines)
-        made = await self._api.create(handed, may=lambda: self._intend(one))
-        if isinstance(made, Refusal):
-            self._is_refused(one, made)
-        elif made is not None:
+        await self._create(one, Handed(one.id, one.model, Endpoint(one.endpoint), lines))
+
+    async def _may_be_there(self, one: ProviderBatch, tried_s: float) -> bool:
+        """Look for one that was handed in when nobody saw whether it came there."""
+        found = await self._api.find(self._sought(one))
+        if isinstance(found, Refusal):
+            self._rest(one, found)
+        elif found is not None:
+            self._is_there(one, found)
+        elif tried_s < self._settings.settle_s:
+            self._wait(one)
+        else:
+            return False
+        return True
+
+    async def _create(self, one: ProviderBatch, handed: Handed) -> None:
+        tries = one.tries
+
+        def may() -> bool:
+            nonlocal tries
+            is_mine = self._intend(one)
+            tries += is_mine
+            return is_mine
+
+        made = await self._api.create(handed, may=may)
+        if isinstance(made, str):
             self._is_there(one, made)
+        elif made is not None and self._is_ours(one, tries):
+            self._is_refused(one, made)
 
     def _intend(self, one: ProviderBatch) -> bool:
         with self._database.write() as connection:
             return intend(connection, one)
+
+    def _is_ours(self, one: ProviderBatch, tries: int) -> bool:
+        """Tell whether nobody else took it on while it went up: a refusal says nothing of that."""
+        with self._database.read() as connection:
+            there = open_provider_batches(connection, batch_id=one.batch_id)
+        return any(
+            (other.id, other.state, other.tries) == (one.id, "whole", tries) for other in there
+        )
 
     def _is_there(self, one: ProviderBatch, provider_id: str) -> None:
         with self._database.write() as connection:
@@ -151,7 +175,7 @@ class Passage:
             if refusal is None:
                 self._cancelled.add(one.id)
         standing = await self._api.look(provider_id)
-        if isinstance(standing, Refusal) and standing.http_status == _GONE:
+        if isinstance(standing, Refusal) and standing.http_status == _GONE and self._has_key(one):
             standing = Standing(Stage.ENDED, problem=what(standing))
         if isinstance(standing, Refusal):
             self._rest(one, standing)
@@ -172,13 +196,21 @@ class Passage:
             case _:
                 assert_never(standing.stage)
 
+    def _has_key(self, one: ProviderBatch) -> bool:
+        """Tell whether it was handed in by our key: another account's batches are not shown."""
+        return one.fingerprint == self._served.fingerprint
+
     def _was_refused(self, one: ProviderBatch, standing: Standing) -> None:
         """Take in that the provider looked at it, and did nothing of it."""
         refusal = standing.refusal or Refusal(ErrorKind.REQUEST, "the batch API refused it")
         if refusal.code == FULL:
             self._has_no_room(one)
+        elif refusal.kind in (ErrorKind.MONEY, ErrorKind.KEY):
+            stop_key(self._database, self._served, refusal)
+            self._give_back(one, what(refusal))
         elif standing.bad_lines:
-            self._harvest.fail_lines(one, standing.bad_lines, refusal)
+            if self._harvest.holds_all(one):  # else some have ended, and lines count so no more
+                self._harvest.fail_lines(one, standing.bad_lines, refusal)
             self._give_back(one, what(refusal))
         else:
             self._let_go(one, refusal)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 import msgspec
 
+from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint
 from promptmill.workers.providers.asking import Asking
 from promptmill.workers.providers.base import Answer, Call, Refusal
@@ -130,8 +131,10 @@ class GeminiBatches:
                     return one.name
             token = page.next_page_token
             if not token:
-                break
-        return None
+                return None
+        return Refusal(
+            ErrorKind.TRANSIENT, "too many batches to look through", code="batch_undecided"
+        )
 
     async def look(self, provider_id: str) -> Standing | Refusal:
         found = await self._asking.told(self._send("GET", provider_id), _Batch)

@@ -28,6 +28,7 @@ from promptmill.workers.providers.batches import (
 )
 from promptmill.workers.providers.chat import encode
 from promptmill.workers.providers.fold import encode_body
+from promptmill.workers.providers.http import Lost
 from promptmill.workers.providers.openai.client import OpenAIProvider
 from promptmill.workers.providers.reply import Reply, decode
 
@@ -126,6 +127,8 @@ class OpenAIBatches:
         found = await self._asking.ask(self._sdk.batches.retrieve(provider_id))
         if isinstance(found, Refusal):
             return found
+        if not isinstance(found, Batch):  # what is no JSON comes as a text
+            return self._provider.lost(Lost(sent=True, why="no batch"))
         stage = _STAGES.get(found.status, Stage.WORKING)
         counts = found.request_counts
         return Standing(
