@@ -15,15 +15,8 @@ from promptmill.schema.backlog import (
 )
 from promptmill.schema.live_limits import read_limits
 from promptmill.schema.moves.claiming import claim
-from promptmill.schema.moves.closing import (
-    Attempted,
-    Closing,
-    StoredResult,
-    close,
-    fail,
-    finish,
-    retry,
-)
+from promptmill.schema.moves.closing import close
+from promptmill.schema.moves.endings import Attempted, Closing, StoredResult, fail, finish, retry
 from promptmill.schema.moves.queueing import queue_pending, queue_waiting, unqueue
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.spending import Reservation, pause_used_up

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from promptmill.schema.moves.closing import finish
+from promptmill.schema.moves.endings import finish
 from promptmill.schema.outcomes import Usage
 from tests.cli.promptmill import Here, typed
 from tests.schema.scene import ANSWER, ANSWERED, Scene

@@ -19,7 +19,7 @@ from promptmill.producer.export import ExportRequest, Format, What, export
 from promptmill.schema import exporting
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
-from promptmill.schema.moves.closing import StoredResult, fail, finish
+from promptmill.schema.moves.endings import StoredResult, fail, finish
 from tests.cli.promptmill import PROGRAM, Here
 from tests.schema.scene import ANSWERED, CUT, REFUSED, Scene
 from tests.submit.inputs import answer, claim_all, hold_back, write_batch

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from promptmill.producer.overview import read_overview
-from promptmill.schema.moves.closing import fail, finish, snooze
-from promptmill.schema.moves.closing import retry as try_again
+from promptmill.schema.moves.endings import fail, finish, snooze
+from promptmill.schema.moves.endings import retry as try_again
 from promptmill.schema.new_job import NewJob
 from tests.cli.promptmill import Here
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, MODEL, PROVIDER, REFUSED, Scene

@@ -15,7 +15,7 @@ from typing import Any
 
 from kombu.transport.redis import Transport
 
-from promptmill.schema.moves.closing import Closing
+from promptmill.schema.moves.endings import Closing
 from promptmill.workers import app, writes
 from promptmill.workers.attempt import Attempt
 from promptmill.workers.pool import AsyncioPool

@@ -4,7 +4,7 @@ import pytest
 
 from promptmill.producer import control
 from promptmill.schema.errors import UsageError
-from promptmill.schema.moves import closing
+from promptmill.schema.moves import endings
 from promptmill.schema.moves.loading import create_batch, insert_jobs
 from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.states import JobState
@@ -15,7 +15,7 @@ from tests.schema.scene import PROVIDER, REFUSED, new_batch, new_jobs
 def fail_some(mill: Mill, jobs: int) -> int:
     batch = mill.scene.load(jobs)
     for job, fence in mill.scene.claim(*mill.scene.queue(batch, most=jobs)).items():
-        mill.scene.close(closing.fail(job, fence, REFUSED))
+        mill.scene.close(endings.fail(job, fence, REFUSED))
     return batch
 
 
@@ -63,7 +63,7 @@ def test_retrying_what_failed_does_not_undo_a_cancel(mill: Mill) -> None:
     batch = fail_some(mill, 30)
     control.retry(mill.database, batch)
     for job, fence in mill.scene.claim(*mill.scene.queue(batch, most=10)).items():
-        mill.scene.close(closing.fail(job, fence, REFUSED))
+        mill.scene.close(endings.fail(job, fence, REFUSED))
     # The flag alone, as when the one who cancels was killed before the rows were moved.
     with mill.database.write() as connection:
         cancel_batch(connection, batch)

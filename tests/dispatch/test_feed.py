@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from promptmill.producer.feed import Feeder
-from promptmill.schema.moves import closing
+from promptmill.schema.moves import endings
 from promptmill.schema.moves.loading import create_batch, insert_jobs
 from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
@@ -126,7 +126,7 @@ def test_a_retry_goes_before_new_jobs_once_its_time_has_come(mill: Mill) -> None
     dispatcher.round()
     first = mill.take()
     for job, fence in mill.scene.claim(*first).items():
-        mill.scene.close(closing.retry(job, fence, BROKEN, 30))
+        mill.scene.close(endings.retry(job, fence, BROKEN, 30))
     dispatcher.round()
     others = mill.take()
     assert not {hint.job_id for hint in others} & {hint.job_id for hint in first}

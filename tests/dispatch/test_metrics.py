@@ -21,7 +21,7 @@ from promptmill.producer.metrics_server import MillCollector, served_metrics
 from promptmill.producer.queue_reading import QueueReader
 from promptmill.producer.spread import Spread
 from promptmill.schema.broker import redis_url
-from promptmill.schema.moves.closing import finish, hold, snooze
+from promptmill.schema.moves.endings import finish, hold, snooze
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.private import private_folder

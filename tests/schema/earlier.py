@@ -22,7 +22,7 @@ from promptmill.schema.backlog import Scope, aged_hints, backlog, due_waiting, s
 from promptmill.schema.database import Database
 from promptmill.schema.live_limits import read_limits
 from promptmill.schema.migrate import _config, upgrade
-from promptmill.schema.moves import closing, steering
+from promptmill.schema.moves import endings, steering
 from promptmill.schema.moves.queueing import postpone, unqueue
 from promptmill.schema.pauses import lift_pauses, pause_provider, pauses_now
 from promptmill.schema.presence import beat, keep_lead, live_workers, register_worker, seize_lead
@@ -75,9 +75,9 @@ def first_half(scene: Scene) -> None:
     fences = scene.claim(*hints[:9])
     one, two, three = list(fences.items())[:3]
     scene.close(
-        closing.finish(*one, ANSWERED, ANSWER),
-        closing.retry(*two, BROKEN, 1.0),
-        closing.snooze(*three, BUSY, 1.0),
+        endings.finish(*one, ANSWERED, ANSWER),
+        endings.retry(*two, BROKEN, 1.0),
+        endings.snooze(*three, BUSY, 1.0),
     )
 
 
@@ -86,13 +86,13 @@ def second_half(scene: Scene) -> None:
     scene.clock.advance(5)
     held = [(row.id, row.fence) for row in scene.sql("select id, fence from jobs where state = 2")]
     scene.close(
-        closing.finish(*held[0], ANSWERED, ANSWER),
-        closing.fail(*held[1], REFUSED),
-        closing.hold(*held[2], CUT),
-        closing.keep(*held[3], UNSENT),
+        endings.finish(*held[0], ANSWERED, ANSWER),
+        endings.fail(*held[1], REFUSED),
+        endings.hold(*held[2], CUT),
+        endings.keep(*held[3], UNSENT),
     )
     scene.rescue(*held[4:])
-    late = scene.close(closing.finish(*held[4], ANSWERED, ANSWER))
+    late = scene.close(endings.finish(*held[4], ANSWERED, ANSWER))
     assert late == {held[4][0]}
     with scene.database.write() as connection:
         beat(connection, "w1", [1, 2])
@@ -107,7 +107,7 @@ def second_half(scene: Scene) -> None:
         unqueue(connection, fresh[:1])
         postpone(connection, [(fresh[1], 1.0)])
     again = scene.claim(*fresh[2:])
-    scene.close(*(closing.finish(*each, ANSWERED, ANSWER) for each in again.items()))
+    scene.close(*(endings.finish(*each, ANSWERED, ANSWER) for each in again.items()))
     with scene.database.read() as connection:
         _look(connection)
     with scene.database.write() as connection:

@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves import closing, queueing, rerouting, steering
+from promptmill.schema.moves import closing, endings, queueing, rerouting, steering
 from promptmill.schema.moves.claiming import claim
-from promptmill.schema.moves.closing import Closing
+from promptmill.schema.moves.endings import Closing
 from promptmill.schema.moves.loading import create_batch, insert_jobs, open_batch
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.outcomes import AttemptOutcome
@@ -172,22 +172,22 @@ class Moves(RuleBasedStateMachine):
         match how:
             case "finish":
                 attempted = replace(scene.ANSWERED, cost_micros=cost)
-                ended = closing.finish(job_id, fence, attempted, scene.ANSWER)
+                ended = endings.finish(job_id, fence, attempted, scene.ANSWER)
             case "retry":
-                ended = closing.retry(job_id, fence, replace(scene.BROKEN, cost_micros=cost), 2)
+                ended = endings.retry(job_id, fence, replace(scene.BROKEN, cost_micros=cost), 2)
             case "snooze":
-                ended = closing.snooze(job_id, fence, replace(scene.BUSY, cost_micros=cost), 2.5)
+                ended = endings.snooze(job_id, fence, replace(scene.BUSY, cost_micros=cost), 2.5)
             case "fail":
-                ended = closing.fail(job_id, fence, replace(scene.REFUSED, cost_micros=cost))
+                ended = endings.fail(job_id, fence, replace(scene.REFUSED, cost_micros=cost))
             case "hold":
-                ended = closing.hold(job_id, fence, replace(scene.CUT, cost_micros=cost))
+                ended = endings.hold(job_id, fence, replace(scene.CUT, cost_micros=cost))
             case "fall back":
                 refused = replace(scene.REFUSED, cost_micros=cost)
-                ended = closing.fall_back(job_id, fence, refused, "/".join(OTHER))
+                ended = endings.fall_back(job_id, fence, refused, "/".join(OTHER))
             case "unclaim":
-                ended = closing.unclaim(job_id, fence, scene.UNSENT)
+                ended = endings.unclaim(job_id, fence, scene.UNSENT)
             case _:
-                ended = closing.keep(job_id, fence, scene.UNSENT)
+                ended = endings.keep(job_id, fence, scene.UNSENT)
         self.answered.append(ended)
         moved = closing.close(self.sql, [ended], worker_id=flight.worker)
         assert not flight.leased or moved == {job_id}, "who holds the lease can end it"

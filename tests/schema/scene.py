@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.claiming import claim
-from promptmill.schema.moves.closing import Attempted, Closing, StoredResult, close
+from promptmill.schema.moves.closing import close
+from promptmill.schema.moves.endings import Attempted, Closing, StoredResult
 from promptmill.schema.moves.loading import NewBatch, create_batch, insert_jobs, open_batch
 from promptmill.schema.moves.queueing import queue_pending, queue_waiting
 from promptmill.schema.moves.rescuing import rescue

@@ -4,7 +4,7 @@ import base64
 from dataclasses import replace
 
 from promptmill.schema.answer_forms import INVALID, invalid_answer_of
-from promptmill.schema.moves.closing import fail, finish, retry
+from promptmill.schema.moves.endings import fail, finish, retry
 from promptmill.schema.moves.steering import replay_jobs
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.states import JobState

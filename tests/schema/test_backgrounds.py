@@ -1,7 +1,7 @@
 """Which response is made for a job in the background: known until it is of no more use."""
 
 from promptmill.schema.moves import backgrounds, steering
-from promptmill.schema.moves.closing import fail
+from promptmill.schema.moves.endings import fail
 from promptmill.schema.states import JobState
 from tests.schema.scene import REFUSED, Scene
 

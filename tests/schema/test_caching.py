@@ -8,7 +8,7 @@ from msgspec import structs
 
 from promptmill.producer.twins import TwinEnder
 from promptmill.schema.cache_secret import cache_secret
-from promptmill.schema.moves import closing, steering
+from promptmill.schema.moves import endings, steering
 from promptmill.schema.moves.caching import Followed, Likeness, Wish, follow
 from promptmill.schema.moves.pruning import Pruned, mark_pruned, prune_chunk
 from promptmill.schema.moves.similar import NewEntry, newest_entries, remember
@@ -39,7 +39,7 @@ class Equals:
 
     def answered(self) -> int:
         job_id, fence = self.asked()
-        self.scene.close(closing.finish(job_id, fence, ANSWERED, ANSWER))
+        self.scene.close(endings.finish(job_id, fence, ANSWERED, ANSWER))
         return job_id
 
     def follow(self, job_id: int, other: int, likeness: Likeness | None = None) -> Followed:
@@ -90,14 +90,14 @@ def test_a_job_waits_for_one_that_is_being_called_and_ends_with_it(equals: Equal
     assert equals.follow(job, other) is Followed.WAITS
     equals.turn()
     assert equals.state(job) == "waiting"
-    equals.scene.close(closing.finish(other, fence, ANSWERED, ANSWER))
+    equals.scene.close(endings.finish(other, fence, ANSWERED, ANSWER))
     equals.turn()
     assert equals.state(job) == "succeeded"
     assert equals.scene.result(job).text == "four"
     equals.scene.assert_sums()
 
 
-@pytest.mark.parametrize("end", [closing.fail, closing.hold])
+@pytest.mark.parametrize("end", [endings.fail, endings.hold])
 def test_of_those_that_wait_for_what_comes_to_nothing_one_is_asked(
     equals: Equals, end: Any
 ) -> None:
@@ -112,7 +112,7 @@ def test_of_those_that_wait_for_what_comes_to_nothing_one_is_asked(
     assert equals.scene.job(first).twin_of is None
     assert {equals.scene.job(job).twin_of for job in others} == {first}
     _, fence = equals.scene.again(first)
-    equals.scene.close(closing.finish(first, fence, ANSWERED, ANSWER))
+    equals.scene.close(endings.finish(first, fence, ANSWERED, ANSWER))
     equals.turn()
     assert {equals.state(job) for job in waiting} == {"succeeded"}
     equals.scene.assert_sums()
@@ -121,7 +121,7 @@ def test_of_those_that_wait_for_what_comes_to_nothing_one_is_asked(
 def test_a_retry_is_waited_for(equals: Equals) -> None:
     (other, fence), job = equals.asked(), equals.load()
     equals.follow(job, other)
-    equals.scene.close(closing.retry(other, fence, BROKEN, 60))
+    equals.scene.close(endings.retry(other, fence, BROKEN, 60))
     equals.turn()
     assert equals.state(job) == "waiting"
 
@@ -147,7 +147,7 @@ def test_but_a_call_that_is_open_in_it_is_waited_for(equals: Equals) -> None:
     assert equals.follow(job, other) is Followed.WAITS
     equals.turn()
     assert equals.state(job) == "waiting"
-    equals.scene.close(closing.finish(other, fence, ANSWERED, ANSWER))
+    equals.scene.close(endings.finish(other, fence, ANSWERED, ANSWER))
     equals.turn()
     assert equals.state(job) == "succeeded"
 
@@ -160,7 +160,7 @@ def test_what_redis_says_is_not_believed(equals: Equals) -> None:
     twin = equals.load()
     equals.follow(twin, answered)
     failed, fence = equals.asked()
-    equals.scene.close(closing.fail(failed, fence, REFUSED))
+    equals.scene.close(endings.fail(failed, fence, REFUSED))
     for other in (4_000_000_000, -1, job, asks_otherwise, twin, failed):
         assert equals.follow(job, other) is Followed.REFUSED, other
         assert equals.state(job) == "queued"
@@ -214,7 +214,7 @@ def test_a_late_answer_of_its_own_ends_a_job_that_waits(equals: Equals) -> None:
     job, fence = equals.asked()
     equals.scene.rescue((job, fence))
     assert equals.follow(job, other) is Followed.WAITS
-    equals.scene.close(closing.finish(job, fence, ANSWERED, ANSWER))
+    equals.scene.close(endings.finish(job, fence, ANSWERED, ANSWER))
     assert (equals.state(job), equals.scene.job(job).twin_of) == ("succeeded", None)
     equals.turn()
     equals.scene.assert_sums()
@@ -225,7 +225,7 @@ def test_a_late_answer_of_its_own_changes_nothing_of_a_job_that_has_one(equals: 
     equals.scene.rescue((job, fence))
     assert equals.follow(job, other) is Followed.ANSWERED
     mine = replace(ANSWER, text="my own")
-    assert not equals.scene.close(closing.finish(job, fence, ANSWERED, mine))
+    assert not equals.scene.close(endings.finish(job, fence, ANSWERED, mine))
     assert equals.scene.result(job).text == "four"
     assert equals.scene.attempt(job, fence).outcome == 5
     equals.scene.assert_sums()
@@ -235,7 +235,7 @@ def test_one_that_waits_for_what_was_pruned_is_asked(equals: Equals) -> None:
     (other, fence), job = equals.asked(), equals.load()
     equals.follow(job, other)
     batch = equals.scene.job(other).batch_id
-    equals.scene.close(closing.hold(other, fence, CUT))
+    equals.scene.close(endings.hold(other, fence, CUT))
     equals.scene.clock.advance(HOUR * 2)
     with equals.scene.database.write() as connection:
         assert mark_pruned(connection, batch, Pruned.ALL, age_s=HOUR)
@@ -286,7 +286,7 @@ def test_who_waits_for_what_is_similar_is_asked_itself_where_that_fails(equals: 
     equals.remember(other)
     jobs = [equals.compared(), equals.compared()]
     assert [equals.follow(job, other, ALIKE) for job in jobs] == [Followed.WAITS] * 2
-    equals.scene.close(closing.fail(other, fence, REFUSED))
+    equals.scene.close(endings.fail(other, fence, REFUSED))
     equals.turn()
     assert [equals.state(job) for job in jobs] == ["pending", "pending"]
 

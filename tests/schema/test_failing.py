@@ -6,7 +6,8 @@ import pytest
 
 from promptmill.schema.database import Database
 from promptmill.schema.moves import steering
-from promptmill.schema.moves.closing import close, fail, finish, hold
+from promptmill.schema.moves.closing import close
+from promptmill.schema.moves.endings import fail, finish, hold
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.states import JobState
 from tests.schema.scene import ANSWER, ANSWERED, CUT, REFUSED, Scene, new_jobs

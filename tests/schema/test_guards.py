@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from promptmill.schema.database import DatabaseError
-from promptmill.schema.moves.closing import fail, finish, retry, snooze
+from promptmill.schema.moves.endings import fail, finish, retry, snooze
 from promptmill.schema.states import FINAL_STATES, LEGAL_MOVES, JobState
 from promptmill.schema.types import parse_instant
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, REFUSED, Scene, new_jobs

@@ -13,7 +13,7 @@ from promptmill.schema.history import (
     recent_latencies,
     used_since,
 )
-from promptmill.schema.moves.closing import Attempted, finish, keep, retry, snooze, unclaim
+from promptmill.schema.moves.endings import Attempted, finish, keep, retry, snooze, unclaim
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.outcomes import AttemptOutcome, Usage
 from tests.schema.scene import (

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from promptmill.schema.answers import results_of
-from promptmill.schema.moves.closing import StoredFile, finish
+from promptmill.schema.moves.endings import StoredFile, finish
 from promptmill.schema.moves.pruning import Pruned, mark_pruned, prune_chunk
 from tests.schema.scene import ANSWER, ANSWERED, Scene
 

@@ -1,6 +1,6 @@
 """What a worker may still do that was taken for dead."""
 
-from promptmill.schema.moves import closing
+from promptmill.schema.moves import endings
 from promptmill.schema.moves.steering import cancel_batch, cancel_jobs
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.presence import declare_dead, register_worker
@@ -20,7 +20,7 @@ def test_an_answer_that_comes_after_its_job_was_held_is_stored(scene: Scene) -> 
     job_id, fence = scene.running(on_unknown="hold")
     scene.rescue((job_id, fence))
     assert scene.job(job_id).state == JobState.QUARANTINED
-    assert scene.close(closing.finish(job_id, fence, ANSWERED, ANSWER)) == {job_id}
+    assert scene.close(endings.finish(job_id, fence, ANSWERED, ANSWER)) == {job_id}
     assert scene.job(job_id).state == JobState.SUCCEEDED
     assert scene.attempt(job_id, fence).outcome == AttemptOutcome.SUCCEEDED
     assert scene.sql("select text from results")[0].text == ANSWER.text
@@ -33,7 +33,7 @@ def test_an_answer_that_comes_after_its_job_was_cancelled_is_stored(scene: Scene
     with scene.database.write() as connection:
         cancel_batch(connection, scene.job(job_id).batch_id)
         cancel_jobs(connection, scene.job(job_id).batch_id)
-    assert scene.close(closing.finish(job_id, fence, ANSWERED, ANSWER)) == {job_id}
+    assert scene.close(endings.finish(job_id, fence, ANSWERED, ANSWER)) == {job_id}
     assert scene.job(job_id).state == JobState.SUCCEEDED
     scene.assert_sums()
 
@@ -41,7 +41,7 @@ def test_an_answer_that_comes_after_its_job_was_cancelled_is_stored(scene: Scene
 def test_a_failure_that_comes_after_its_job_was_held_leaves_it_held(scene: Scene) -> None:
     job_id, fence = scene.running(on_unknown="hold")
     scene.rescue((job_id, fence))
-    assert not scene.close(closing.retry(job_id, fence, BROKEN, 1.0))
+    assert not scene.close(endings.retry(job_id, fence, BROKEN, 1.0))
     assert scene.job(job_id).state == JobState.QUARANTINED
 
 

@@ -16,7 +16,7 @@ from promptmill.schema.database import Database
 from promptmill.schema.errors import ContractError, ServiceError
 from promptmill.schema.indexes import add_missing_indexes
 from promptmill.schema.migrate import _config, _trigger_names, upgrade
-from promptmill.schema.moves.closing import finish
+from promptmill.schema.moves.endings import finish
 from promptmill.schema.revisions import FOLDER, newest_revision, require_current, require_recent
 from promptmill.schema.tables import metadata
 from promptmill.schema.views import VIEWS

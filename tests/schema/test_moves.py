@@ -7,7 +7,7 @@ import pytest
 
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.closing import (
+from promptmill.schema.moves.endings import (
     Closing,
     fail,
     finish,

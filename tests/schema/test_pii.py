@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benchmarks.pii_cases.labelled import HARD, labelled
-from promptmill.schema.moves.closing import StoredResult, finish, retry
+from promptmill.schema.moves.endings import StoredResult, finish, retry
 from promptmill.schema.moves.pruning import Pruned, prune_chunk
 from promptmill.schema.pii.masking import Masker, masked, unmask
 from promptmill.schema.pii.shapes import Kind, find

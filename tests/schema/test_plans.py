@@ -13,7 +13,8 @@ from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.caching import Likeness, Wish, follow
 from promptmill.schema.moves.claiming import claim
-from promptmill.schema.moves.closing import close, finish, retry
+from promptmill.schema.moves.closing import close
+from promptmill.schema.moves.endings import finish, retry
 from promptmill.schema.moves.laning import let_go, set_aside, take
 from promptmill.schema.moves.loading import analyze, create_batch
 from promptmill.schema.moves.queueing import postpone, queue_pending, queue_waiting, unqueue

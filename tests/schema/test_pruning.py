@@ -10,7 +10,7 @@ import pytest
 from promptmill.producer.pruning import PruneOrder, Retention, Step, prune_steps, to_prune
 from promptmill.schema.database import Database
 from promptmill.schema.moves import pruning, steering
-from promptmill.schema.moves.closing import StoredFile, fail, finish, retry
+from promptmill.schema.moves.endings import StoredFile, fail, finish, retry
 from promptmill.schema.moves.loading import find_batch
 from promptmill.schema.moves.pruning import Pruned
 from promptmill.schema.settings import RetentionSettings

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from promptmill.schema.moves import closing
+from promptmill.schema.moves import endings
 from promptmill.schema.moves.queueing import queue_pending
 from promptmill.schema.moves.rerouting import Detour, reroute
 from promptmill.schema.moves.twins import end_twins, mark_twins
@@ -38,10 +38,10 @@ def detour(scene: Scene, batch: int, *, now: str = ASKED, to: str = OTHER, most:
 def test_a_refused_job_is_asked_of_another_model_and_remembers_the_first(scene: Scene) -> None:
     job_id, fence = scene.running()
     batch = scene.job(job_id).batch_id
-    assert scene.close(closing.fall_back(job_id, fence, REFUSED, OTHER)) == {job_id}
+    assert scene.close(endings.fall_back(job_id, fence, REFUSED, OTHER)) == {job_id}
     (queued,) = queue_of(scene, batch, OTHER)
     fence = scene.claim(queued.hint)[job_id]
-    scene.close(closing.fall_back(job_id, fence, UNSENT, THIRD))
+    scene.close(endings.fall_back(job_id, fence, UNSENT, THIRD))
     job = scene.job(job_id)
     assert (f"{job.provider}/{job.model}", job.fell_back_from) == (THIRD, ASKED)
     assert (job.state, job.attempts, job.refusals) == (JobState.PENDING, 0, 1)
@@ -57,7 +57,7 @@ def test_a_late_end_sends_no_job_to_another_model(scene: Scene) -> None:
     job_id, fence = scene.running()
     scene.rescue((job_id, fence))
     scene.again(job_id)
-    assert scene.close(closing.fall_back(job_id, fence, REFUSED, OTHER)) == set()
+    assert scene.close(endings.fall_back(job_id, fence, REFUSED, OTHER)) == set()
     assert scene.job(job_id).fell_back_from is None
     scene.assert_sums()
 
@@ -66,7 +66,7 @@ def test_what_waits_falls_back_and_what_is_in_hand_does_not(scene: Scene) -> Non
     batch = scene.load(5)
     first, second, *_ = scene.queue(batch, most=3)
     claimed = scene.claim(first, second)
-    scene.close(closing.retry(first.job_id, claimed[first.job_id], BROKEN, 60))
+    scene.close(endings.retry(first.job_id, claimed[first.job_id], BROKEN, 60))
     assert [detour(scene, batch, most=2), detour(scene, batch), detour(scene, batch)] == [2, 1, 0]
     jobs = scene.sql("select * from jobs order by id")
     assert [(job.provider, job.state) for job in jobs] == [
@@ -95,7 +95,7 @@ def test_a_twin_waits_and_has_the_answer_of_the_other_model(scene: Scene) -> Non
     assert (twin.provider, twin.state) == (PROVIDER, JobState.WAITING)
     (queued,) = queue_of(scene, batch, OTHER)
     fence = scene.claim(queued.hint)[queued.job_id]
-    scene.close(closing.finish(queued.job_id, fence, ANSWERED, ANSWER))
+    scene.close(endings.finish(queued.job_id, fence, ANSWERED, ANSWER))
     with scene.database.write() as connection:
         assert end_twins(connection, [twin.id]) == 1
     twin = scene.job(twin.id)

@@ -13,7 +13,7 @@ import pytest
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.closing import Closing, fail, finish, hold, retry, snooze
+from promptmill.schema.moves.endings import Closing, fail, finish, hold, retry, snooze
 from promptmill.schema.moves.queueing import queue_pending, queue_waiting
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.outcomes import Usage

@@ -9,8 +9,8 @@ import pytest
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.moves.spending import (
     Reservation,
     Spending,
@@ -40,7 +40,7 @@ class Till:
         return sorted(self.scene.claim(*hints, worker=worker, reservations=asked))
 
     def finish(self, job: int, attempted: Attempted = PAID) -> None:
-        self.scene.close(closing.finish(job, self.fence(job), attempted, ANSWER))
+        self.scene.close(endings.finish(job, self.fence(job), attempted, ANSWER))
 
     def fence(self, job: int) -> int:
         return int(self.scene.job(job).fence)
@@ -95,7 +95,7 @@ def test_what_a_call_cost_takes_the_place_of_what_was_reserved(till: Till) -> No
 @pytest.mark.parametrize("refused", [BUSY, BROKEN, UNSENT], ids=["429", "500", "not sent"])
 def test_what_cost_nothing_gives_its_room_back(till: Till, refused: Attempted) -> None:
     job, *_ = till.claim(till.scene.queue(till.batch, most=1))
-    till.scene.close(closing.retry(job, till.fence(job), refused, 1.0))
+    till.scene.close(endings.retry(job, till.fence(job), refused, 1.0))
     assert (till.now.reserved, till.now.unknown, till.now.room) == (0, 0, 350)
     till.scene.assert_sums()
 
@@ -103,7 +103,7 @@ def test_what_cost_nothing_gives_its_room_back(till: Till, refused: Attempted) -
 @pytest.mark.parametrize("lost", [CUT, BAD], ids=["cut", "bad_response"])
 def test_what_nobody_knows_the_cost_of_stays_reserved(till: Till, lost: Attempted) -> None:
     job, *_ = till.claim(till.scene.queue(till.batch, most=1))
-    till.scene.close(closing.retry(job, till.fence(job), lost, 1.0))
+    till.scene.close(endings.retry(job, till.fence(job), lost, 1.0))
     assert (till.now.reserved, till.now.unknown, till.now.room) == (0, 100, 250)
     till.scene.assert_sums()
 
@@ -113,7 +113,7 @@ def test_a_dead_workers_call_stays_reserved_until_its_late_answer_tells(till: Ti
     fence = till.fence(job)
     till.scene.rescue((job, fence))
     assert (till.now.reserved, till.now.unknown) == (0, 100)
-    till.scene.close(closing.finish(job, fence, PAID, ANSWER))
+    till.scene.close(endings.finish(job, fence, PAID, ANSWER))
     assert (till.now.spent, till.now.unknown) == (30, 0)
     till.scene.assert_sums()
 

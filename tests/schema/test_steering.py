@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from promptmill.schema.moves import steering
-from promptmill.schema.moves.closing import fail, finish, hold, retry
+from promptmill.schema.moves.endings import fail, finish, hold, retry
 from promptmill.schema.moves.loading import (
     create_batch,
     discard_loading,

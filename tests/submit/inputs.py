@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from promptmill.producer.reading import ReadOptions
-from promptmill.producer.submission import SubmitRequest
-from promptmill.schema.moves.closing import StoredResult, fail, finish, hold
+from promptmill.producer.submit_request import SubmitRequest
+from promptmill.schema.moves.endings import StoredResult, fail, finish, hold
 from tests.schema.scene import ANSWERED, CUT, REFUSED, Scene
 
 MODEL = "gpt-4o-mini"

@@ -10,7 +10,8 @@ import pytest
 from promptmill.producer import Batch, api, following
 from promptmill.schema import answers
 from promptmill.schema.database import Database
-from promptmill.schema.moves.closing import Closing, close, fail, finish
+from promptmill.schema.moves.closing import close
+from promptmill.schema.moves.endings import Closing, fail, finish
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.settings import Settings
 from tests.schema.scene import ANSWER, ANSWERED, PROVIDER, REFUSED, Scene

@@ -14,7 +14,8 @@ import pytest
 from promptmill.producer import chunks, intake
 from promptmill.producer.estimate.budgets import Budget
 from promptmill.producer.reading_process import Order, ReadingProcess
-from promptmill.producer.submission import How, SubmitRequest, Submitted, submit
+from promptmill.producer.submission import submit
+from promptmill.producer.submit_request import How, SubmitRequest, Submitted
 from promptmill.schema.database import Database
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.settings import Settings

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from promptmill.producer import chunks, control
-from promptmill.producer.submission import How, SubmitRequest, Submitted, submit
+from promptmill.producer.submission import submit
+from promptmill.producer.submit_request import How, SubmitRequest, Submitted
 from promptmill.schema.database import Database
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.settings import Settings

@@ -10,7 +10,7 @@ from promptmill.producer.submission import submit
 from promptmill.producer.twins import TwinEnder
 from promptmill.schema.answers import results_of
 from promptmill.schema.database import Database
-from promptmill.schema.moves.closing import StoredFile, StoredResult, finish
+from promptmill.schema.moves.endings import StoredFile, StoredResult, finish
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import JobState
 from tests.schema.scene import ANSWERED, Scene

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted, Closing, StoredResult
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Attempted, Closing, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, Usage
 from promptmill.schema.states import JobState
 from promptmill.workers.recorder import Recorder
@@ -51,7 +51,7 @@ def a_group_with(
     claims = scene.claim(*scene.queue(scene.load(GROUP)))
     bad = list(claims)[17]
     ends = [
-        closing.finish(job, fence, *((attempted, result) if job == bad else (ANSWERED, ANSWER)))
+        endings.finish(job, fence, *((attempted, result) if job == bad else (ANSWERED, ANSWER)))
         for job, fence in claims.items()
     ]
     return ends, bad

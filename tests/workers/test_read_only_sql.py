@@ -3,7 +3,7 @@
 import asyncio
 
 from promptmill.schema.database import Database
-from promptmill.schema.moves import closing
+from promptmill.schema.moves import endings
 from promptmill.schema.states import JobState
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Spool
@@ -35,7 +35,7 @@ def test_an_answer_waits_until_sql_may_be_written_again(
     async def close_meanwhile() -> Stored:
         let_it_write(postgres, postgres_database, allowed=False)
         closes = asyncio.create_task(
-            recorder.close(closing.finish(job_id, fence, ANSWERED, ANSWER))
+            recorder.close(endings.finish(job_id, fence, ANSWERED, ANSWER))
         )
         await asyncio.wait([closes], timeout=0.5)
         assert not closes.done(), closes.exception()

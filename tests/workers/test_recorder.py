@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import StoredResult
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import StoredResult
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Spool
 from promptmill.workers.writes import Stored
@@ -28,7 +28,7 @@ def close_all(recorder: Recorder, claims: dict[int, int], refused: set[int]) -> 
     async def close() -> list[Stored]:
         ends = [
             recorder.close(
-                closing.finish(job, fence, ANSWERED, UNSTORABLE if job in refused else ANSWER)
+                endings.finish(job, fence, ANSWERED, UNSTORABLE if job in refused else ANSWER)
             )
             for job, fence in claims.items()
         ]
@@ -76,7 +76,7 @@ def test_different_writes_of_one_group_are_all_done(scene: Scene, recorder: Reco
             recorder.claim(claimed, "k"),
             recorder.unqueue(given_back),
             recorder.postpone(put_off, 5.0),
-            recorder.close(closing.finish(ended.job_id, fence, ANSWERED, ANSWER)),
+            recorder.close(endings.finish(ended.job_id, fence, ANSWERED, ANSWER)),
         )
 
     asyncio.run(write())
@@ -90,7 +90,7 @@ def test_a_retry_is_queued_by_its_worker_only_when_due_and_before_dispatch_does(
     early, due, taken = scene.queue(scene.load(3))
     claims = scene.claim(early, due, taken)
     for hint, delay_s in ((early, 60.0), (due, 1.0), (taken, 1.0)):
-        scene.close(closing.retry(hint.job_id, claims[hint.job_id], BROKEN, delay_s))
+        scene.close(endings.retry(hint.job_id, claims[hint.job_id], BROKEN, delay_s))
     scene.clock.advance(2.0)
     assert len(scene.queue_due(most=1)) == 1
     first = next(hint for hint in (due, taken) if scene.job(hint.job_id).state == 1)

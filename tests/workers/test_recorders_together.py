@@ -7,7 +7,7 @@ import pytest
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves import closing
+from promptmill.schema.moves import endings
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Spool
 from promptmill.workers.writes import Stored
@@ -29,7 +29,7 @@ def work(database: Database, name: str, hints: list[Hint], spool: Spool, ready: 
             fence = await recorder.claim(hint, "k")
             assert fence is not None
             await asyncio.sleep(hint.job_id % 7 / 1000)
-            ended = closing.finish(hint.job_id, fence, ANSWERED, ANSWER)
+            ended = endings.finish(hint.job_id, fence, ANSWERED, ANSWER)
             assert await recorder.close(ended) is Stored.MOVED
 
     async def answer_all() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import StoredResult
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import StoredResult
 from promptmill.schema.outcomes import Usage
 from promptmill.workers.spool import Record, Spool, find_leftovers
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, CUT
@@ -26,7 +26,7 @@ HOSTILE = StoredResult("half a pair \ud800 and \x00", "stop", tool_calls='[{"a":
 
 def record(job_id: int, text: str = "four") -> Record:
     result = replace(ANSWER, text=text)
-    return Record(closing.finish(job_id, 1, ANSWERED, result), ("w1",))
+    return Record(endings.finish(job_id, 1, ANSWERED, result), ("w1",))
 
 
 def left_in(folder: Path) -> list[Record]:
@@ -57,9 +57,9 @@ def a_disk_that_ends_at(size: int) -> Iterator[None]:
 def test_what_a_process_kept_is_found_as_it_was_and_in_order(spool: Spool) -> None:
     kept = [
         record(1),
-        Record(closing.retry(2, 7, BROKEN, 2.5), ("w1", "w1 after it was declared dead")),
-        Record(closing.finish(3, 1, replace(ANSWERED, usage=Usage(2**60, 1)), HOSTILE), ("w1",)),
-        Record(closing.hold(4, 1, replace(CUT, body_base64="QUJD")), ("w1",)),
+        Record(endings.retry(2, 7, BROKEN, 2.5), ("w1", "w1 after it was declared dead")),
+        Record(endings.finish(3, 1, replace(ANSWERED, usage=Usage(2**60, 1)), HOSTILE), ("w1",)),
+        Record(endings.hold(4, 1, replace(CUT, body_base64="QUJD")), ("w1",)),
     ]
     assert spool.keep(kept[:1]) + spool.keep(kept[1:]) == [True] * 4
     spool.close()

@@ -11,8 +11,8 @@ import pytest
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Closing
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Closing
 from promptmill.schema.states import JobState
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.spool import Record, Spool
@@ -69,7 +69,7 @@ def answers(tmp_path: Path) -> Callable[[], list[str]]:
 
 
 def finished(claims: dict[int, int]) -> list[Closing]:
-    return [closing.finish(job, fence, ANSWERED, ANSWER) for job, fence in claims.items()]
+    return [endings.finish(job, fence, ANSWERED, ANSWER) for job, fence in claims.items()]
 
 
 async def close_all(recorder: Recorder, ends: Sequence[Closing]) -> list[Stored]:
@@ -286,7 +286,7 @@ def test_a_commit_whose_answer_is_lost_ends_in_one_result_and_one_cost(
 ) -> None:
     claims = scene.claim(*scene.queue(scene.load(20)))
     retried, fence = claims.popitem()
-    ends = [*finished(claims), closing.retry(retried, fence, CUT, 9.0)]
+    ends = [*finished(claims), endings.retry(retried, fence, CUT, 9.0)]
     recorder = make_recorder()
     line.commits_to_cut = 2
     assert asyncio.run(close_all(recorder, ends)) == [Stored.MOVED] * 20

@@ -6,7 +6,7 @@ import json
 import stat
 from pathlib import Path
 
-from promptmill.schema.moves.closing import StoredResult
+from promptmill.schema.moves.endings import StoredResult
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.providers.base import Media
 

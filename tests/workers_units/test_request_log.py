@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import ProviderKind

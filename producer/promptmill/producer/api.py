@@ -49,8 +49,8 @@ from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, read_progress
 from promptmill.producer.reading import ReadOptions, checked_schema
 from promptmill.producer.results import results_in_order
-from promptmill.producer.submission import SubmitRequest
 from promptmill.producer.submission import submit as submit_request
+from promptmill.producer.submit_request import SubmitRequest
 from promptmill.producer.truncating import parse_truncation
 from promptmill.schema.answers import Result
 from promptmill.schema.pii.values import MaskPii

@@ -23,13 +23,14 @@ from promptmill.schema.database import (
     DatabaseError,
     first_line,
 )
+from promptmill.schema.environment import found_names
 from promptmill.schema.errors import PromptmillError, SettingsError
 from promptmill.schema.host import host_identity, owner_is_gone, process_is_gone
 from promptmill.schema.network import NetworkSettings, shown_proxy
 from promptmill.schema.presence import WorkerSeen, leader_of, live_workers
 from promptmill.schema.redis_urls import shown
 from promptmill.schema.revisions import newest_revision, require_current
-from promptmill.schema.settings import Settings, found_names
+from promptmill.schema.settings import Settings
 from promptmill.schema.spool_files import SpoolKind, spool_files
 from promptmill.schema.trust import trust_in
 
@@ -80,7 +81,7 @@ def check_all(settings: Settings) -> Iterator[Check]:
 
 
 def _check_settings(settings: Settings) -> Check:
-    names = [f"{name} ({where})" for name, where in found_names(settings).items()]
+    names = [f"{name} ({where})" for name, where in found_names(settings.providers).items()]
     return Check("settings", Verdict.OK, ", ".join(names) or "none set: the defaults hold")
 
 

@@ -3,16 +3,15 @@
 A submit that was killed is gone on with by the same command. Redis is not needed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from promptmill.producer.answer_cache import AnswerCache, change_cache
+from promptmill.producer.answer_cache import change_cache
+from promptmill.producer.asked import asked_routes, kinds_of, placed, routes_of, spelled
 from promptmill.producer.chunks import Chunk
-from promptmill.producer.control import MOST_PRIORITY
-from promptmill.producer.estimate.budgets import Budget, Routes, change_budget, require_keepable
+from promptmill.producer.estimate.budgets import Routes, change_budget, require_keepable
 from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
 from promptmill.producer.falling_back import Fallbacks, change_fallbacks, with_fallbacks
 from promptmill.producer.identity import identity_of, options_of, storable, written
@@ -20,115 +19,22 @@ from promptmill.producer.intake import Intake
 from promptmill.producer.lane_order import LaneOrder, change_lane, require_batch_api
 from promptmill.producer.loader import Loader, TwiceError
 from promptmill.producer.reading import (
-    Checked,
     Input,
     ReadOptions,
     check_input,
     open_input,
-    read_prompts,
     refuse_duplicate,
 )
-from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.reading.parameters import check_taken
-from promptmill.producer.routing import Kinds, Route, Router, route
-from promptmill.producer.truncating import Truncation, change_truncation
-from promptmill.schema.answer_forms import OnInvalid
+from promptmill.producer.routing import Router
+from promptmill.producer.submit_request import How, Plan, SubmitRequest, Submitted, check_request
+from promptmill.producer.truncating import change_truncation
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.fallbacks import Rules, write_rules
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
-from promptmill.schema.pii.values import MaskPii
-from promptmill.schema.settings import CheckSettings, FallbackSettings, Settings
+from promptmill.schema.settings import Settings
 from promptmill.schema.states import BatchState
-
-_LONGEST_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class SubmitRequest:
-    """What is to be submitted, as it was typed."""
-
-    source: str | Path
-    """a path, or `-` for standard input"""
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    also: tuple[str, ...] = ()
-    """models that are asked the same, besides the one of *reading*"""
-    dedupe: bool = False
-    """ask equal prompts once"""
-    name: str | None = None
-    """for people; None: the name of the file"""
-    priority: int = 0
-    """-100 to 100; above 0 goes before all others"""
-    on_unknown: str | None = None
-    """`retry` or `hold`; None: as the settings say"""
-    on_invalid: str | None = None
-    """`keep`, `retry`, `repair` or `fail`; None: as the settings say"""
-    max_failures: str | None = None
-    """`200` or `5%`: so many failed prompts pause it. `none` allows all; None leaves a batch that
-    is there as it is"""
-    cache: AnswerCache | None = None
-    """which answers of other jobs it takes; None: as before, and a new one none"""
-    order: str | None = None
-    """id of the client's order that it is: another order of the same input is another batch"""
-    checks: str | None = None
-    """`off`, `flag` or `error`; None: as the settings say"""
-    mask_pii: MaskPii | None = None
-    """where personal data is masked"""
-    fallbacks: tuple[FallbackSettings, ...] | None = None
-    """which other models are asked, and when; None: as before, and a new one as the settings say"""
-    truncation: Truncation | None = None
-    """how prompts are cut that are too long; None: as before, and of a new one none is"""
-    tenant_id: int | None = None
-    """whose order"""
-    lane: LaneOrder | None = None
-    """how it is asked, and by when; None: as before, and a new one live"""
-    new: bool = False
-    """make another batch where there is one of this input already"""
-    budget: Budget | None = None
-    """what it may cost; None: as before, and a new one anything"""
-
-
-class How(StrEnum):
-    """How a submit came to its batch."""
-
-    NEW = "new"
-    RESUMED = "resumed"
-    """an earlier submit had been killed, and this one went on with its batch"""
-    REUSED = "reused"
-    """it was submitted before"""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What an input is, before anything of it is stored."""
-
-    name: str
-    """of the input"""
-    checked: Checked
-    routes: Routes
-    known: bool = False
-    """there is a batch of it already"""
-
-    @property
-    def providers(self) -> frozenset[str]:
-        """Those that are asked."""
-        return frozenset(found.provider for found in chain.from_iterable(self.routes.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """The batch that holds the input."""
-
-    batch_id: int
-    name: str
-    total: int
-    how: How
-    kind: str
-    """what the input was taken for, in words: `CSV`"""
-    goes_on: bool = False
-    """its budget had paused it, and does no more"""
-    twins: int = 0
-    """jobs that are not asked, since another asks the same; counted when they are stored"""
 
 
 def submit(
@@ -149,20 +55,20 @@ def submit(
     Raises UsageError, and InputError for a bad line; then nothing is left of it. Raises
     ServiceError where SQL fails; what is stored is kept, and the same call goes on with it.
     """
-    _check(request)
+    check_request(request)
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
-    asked = _asked(request, settings)
-    options = _spelled(request, asked, settings)
-    router = Router(_kinds(settings), settings.routes, asked)
+    asked = asked_routes(request, settings)
+    options = spelled(request, asked, settings)
+    router = Router(kinds_of(settings), settings.routes, asked)
     with (
         open_input(request.source, settings.state_dir / "spool") as source,
-        Intake(source, _placed(options, source), router) as intake,
+        Intake(source, placed(options, source), router) as intake,
     ):
         submission = _Submission(
             database=database,
             request=request,
             settings=settings,
-            options=_placed(options, source),
+            options=placed(options, source),
             source=source,
             intake=intake,
             failures=failures,
@@ -182,14 +88,14 @@ def submit(
 
 def examine(request: SubmitRequest, settings: Settings) -> Plan:
     """Read and check the input of *request*, and say who is asked. Nothing is stored."""
-    _check(request)
-    asked = _asked(request, settings)
-    options = _spelled(request, asked, settings)
+    check_request(request)
+    asked = asked_routes(request, settings)
+    options = spelled(request, asked, settings)
     with open_input(request.source, settings.state_dir / "spool") as source:
-        options = _placed(options, source)
+        options = placed(options, source)
         checked = check_input(source, options)
-        router = Router(_kinds(settings), settings.routes, asked, checked.only_for)
-        return Plan(source.name, checked, _routes(source, options, checked, router))
+        router = Router(kinds_of(settings), settings.routes, asked, checked.only_for)
+        return Plan(source.name, checked, routes_of(source, options, checked, router))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +200,7 @@ class _Submission:
         """Say who is asked, as far as it is known which models are named. Raises UsageError."""
         router, checked = self.intake.router, self.intake.checked
         if checked is not None:
-            routes = _routes(self.source, self.options, checked, router)
+            routes = routes_of(self.source, self.options, checked, router)
         else:
             found = {model: router.answering(model) for model in self.intake.models()}
             routes = {model: asked for model, asked in found.items() if asked}
@@ -377,91 +283,6 @@ class _Submission:
             change_truncation(self.database, batch_id, self.request.truncation)
         if self.request.lane is not None:
             change_lane(self.database, batch_id, self.request.lane)
-
-
-def _spelled(request: SubmitRequest, asked: Sequence[Route], settings: Settings) -> ReadOptions:
-    """Spell the model in full, so that however it was spelled it is the same request."""
-    mask = request.mask_pii is not None and request.mask_pii.of_prompts
-    options = replace(
-        request.reading,
-        max_file_bytes=settings.file_bytes,
-        mask_prompts=mask,
-        checks=_checks(request.checks or settings.checks.policy, settings.checks),
-    )
-    return replace(options, model=asked[0].full) if asked else options
-
-
-def _checks(policy: str, settings: CheckSettings) -> ContentChecks | None:
-    if policy == "off":
-        return None
-    return ContentChecks(
-        refuse=policy == "error",
-        rules=settings.rules,
-        phrases=settings.phrases,
-        max_characters=settings.max_characters,
-    )
-
-
-def _placed(options: ReadOptions, source: Input) -> ReadOptions:
-    """Say where files are that prompts name: another process may read a copy of the input."""
-    if options.folder is not None or options.url is not None:
-        return options
-    return replace(options, folder=source.folder)
-
-
-def _kinds(settings: Settings) -> Kinds:
-    return {name: provider.kind for name, provider in settings.providers.items()}
-
-
-def _check(request: SubmitRequest) -> None:
-    if abs(request.priority) > MOST_PRIORITY:
-        msg = f"the priority {request.priority} is not from -{MOST_PRIORITY} to {MOST_PRIORITY}"
-        raise UsageError(msg)
-    name = request.name
-    if name is not None and not (name.isprintable() and 0 < len(name) <= _LONGEST_NAME):
-        msg = f"the name is not one of 1 to {_LONGEST_NAME} printable characters: {name[:80]!r}"
-        raise UsageError(msg)
-    if request.on_unknown not in (None, "retry", "hold"):
-        msg = f"on_unknown is {request.on_unknown!r}, and must be 'retry' or 'hold'"
-        raise UsageError(msg)
-    if request.on_invalid not in (None, *OnInvalid):
-        msg = f"on_invalid is {request.on_invalid!r}, and must be one of {', '.join(OnInvalid)}"
-        raise UsageError(msg)
-
-
-def _asked(request: SubmitRequest, settings: Settings) -> tuple[Route, ...]:
-    """Route the models of -m, each once and in the order of their names. Raises UsageError."""
-    if request.reading.model is None:
-        return ()
-    models, kinds = (request.reading.model, *request.also), _kinds(settings)
-    found = {route(model, kinds, rules=settings.routes) for model in models}
-    return tuple(sorted(found, key=lambda one: one.full))
-
-
-def _routes(
-    source: Input, options: ReadOptions, checked: Checked, router: Router
-) -> dict[str | None, tuple[Route, ...]]:
-    """Say who is asked, by the model of the line.
-
-    Raises InputError at the first line that cannot be routed.
-    """
-    routes: dict[str | None, tuple[Route, ...]] = {}
-    for model, prompts in checked.models.items():
-        try:
-            if model is None:
-                msg = f"{prompts:,} of {checked.rows:,} prompts name no model"
-                raise UsageError(msg)
-            routes[model] = router.routes(model)
-        except UsageError as error:
-            asking = (one.position for one in read_prompts(source, options) if one.model == model)
-            raise InputError(
-                problem=str(error),
-                file=source.name,
-                line=0 if router.asked else next(asking, 0),
-                value=model or "",
-                fix="give -m MODEL for all lines, or name a model in each that somebody answers",
-            ) from None
-    return routes
 
 
 def _how(found: BatchFound | None, *, new: bool) -> How:

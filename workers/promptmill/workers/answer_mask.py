@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from promptmill.schema.moves.closing import StoredResult
+from promptmill.schema.moves.endings import StoredResult
 from promptmill.schema.pii.masking import Masker
 
 _MARK = "A"

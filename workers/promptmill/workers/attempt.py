@@ -18,8 +18,8 @@ from promptmill.schema.answer_forms import OnInvalid, form_of
 from promptmill.schema.bounds import Unbounded, most_micros
 from promptmill.schema.fallbacks import When
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.moves.rescuing import is_on_trial
 from promptmill.schema.moves.spending import BUDGET, Reservation
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
@@ -311,7 +311,7 @@ class Attempt:
     async def _unclaim(self) -> None:
         """Close the attempt that was never sent; our hint stays good."""
         await self._give_back()
-        await self._close(closing.unclaim(self.hint.job_id, self._fence(), _NOT_SENT))
+        await self._close(endings.unclaim(self.hint.job_id, self._fence(), _NOT_SENT))
         self.fence = None
 
     async def _refuse(self, code: str, why: str) -> Report:
@@ -329,10 +329,10 @@ class Attempt:
             to = fallback_for(self._job, When.CONTEXT)
             if to is not None:
                 await self._close(
-                    closing.fall_back(self.hint.job_id, self._fence(), refused, to.to)
+                    endings.fall_back(self.hint.job_id, self._fence(), refused, to.to)
                 )
                 return Report(f"falls back to {to.to}: request {code}")
-        await self._close(closing.fail(self.hint.job_id, self._fence(), refused))
+        await self._close(endings.fail(self.hint.job_id, self._fence(), refused))
         return Report(f"request {code}: {why}", failed=True)
 
     async def _put_back(self) -> Report:
@@ -340,7 +340,7 @@ class Attempt:
         if self._is_made_without_us():
             if self._turn is not None:
                 await self._turn.settle(_STOPPED)
-            await self._close(closing.keep(self.hint.job_id, self._fence(), LEFT))
+            await self._close(endings.keep(self.hint.job_id, self._fence(), LEFT))
             return _PUT_BACK
         if self.sent and self._job:
             reply, latency_s = self._reply or (_STOPPED, 0.0)
@@ -354,7 +354,7 @@ class Attempt:
         if self.fence is None:
             await self._bench.recorder.unqueue(self.hint)
         else:
-            await self._close(closing.keep(self.hint.job_id, self.fence, _NOT_SENT))
+            await self._close(endings.keep(self.hint.job_id, self.fence, _NOT_SENT))
         return _PUT_BACK
 
     def _is_made_without_us(self) -> bool:
@@ -379,7 +379,7 @@ class Attempt:
                 model=self._job.model,
                 latency_s=latency_s,
             )
-            await self._close(closing.hold(self.hint.job_id, self._fence(), kept))
+            await self._close(endings.hold(self.hint.job_id, self._fence(), kept))
             return Report(f"held: worker_error {name}", failed=True)
         if self.sent and self._job:
             reply = Refusal(ErrorKind.UNKNOWN, f"our own {name} at {at}", code="worker_error")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, overload
 
-from promptmill.schema.moves.closing import Attempted, StoredResult
+from promptmill.schema.moves.endings import Attempted, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.prices import PriceList
 from promptmill.schema.truncation import Cut

@@ -7,7 +7,7 @@ response and sends nothing, so it books nothing either.
 import asyncio
 from dataclasses import dataclass
 
-from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.workers.recorder import Recorder
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import ProviderKind, RetrySettings
 from promptmill.workers.deadlines import Deadlines

@@ -7,8 +7,8 @@ from typing import Literal, assert_never
 import structlog
 
 from promptmill.schema.fallbacks import Fallback
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pii.masking import masked_bytes
 from promptmill.schema.reading import DueJob
@@ -177,22 +177,22 @@ def closing_of(
     """Say where an outcome puts its job; *to*: who is asked next, where that is another model."""
     job_id = job.job_id
     if to is not None:
-        return closing.fall_back(job_id, fence, attempted, to.to)
+        return endings.fall_back(job_id, fence, attempted, to.to)
     match outcome:
         case deciding.Succeeded(answer=answer):
             result = result_of(answer)
             stored = masked_result(result) if job.mask_answer else result
-            return closing.finish(job_id, fence, attempted, stored)
+            return endings.finish(job_id, fence, attempted, stored)
         case deciding.Retry(delay_s=delay_s):
-            return closing.retry(job_id, fence, attempted, delay_s)
+            return endings.retry(job_id, fence, attempted, delay_s)
         case deciding.Snoozed(delay_s=delay_s):
-            return closing.snooze(job_id, fence, attempted, delay_s)
+            return endings.snooze(job_id, fence, attempted, delay_s)
         case deciding.Stopped():
-            return closing.keep(job_id, fence, attempted)
+            return endings.keep(job_id, fence, attempted)
         case deciding.Held():
-            return closing.hold(job_id, fence, attempted)
+            return endings.hold(job_id, fence, attempted)
         case deciding.Failed():
-            return closing.fail(job_id, fence, attempted)
+            return endings.fail(job_id, fence, attempted)
         case _:
             assert_never(outcome)
 

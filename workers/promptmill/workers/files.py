@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from promptmill.schema.moves.closing import StoredFile, StoredResult
+from promptmill.schema.moves.endings import StoredFile, StoredResult
 from promptmill.schema.private import private_folder
 from promptmill.workers.providers.base import Media
 

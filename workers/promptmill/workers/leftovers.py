@@ -6,7 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from promptmill.schema.database import Database, is_passing
-from promptmill.schema.moves.closing import Closing, intended
+from promptmill.schema.moves.closing import intended
+from promptmill.schema.moves.endings import Closing
 from promptmill.workers.spool import Leftover, Record, find_leftovers
 
 _GROUP = 50

@@ -16,7 +16,7 @@ from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves import backgrounds
 from promptmill.schema.moves.caching import Followed, Wish
-from promptmill.schema.moves.closing import Closing
+from promptmill.schema.moves.endings import Closing
 from promptmill.schema.moves.similar import NewEntry
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.outcomes import AttemptOutcome

@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 import msgspec
 import structlog
 
-from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.pii.masking import Masker, masked_bytes
 from promptmill.schema.private import private_folder
 from promptmill.schema.reading import DueJob

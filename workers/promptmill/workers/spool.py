@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import msgspec
 
-from promptmill.schema.moves.closing import Closing
+from promptmill.schema.moves.endings import Closing
 from promptmill.schema.private import private_folder
 from promptmill.schema.spool_files import DAMAGED, REFUSED, SPOOL
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from promptmill.schema.moves.closing import Attempted
+from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.outcomes import AttemptOutcome, Usage
 from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import ProviderKind

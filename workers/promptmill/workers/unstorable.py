@@ -3,8 +3,8 @@
 import base64
 from typing import Final
 
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 
 _CODE: Final = "unstorable"
@@ -27,7 +27,7 @@ def hold(refused: Closing, error: Exception) -> Closing:
         cost_micros=cost if isinstance(cost, int) and 0 <= cost < _MOST_MICROS else None,
         body_base64=call.body_base64 or base64.b64encode(raw).decode() or None,
     )
-    return closing.hold(refused.job_id, refused.fence, held)
+    return endings.hold(refused.job_id, refused.fence, held)
 
 
 def is_held(end: Closing) -> bool:

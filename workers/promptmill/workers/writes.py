@@ -8,7 +8,8 @@ from promptmill.schema.database import Connection
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.caching import Followed, Wish, follow
 from promptmill.schema.moves.claiming import claim, claimed_before
-from promptmill.schema.moves.closing import Closing, close, closed_before
+from promptmill.schema.moves.closing import close, closed_before
+from promptmill.schema.moves.endings import Closing
 from promptmill.schema.moves.queueing import postpone, requeue, unqueue
 from promptmill.schema.moves.similar import NewEntry, remember
 from promptmill.schema.moves.spending import Reservation

@@ -16,7 +16,8 @@ from promptmill.producer.estimate.forecast import (
 from promptmill.producer.figures import duration, human
 from promptmill.producer.limit_standing import Known, read_known
 from promptmill.producer.opening import opened
-from promptmill.producer.submission import Plan, SubmitRequest, examine
+from promptmill.producer.submission import examine
+from promptmill.producer.submit_request import Plan, SubmitRequest
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
 from promptmill.schema.money import dollars
 from promptmill.schema.settings import Settings

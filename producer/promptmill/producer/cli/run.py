@@ -19,7 +19,7 @@ from promptmill.producer.news import pause_reason
 from promptmill.producer.opening import opened
 from promptmill.producer.progress import Progress, open_besides, read_progress
 from promptmill.producer.spent import cost_text
-from promptmill.producer.submission import SubmitRequest
+from promptmill.producer.submit_request import SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.fallbacks import providers_of, read_rules

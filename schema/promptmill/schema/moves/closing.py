@@ -5,129 +5,15 @@ cost is still booked on its attempt, as `late`.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 
 from sqlalchemy import Connection
 
+from promptmill.schema.moves.endings import Closing
 from promptmill.schema.moves.failing import pause_where_too_many_failed
-from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
-from promptmill.schema.requests import Endpoint
+from promptmill.schema.moves.storing import store_results
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
-from promptmill.schema.truncation import Cut
-
-
-@dataclass(frozen=True, slots=True)
-class Attempted:
-    """What one call came to."""
-
-    outcome: AttemptOutcome
-    http_status: int | None = None
-    error_kind: ErrorKind | None = None
-    error_code: str | None = None
-    error_text: str | None = None
-    request_id: str | None = None
-    latency_ms: int | None = None
-    usage: Usage | None = None
-    cost_micros: int | None = None
-    body_base64: str | None = None
-    """What came, where it could not be used."""
-    first_token_ms: int | None = None
-    cut: Cut | None = None
-    """What was left out of the prompt."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file that came with an answer, and is on disk."""
-
-    position: int
-    """in the answer, from 0"""
-    media_type: str
-    bytes: int
-    sha256: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResult:
-    """An answer, as `results` keeps it."""
-
-    text: str | None
-    finish_reason: str
-    tool_calls: str | None = None
-    """JSON array"""
-    response_model: str | None = None
-    response_id: str | None = None
-    endpoint: str = Endpoint.CHAT
-    body: str | None = None
-    """the provider's own answer, where it is kept: JSON"""
-    files: tuple[StoredFile, ...] = ()
-    validity: str | None = None
-    """whether it has the form that was asked for; None: none was"""
-    problem: str | None = None
-    """what is wrong with that"""
-    masked: tuple[tuple[str, str], ...] = ()
-    """words in it, and what they stand for"""
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """The end of one attempt, and where its job goes. Make one with the functions below."""
-
-    job_id: int
-    fence: int
-    attempted: Attempted
-    state: JobState
-    delay_s: float | None = None
-    """for waiting: when it is due again"""
-    attempts: int = 0
-    refusals: int = 0
-    result: StoredResult | None = None
-    falls_back_to: str | None = None
-    """`provider/model` that is asked next; None: the same"""
-
-
-def finish(job_id: int, fence: int, attempted: Attempted, result: StoredResult) -> Closing:
-    """Store the answer: running to succeeded."""
-    return Closing(job_id, fence, attempted, JobState.SUCCEEDED, attempts=1, result=result)
-
-
-def retry(job_id: int, fence: int, attempted: Attempted, delay_s: float) -> Closing:
-    """Try again in *delay_s* seconds: running to waiting. Uses up an attempt."""
-    return Closing(job_id, fence, attempted, JobState.WAITING, delay_s=delay_s, attempts=1)
-
-
-def snooze(job_id: int, fence: int, attempted: Attempted, delay_s: float) -> Closing:
-    """Wait *delay_s* seconds because the provider refused: a refusal, not an attempt."""
-    return Closing(job_id, fence, attempted, JobState.WAITING, delay_s=delay_s, refusals=1)
-
-
-def keep(job_id: int, fence: int, attempted: Attempted) -> Closing:
-    """Put the job back to be done, at no cost to it: running to pending."""
-    return Closing(job_id, fence, attempted, JobState.PENDING)
-
-
-def fall_back(job_id: int, fence: int, attempted: Attempted, to: str) -> Closing:
-    """Let another model be asked, `provider/model`: running to pending. Uses up no attempt."""
-    refusals = int(attempted.outcome is not AttemptOutcome.NOT_SENT)
-    return Closing(job_id, fence, attempted, JobState.PENDING, refusals=refusals, falls_back_to=to)
-
-
-def unclaim(job_id: int, fence: int, attempted: Attempted) -> Closing:
-    """Undo a claim whose request was never sent; its hint stays good: running to queued."""
-    return Closing(job_id, fence, attempted, JobState.QUEUED)
-
-
-def fail(job_id: int, fence: int, attempted: Attempted) -> Closing:
-    """Give the job up: running to failed."""
-    return Closing(job_id, fence, attempted, JobState.FAILED, attempts=1)
-
-
-def hold(job_id: int, fence: int, attempted: Attempted) -> Closing:
-    """Hold the job for a person: running to quarantined."""
-    return Closing(job_id, fence, attempted, JobState.QUARANTINED, attempts=1)
-
 
 _DEAD = (JobState.FAILED, JobState.QUARANTINED)
 _MOVES = RowSet(
@@ -143,48 +29,6 @@ _MOVES = RowSet(
         Column("model", "text"),
     ),
 )
-_STORED = RowSet(
-    "stored",
-    (
-        Column("job_id", "bigint"),
-        Column("fence", "bigint"),
-        Column("text", "text"),
-        Column("tool_calls", "text"),
-        Column("finish_reason", "text"),
-        Column("response_model", "text"),
-        Column("response_id", "text"),
-    ),
-)
-_KEPT = RowSet(
-    "kept",
-    (
-        Column("job_id", "bigint"),
-        Column("fence", "bigint"),
-        Column("endpoint", "text"),
-        Column("body", "text"),
-    ),
-)
-_FILES = RowSet(
-    "files",
-    (
-        Column("job_id", "bigint"),
-        Column("fence", "bigint"),
-        Column("position", "smallint"),
-        Column("media_type", "text"),
-        Column("bytes", "bigint"),
-        Column("sha256", "text"),
-        Column("path", "text"),
-    ),
-)
-_CHECKS = RowSet(
-    "checks",
-    (
-        Column("job_id", "bigint"),
-        Column("fence", "bigint"),
-        Column("validity", "text"),
-        Column("problem", "text"),
-    ),
-)
 _CUTS = RowSet(
     "cuts",
     (
@@ -197,15 +41,6 @@ _CUTS = RowSet(
         Column("refused", "smallint"),
         Column("told_tokens", "bigint"),
         Column("told_most", "bigint"),
-    ),
-)
-_MASKED = RowSet(
-    "masked",
-    (
-        Column("job_id", "bigint"),
-        Column("fence", "bigint"),
-        Column("word", "text"),
-        Column("value", "text"),
     ),
 )
 _ENDED = RowSet(
@@ -273,48 +108,6 @@ where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state = 2
 returning jobs.id""",
     _MOVES,
 )
-_store = Statement(
-    """
-insert into results (job_id, batch_id, fence, text, tool_calls, finish_reason, response_model,
-  response_id, created_at)
-select j.id, j.batch_id, j.fence, stored.text, {json:stored.tool_calls}, stored.finish_reason,
-  stored.response_model, stored.response_id, {now}
-from {stored} join jobs j on j.id = stored.job_id and j.fence = stored.fence and +j.state = 4
-where true on conflict (job_id) do nothing""",
-    _STORED,
-)
-_store_bodies = Statement(
-    """
-insert into result_bodies (job_id, endpoint, body)
-select kept.job_id, kept.endpoint, {json:kept.body}
-from {kept} join results r on r.job_id = kept.job_id and r.fence = kept.fence
-where true on conflict (job_id) do nothing""",
-    _KEPT,
-)
-_store_files = Statement(
-    """
-insert into result_files (job_id, position, media_type, bytes, sha256, path)
-select files.job_id, files.position, files.media_type, files.bytes, files.sha256, files.path
-from {files} join results r on r.job_id = files.job_id and r.fence = files.fence
-where true on conflict (job_id, position) do nothing""",
-    _FILES,
-)
-_store_checks = Statement(
-    """
-insert into result_checks (job_id, validity, problem)
-select checks.job_id, checks.validity, checks.problem
-from {checks} join results r on r.job_id = checks.job_id and r.fence = checks.fence
-where true on conflict (job_id) do nothing""",
-    _CHECKS,
-)
-_store_masked = Statement(
-    """
-insert into pii_map (job_id, word, value)
-select masked.job_id, masked.word, masked.value
-from {masked} join results r on r.job_id = masked.job_id and r.fence = masked.fence
-where true on conflict (job_id, word) do update set value = excluded.value""",
-    _MASKED,
-)
 # Outcome 3 (unknown) may still be told better: the rescuer wrote it while the call went on.
 _end = Statement(
     """
@@ -380,7 +173,7 @@ def close(connection: Connection, closings: Sequence[Closing], *, worker_id: str
         _reopen.run(connection, {"moves": missed})
         _adopt.run(connection, {"moves": missed}, worker_id=worker_id)
         moved |= {row[0] for row in _move.fetch(connection, {"moves": missed})}
-    _store_results(connection, [(c, c.result) for c in closings if c.result])
+    store_results(connection, [(c, c.result) for c in closings if c.result])
     _end.run(connection, {"ended": [_ended_row(c) for c in closings]})
     bodies = [
         (c.job_id, c.fence, c.attempted.body_base64) for c in closings if c.attempted.body_base64
@@ -411,43 +204,6 @@ def intended(
     return {(row[0], row[1]) for row in _intended.fetch(connection, {"claimed_by": attempts})}
 
 
-def _store_results(
-    connection: Connection, answered: Sequence[tuple[Closing, StoredResult]]
-) -> None:
-    if not answered:
-        return
-    stored = [_stored_row(closing, result) for closing, result in answered]
-    _store.run(connection, {"stored": stored})
-    kept = [
-        (closing.job_id, closing.fence, result.endpoint, result.body)
-        for closing, result in answered
-        if result.body is not None
-    ]
-    if kept:
-        _store_bodies.run(connection, {"kept": kept})
-    files = [
-        (closing.job_id, closing.fence, *astuple(file))
-        for closing, result in answered
-        for file in result.files
-    ]
-    if files:
-        _store_files.run(connection, {"files": files})
-    checks = [
-        (closing.job_id, closing.fence, result.validity, result.problem)
-        for closing, result in answered
-        if result.validity is not None
-    ]
-    if checks:
-        _store_checks.run(connection, {"checks": checks})
-    masked = [
-        (closing.job_id, closing.fence, word, value)
-        for closing, result in answered
-        for word, value in result.masked
-    ]
-    if masked:
-        _store_masked.run(connection, {"masked": masked})
-
-
 def _moves(closings: Sequence[Closing]) -> list[tuple[object, ...]]:
     return [
         (c.job_id, c.fence, int(c.state), c.delay_s, c.attempts, c.refusals, *_target(c))
@@ -460,18 +216,6 @@ def _target(closing: Closing) -> tuple[str | None, str | None]:
         return None, None
     provider, _, model = closing.falls_back_to.partition("/")
     return provider, model
-
-
-def _stored_row(closing: Closing, result: StoredResult) -> tuple[object, ...]:
-    return (
-        closing.job_id,
-        closing.fence,
-        result.text,
-        result.tool_calls,
-        result.finish_reason,
-        result.response_model,
-        result.response_id,
-    )
 
 
 def _ended_row(closing: Closing) -> tuple[object, ...]:

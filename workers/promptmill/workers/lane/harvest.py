@@ -12,8 +12,8 @@ import msgspec
 
 from promptmill.schema.answer_forms import form_of
 from promptmill.schema.database import Database
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.moves.rescuing import running_of
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.prices import BATCH
@@ -132,7 +132,7 @@ class Harvest:
 
     def _came(self, inside: InBatch, came: Reply | Missed) -> Closing:
         if came is Missed.CANCELLED:
-            return closing.keep(inside.job.job_id, inside.fence, _CANCELLED)
+            return endings.keep(inside.job.job_id, inside.fence, _CANCELLED)
         if came is Missed.EXPIRED:
             return self._end(inside, _EXPIRED)
         job = inside.job

@@ -14,8 +14,8 @@ import msgspec
 import structlog
 
 from promptmill.schema.database import Database
-from promptmill.schema.moves import closing
-from promptmill.schema.moves.closing import Attempted, Closing
+from promptmill.schema.moves import endings
+from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.provider_batches import (
     InBatch,
@@ -224,7 +224,7 @@ class Passage:
         _log.error("not taken", provider_batch=one.id, reason=refusal.message)
 
         def go(inside: InBatch) -> Closing:
-            kept = closing.keep(inside.job.job_id, inside.fence, _NOT_SENT)
+            kept = endings.keep(inside.job.job_id, inside.fence, _NOT_SENT)
             return replace(kept, state=JobState.WAITING, delay_s=0.0)
 
         self._end_all(one, go)
@@ -232,7 +232,7 @@ class Passage:
 
     def _give_back(self, one: ProviderBatch, problem: str) -> None:
         """Put its jobs back to be done, at no cost to them."""
-        self._end_all(one, lambda job: closing.keep(job.job.job_id, job.fence, _NOT_SENT))
+        self._end_all(one, lambda job: endings.keep(job.job.job_id, job.fence, _NOT_SENT))
         self._finish(one, problem)
 
     def _end_all(self, one: ProviderBatch, ending: Callable[[InBatch], Closing]) -> None:

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from promptmill.schema.database import Database, is_passing
-from promptmill.schema.moves.closing import Closing, close
+from promptmill.schema.moves.closing import close
+from promptmill.schema.moves.endings import Closing
 from promptmill.workers import unstorable
 
 _log = logging.getLogger(__name__)

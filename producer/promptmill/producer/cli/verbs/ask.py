@@ -8,7 +8,7 @@ from promptmill.producer.cli.verbs.arguments import Json, JsonEvents, Yes
 from promptmill.producer.cli.verbs.request import takes_prompts
 
 if TYPE_CHECKING:
-    from promptmill.producer.submission import SubmitRequest
+    from promptmill.producer.submit_request import SubmitRequest
 
 
 def demo(

@@ -17,7 +17,7 @@ from typer import Argument, Option
 from promptmill.schema.errors import UsageError
 
 if TYPE_CHECKING:
-    from promptmill.producer.submission import SubmitRequest
+    from promptmill.producer.submit_request import SubmitRequest
 
 
 class Pair(NamedTuple):
@@ -142,7 +142,7 @@ def read_request(
     from promptmill.producer.falling_back import parse_fallbacks
     from promptmill.producer.lane_order import parse_lane
     from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
-    from promptmill.producer.submission import SubmitRequest
+    from promptmill.producer.submit_request import SubmitRequest
     from promptmill.producer.truncating import parse_truncation
     from promptmill.schema.pii.values import MaskPii
 

@@ -1,0 +1,127 @@
+"""Settings from the environment, secret files and `.env`: the only place that reads them."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from promptmill.schema.errors import SettingsError
+from promptmill.schema.provider_settings import ProviderKind
+
+PREFIX = "PROMPTMILL_"
+# The names that other programs know; of two, the first wins, as with curl.
+_USUAL_NAMES = {
+    "REDIS_URL": ["redis_url"],
+    "DATABASE_URL": ["database_url"],
+    "https_proxy": ["network", "https_proxy"],
+    "HTTPS_PROXY": ["network", "https_proxy"],
+    "http_proxy": ["network", "http_proxy"],
+    "HTTP_PROXY": ["network", "http_proxy"],
+    "no_proxy": ["network", "no_proxy"],
+    "NO_PROXY": ["network", "no_proxy"],
+    "SSL_CERT_FILE": ["network", "ca_bundle"],
+    "SSL_CERT_DIR": ["network", "ca_bundle"],
+    "REQUESTS_CA_BUNDLE": ["network", "ca_bundle"],
+}
+_DEFAULT_PROVIDERS = {kind.value: {"kind": kind.value} for kind in ProviderKind}
+
+
+class Environment(PydanticBaseSettingsSource):
+    """Environment, then secret files, then `.env`, as one nested mapping."""
+
+    def __init__(self, settings_cls: type[BaseSettings], named: Iterable[str]) -> None:
+        super().__init__(settings_cls)
+        self._named = named
+        """providers that the other sources name: their keys have names, too"""
+
+    def get_field_value(self, _field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for name, value in _read(lambda name: name.startswith(PREFIX)).items():
+            if value and not name.endswith("_FILE"):
+                _put(tree, name.removeprefix(PREFIX).lower().split("__"), value)
+        usual = _usual_names({*self._named, *provider_names(tree), *_DEFAULT_PROVIDERS})
+        found = _read(usual.__contains__)
+        for name, path in usual.items():
+            if found.get(name):
+                _put(tree, path, found[name], keep=True)
+        return tree
+
+
+class Defaults(Environment):
+    """The three providers that everybody has."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {"providers": _DEFAULT_PROVIDERS}
+
+
+def provider_names(tree: Mapping[str, Any]) -> set[str]:
+    providers = tree.get("providers")
+    return set(providers) if isinstance(providers, Mapping) else set()
+
+
+def _usual_names(providers: Iterable[str]) -> dict[str, list[str]]:
+    """Map the names that everybody uses to paths of settings; of two, the first is to win."""
+    names = {}
+    for provider in providers:
+        prefix = provider.upper().replace("-", "_")
+        names[f"{prefix}_API_KEY"] = ["providers", provider, "api_key"]
+        names[f"{prefix}_BASE_URL"] = ["providers", provider, "base_url"]
+    names.setdefault("GOOGLE_API_KEY", names["GEMINI_API_KEY"])
+    return names | _USUAL_NAMES
+
+
+def _read(wanted: Callable[[str], bool]) -> dict[str, str]:
+    """Read the wanted variables, and those that a NAME_FILE holds, from `.env` and environment."""
+    dotenv = {name: value for name, value in dotenv_values(".env").items() if value}
+    found = _with_files(dotenv, wanted)
+    found.update(_with_files(os.environ, wanted))  # noqa: TID251  the one place
+    return found
+
+
+def _with_files(env: Mapping[str, str], wanted: Callable[[str], bool]) -> dict[str, str]:
+    found = {name: value for name, value in env.items() if wanted(name)}
+    for name, path in env.items():
+        plain = name.removesuffix("_FILE")
+        if plain == name or plain in env or not wanted(plain):
+            continue
+        try:
+            found[plain] = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            msg = f"{name} names {path!r}, which cannot be read: {error.strerror}"
+            raise SettingsError(msg) from error
+    return found
+
+
+def _put(tree: dict[str, Any], path: list[str], value: str, *, keep: bool = False) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            msg = f"{part!r} is a section: set {part.upper()}__NAME in it, see docs/settings.md"
+            raise SettingsError(msg)
+    if not (keep and path[-1] in tree):
+        tree[path[-1]] = value
+
+
+def found_names(providers: Iterable[str]) -> dict[str, str]:
+    """Tell which variables and files of settings there are, and where: no values.
+
+    *providers* are those whose keys have names of their own.
+    """
+    usual = _usual_names(providers)
+
+    def is_ours(name: str) -> bool:
+        plain = name.removesuffix("_FILE")
+        return plain.startswith(PREFIX) or plain in usual
+
+    found = {name: ".env" for name, value in dotenv_values(".env").items() if value}
+    found |= dict.fromkeys(os.environ, "environment")  # noqa: TID251  the one place
+    named = {name: where for name, where in sorted(found.items()) if is_ours(name)}
+    if Path("promptmill.toml").exists():
+        named["promptmill.toml"] = "this folder"
+    return named
