@@ -24,8 +24,8 @@ from benchmarks.engines import ENGINES, empty_database, server_of
 from benchmarks.figures import at_least, at_most, judged
 from benchmarks.limits_cases.store import Store
 from benchmarks.million_cases.filling import Shape, fill
-from promptmill.producer.broker import make_sender
-from promptmill.producer.feed import Feeder
+from promptmill.producer.dispatching.broker import make_sender
+from promptmill.producer.dispatching.feed import Feeder
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings, load_settings
 

@@ -38,10 +38,10 @@ from rich.text import Text
 
 from promptmill.producer.cli.flower import flower_command, free_port
 from promptmill.producer.embedded.crew import Crew
-from promptmill.producer.progress import read_progress
 from promptmill.producer.report import make_report
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.submission import submit
+from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.database import Database
 from promptmill.schema.migrate import upgrade
 from promptmill.schema.settings import PREFIX, load_settings

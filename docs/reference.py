@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from promptmill.producer.cli.main import VERBS, load_verb
-from promptmill.producer.metrics import METRICS
+from promptmill.producer.metrics.table import METRICS
 from promptmill.schema.settings import PREFIX, ProviderSettings, Settings
 
 PAGE = Path(__file__).parent / "reference.md"

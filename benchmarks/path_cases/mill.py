@@ -20,7 +20,7 @@ from typing import Self
 from benchmarks.limits_cases.store import Store
 from benchmarks.path_cases.measured import first_line
 from benchmarks.path_cases.prompts import MAX_TOKENS, MODELS, prompt
-from promptmill.producer.broker import make_sender
+from promptmill.producer.dispatching.broker import make_sender
 from promptmill.schema.broker import BULK_STEP
 from promptmill.schema.database import Database
 from promptmill.schema.moves.queueing import queue_pending

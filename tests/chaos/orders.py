@@ -4,7 +4,7 @@ from threading import Thread
 from time import monotonic
 
 from promptmill.producer.control import cancel, retry
-from promptmill.producer.pruning import PruneOrder, prune_steps, to_prune
+from promptmill.producer.dispatching.pruning import PruneOrder, prune_steps, to_prune
 from promptmill.schema.moves.pruning import Pruned
 from tests.chaos.catalogue import Fault
 from tests.chaos.stage import Stage, requests_exactly

@@ -7,8 +7,8 @@ from dataclasses import replace
 from threading import Event
 from typing import Any
 
-from promptmill.producer.broker import make_sender
 from promptmill.producer.control import cancel
+from promptmill.producer.dispatching.broker import make_sender
 from promptmill.schema.broker import list_keys
 from promptmill.schema.hint import queue_name
 from promptmill.schema.moves.queueing import Queued, queue_pending

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.producer.failure_limit import FailureLimit, parse_failure_limit
+from promptmill.producer.submitting.failure_limit import FailureLimit, parse_failure_limit
 from promptmill.schema.errors import UsageError
 from tests.cli.promptmill import Here
 from tests.schema.scene import Scene

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.producer.overview import read_overview
+from promptmill.producer.watching.overview import read_overview
 from promptmill.schema.moves.endings import fail, finish, snooze
 from promptmill.schema.moves.endings import retry as try_again
 from promptmill.schema.new_job import NewJob

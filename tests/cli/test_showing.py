@@ -12,10 +12,10 @@ from promptmill.producer.advice import how_to_resume
 from promptmill.producer.cli import views
 from promptmill.producer.cli.live_table import live_panel
 from promptmill.producer.cli.watch import exit_code
-from promptmill.producer.limit_standing import ScopeStanding
-from promptmill.producer.progress import Progress, open_besides, read_progress
-from promptmill.producer.rates import Rates
-from promptmill.producer.sight import Ceiling, Pace, Sight, Watcher
+from promptmill.producer.limits.standing import ScopeStanding
+from promptmill.producer.watching.progress import Progress, open_besides, read_progress
+from promptmill.producer.watching.rates import Rates
+from promptmill.producer.watching.sight import Ceiling, Pace, Sight, Watcher
 from promptmill.schema.database import Database
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import Pause

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from promptmill.producer.cli.events import news_event, progress_event
-from promptmill.producer.limit_memory import Account
-from promptmill.producer.limit_standing import DimensionStanding, ScopeStanding
-from promptmill.producer.news import NewsKind
-from promptmill.producer.progress import Progress, read_progress
-from promptmill.producer.sight import Ceiling, Sight, Watcher
+from promptmill.producer.limits.memory import Account
+from promptmill.producer.limits.standing import DimensionStanding, ScopeStanding
+from promptmill.producer.watching.news import NewsKind
+from promptmill.producer.watching.progress import Progress, read_progress
+from promptmill.producer.watching.sight import Ceiling, Sight, Watcher
 from promptmill.schema.database import Database
 from promptmill.schema.limit_level import DimensionLevel, Level
 from promptmill.schema.pauses import Pause

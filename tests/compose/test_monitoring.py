@@ -8,7 +8,7 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from promptmill.producer.metrics import METRICS
+from promptmill.producer.metrics.table import METRICS
 from tests.services.compose import ROOT, resolved
 
 FOLDER = ROOT / "deploy" / "monitoring"

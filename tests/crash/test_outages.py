@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from promptmill.producer.broker import make_sender
+from promptmill.producer.dispatching.broker import make_sender
 from promptmill.schema.moves.queueing import queue_pending
 from tests.crash.conftest import MakeMill
 from tests.services.postgres import Postgres

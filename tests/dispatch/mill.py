@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from kombu import Connection
 
-from promptmill.producer.broker import HintSender, make_sender
-from promptmill.producer.dispatch import Dispatcher
+from promptmill.producer.dispatching.broker import HintSender, make_sender
+from promptmill.producer.dispatching.dispatch import Dispatcher
 from promptmill.schema import presence
 from promptmill.schema.broker import broker_options, broker_url
 from promptmill.schema.hint import Hint, queue_name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from promptmill.producer.broker import BrokerLostError, HintSender, make_sender
+from promptmill.producer.dispatching.broker import BrokerLostError, HintSender, make_sender
 from promptmill.schema.broker import (
     BULK_STEP,
     URGENT_STEP,

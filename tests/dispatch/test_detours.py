@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from promptmill.producer.detours import Detours
+from promptmill.producer.dispatching.detours import Detours
 from promptmill.schema.fallbacks import Fallback, When, write_rules
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.presence import NO_KEY

@@ -7,7 +7,7 @@ from threading import Event, Thread
 import pytest
 from structlog.testing import capture_logs
 
-from promptmill.producer.dispatch import ROLE, Dispatcher, run_dispatcher
+from promptmill.producer.dispatching.dispatch import ROLE, Dispatcher, run_dispatcher
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ContractError
 from promptmill.schema.presence import leader_of

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptmill.producer.fairness import allot
+from promptmill.producer.dispatching.fairness import allot
 from promptmill.schema.backlog import BatchBacklog, Scope
 
 SCOPE = Scope("openai", "m")

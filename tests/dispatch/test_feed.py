@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from structlog.testing import capture_logs
 
-from promptmill.producer.feed import Feeder
+from promptmill.producer.dispatching.feed import Feeder
 from promptmill.schema.moves import endings
 from promptmill.schema.moves.loading import create_batch, insert_jobs
 from promptmill.schema.moves.steering import pause_batch

@@ -1,6 +1,6 @@
 """Jobs go into the lane, and leave it when the deadline of their batch comes near."""
 
-from promptmill.producer.lane_order import LaneOrder, change_lane
+from promptmill.producer.submitting.lane_order import LaneOrder, change_lane
 from promptmill.schema.lanes import LANE_AT, Lane
 from tests.dispatch.mill import Mill
 

@@ -4,9 +4,9 @@ from contextlib import closing
 
 import pytest
 
-from promptmill.producer.learned import advise, learned_model
-from promptmill.producer.limit_memory import Account, LimitMemory
-from promptmill.producer.limit_reading import LimitReader
+from promptmill.producer.limits.learned import advise, learned_model
+from promptmill.producer.limits.memory import Account, LimitMemory
+from promptmill.producer.limits.reading import LimitReader
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_state import SIZE, SPACE, limit_keys, pack_learned
 from promptmill.schema.settings import ProviderKind

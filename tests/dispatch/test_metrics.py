@@ -12,14 +12,14 @@ from threading import Event, Thread
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from promptmill.producer import metrics
-from promptmill.producer.dispatch import run_dispatcher
-from promptmill.producer.limit_reading import LimitReader
-from promptmill.producer.metrics import METRICS
-from promptmill.producer.metrics_reading import MetricsReader, Sample
-from promptmill.producer.metrics_server import MillCollector, served_metrics
-from promptmill.producer.queue_reading import QueueReader
-from promptmill.producer.spread import Spread
+from promptmill.producer.dispatching.dispatch import run_dispatcher
+from promptmill.producer.limits.reading import LimitReader
+from promptmill.producer.metrics import table as metrics
+from promptmill.producer.metrics.queue_reading import QueueReader
+from promptmill.producer.metrics.server import MillCollector, served_metrics
+from promptmill.producer.metrics.spread import Spread
+from promptmill.producer.metrics.table import METRICS
+from promptmill.producer.metrics.values import MetricsReader, Sample
 from promptmill.schema.broker import redis_url
 from promptmill.schema.moves.endings import finish, hold, snooze
 from promptmill.schema.outcomes import ErrorKind

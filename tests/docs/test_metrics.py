@@ -2,7 +2,7 @@
 
 import re
 
-from promptmill.producer.metrics import METRICS
+from promptmill.producer.metrics.table import METRICS
 from tests.docs.pages import page
 
 ROW = re.compile(r"^\| `((?:promptmill|llm)_\w+)` \| (\w+) \| (.*?) \| (.+) \|$", re.MULTILINE)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from promptmill.producer.control import cancel, resume_provider
-from promptmill.producer.lane_text import lane_lines
-from promptmill.producer.progress import read_progress
+from promptmill.producer.watching.lane_text import lane_lines
+from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.lanes import Lane
 from promptmill.schema.moves.laning import set_lane
 from promptmill.schema.provider_batches import open_provider_batches

@@ -2,8 +2,8 @@
 
 import pytest
 
-from promptmill.producer.lane_choice import Outlook, live_jobs
-from promptmill.producer.lane_order import LaneOrder, parse_lane, require_batch_api
+from promptmill.producer.dispatching.lane_choice import Outlook, live_jobs
+from promptmill.producer.submitting.lane_order import LaneOrder, parse_lane, require_batch_api
 from promptmill.schema.errors import UsageError
 from promptmill.schema.lanes import Lane, LaneTerms
 from promptmill.schema.settings import ProviderKind, ProviderSettings, Settings

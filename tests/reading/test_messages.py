@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from promptmill.producer.reading import ReadOptions, parse_parameter
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.migrate import upgrade

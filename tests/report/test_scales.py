@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptmill.producer.figures import duration, human, milliseconds, round_amount, share
-from promptmill.producer.latency import Percentiles, merged, percentiles
 from promptmill.producer.report.plot import round_ticks
 from promptmill.producer.report.timeline import (
     MOST_BINS,
@@ -16,6 +15,7 @@ from promptmill.producer.report.timeline import (
     elapsed,
     time_ticks,
 )
+from promptmill.producer.watching.latency import Percentiles, merged, percentiles
 from promptmill.schema.money import dollars
 
 BEGAN = datetime(2026, 11, 22, 11, 3, 17, 250_000, tzinfo=UTC)

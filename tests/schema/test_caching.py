@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from promptmill.producer.twins import TwinEnder
+from promptmill.producer.dispatching.twins import TwinEnder
 from promptmill.schema.cache_secret import cache_secret
 from promptmill.schema.moves import endings, steering
 from promptmill.schema.moves.caching import Followed, Likeness, Wish, follow

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from promptmill.producer.pruning import PruneOrder, Retention, Step, prune_steps, to_prune
+from promptmill.producer.dispatching.pruning import (
+    PruneOrder,
+    Retention,
+    Step,
+    prune_steps,
+    to_prune,
+)
 from promptmill.schema.database import Database
 from promptmill.schema.moves import pruning, steering
 from promptmill.schema.moves.endings import StoredFile, fail, finish, retry
@@ -146,7 +152,7 @@ def test_a_retry_that_commits_first_wins(postgres_database: Database) -> None:
 def test_a_prune_that_was_broken_off_is_gone_on_with(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promptmill.producer.pruning._CHUNK", 1)
+    monkeypatch.setattr("promptmill.producer.dispatching.pruning._CHUNK", 1)
     batch = ended(scene)
     scene.clock.advance(8 * DAY_S)
     steps = prune_steps(scene.database, ALL)
@@ -203,8 +209,8 @@ def test_room_in_an_sqlite_file_is_given_back(sqlite_database: Database) -> None
 def test_the_leader_prunes_a_little_at_a_time_as_the_settings_say(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promptmill.producer.pruning._CHUNK", 1)
-    monkeypatch.setattr("promptmill.producer.pruning._STEPS", 2)
+    monkeypatch.setattr("promptmill.producer.dispatching.pruning._CHUNK", 1)
+    monkeypatch.setattr("promptmill.producer.dispatching.pruning._STEPS", 2)
     batches = [ended(scene), ended(scene)]
     scene.clock.advance(8 * DAY_S)
 

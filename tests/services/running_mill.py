@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 from unittest.mock import patch
 
-from promptmill.producer.dispatch import run_dispatcher
+from promptmill.producer.dispatching.dispatch import run_dispatcher
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.schema.database import Database
 from promptmill.schema.fallbacks import Rules, write_rules

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from promptmill.producer.reading import ReadOptions
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.schema.moves.endings import StoredResult, fail, finish, hold
 from tests.schema.scene import ANSWERED, CUT, REFUSED, Scene
 

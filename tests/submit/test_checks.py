@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.errors import InputError
 from promptmill.schema.settings import CheckSettings, Settings
 from tests.schema.scene import Scene

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from promptmill.producer.falling_back import Fallbacks, parse_fallbacks
 from promptmill.producer.routing import Route, Router
-from promptmill.producer.submission import submit
+from promptmill.producer.submitting.falling_back import Fallbacks, parse_fallbacks
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.errors import UsageError
 from promptmill.schema.fallbacks import Rules, When, later, leads_on, read_rules
 from promptmill.schema.provider_settings import ProviderKind

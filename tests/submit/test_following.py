@@ -7,7 +7,8 @@ from threading import Thread
 
 import pytest
 
-from promptmill.producer import Batch, api, following
+from promptmill.producer import Batch, api
+from promptmill.producer.watching import following
 from promptmill.schema import answers
 from promptmill.schema.database import Database
 from promptmill.schema.moves.closing import close

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from promptmill.producer import chunks, intake
 from promptmill.producer.estimate.budgets import Budget
-from promptmill.producer.reading_process import Order, ReadingProcess
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import How, SubmitRequest, Submitted
+from promptmill.producer.submitting import chunks, intake
+from promptmill.producer.submitting.reading_process import Order, ReadingProcess
+from promptmill.producer.submitting.request import How, SubmitRequest, Submitted
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.settings import Settings

@@ -6,7 +6,8 @@ from threading import Event, Thread
 
 import pytest
 
-from promptmill.producer import Batch, api, following, results, submit
+from promptmill.producer import Batch, api, results, submit
+from promptmill.producer.watching import following
 from promptmill.schema.errors import InputError, UsageError
 from tests.schema.scene import Scene
 from tests.submit.inputs import answer, claim_all, hold_back, refuse, write_batch, write_lines

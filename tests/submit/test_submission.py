@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from promptmill.producer import chunks, control
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import How, SubmitRequest, Submitted
+from promptmill.producer import control
+from promptmill.producer.submitting import chunks
+from promptmill.producer.submitting.request import How, SubmitRequest, Submitted
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.settings import Settings

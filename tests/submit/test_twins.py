@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from promptmill.producer import control
-from promptmill.producer.submission import submit
-from promptmill.producer.twins import TwinEnder
+from promptmill.producer.dispatching.twins import TwinEnder
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.answers import results_of
 from promptmill.schema.database import Database
 from promptmill.schema.moves.endings import StoredFile, StoredResult, finish

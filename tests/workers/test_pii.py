@@ -9,8 +9,8 @@ import pytest
 from promptmill.producer.export import ExportRequest, Format, export
 from promptmill.producer.reading import ReadOptions
 from promptmill.producer.results import results_in_order
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.submission import submit
 from promptmill.producer.unmasking import put_back
 from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.states import JobState

@@ -18,8 +18,8 @@ from promptmill.producer.control import MOST_PRIORITY
 from promptmill.producer.estimate.budgets import Budget
 from promptmill.producer.export.openai_batch import BATCH_COLUMNS, OpenAIBatch
 from promptmill.producer.reading import ReadOptions
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.errors import InputError, OverBudgetError, UsageError
 from promptmill.schema.exporting import Selection, export_rows, one_moment
 from promptmill.schema.gateway_batches import NO_COUNTS, counts_of

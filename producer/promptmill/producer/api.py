@@ -30,7 +30,6 @@ from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from promptmill.producer import control
-from promptmill.producer.answer_cache import parse_cache
 from promptmill.producer.estimate.budgets import parse_budget
 from promptmill.producer.export import (
     USUAL_COLUMNS,
@@ -42,16 +41,17 @@ from promptmill.producer.export import (
     format_of,
 )
 from promptmill.producer.export.frames import to_arrow, to_pandas
-from promptmill.producer.falling_back import parse_fallbacks
-from promptmill.producer.following import pages_as_they_come
-from promptmill.producer.lane_order import parse_lane
 from promptmill.producer.opening import opened
-from promptmill.producer.progress import Progress, read_progress
 from promptmill.producer.reading import ReadOptions, checked_schema
 from promptmill.producer.results import results_in_order
-from promptmill.producer.submission import submit as submit_request
-from promptmill.producer.submit_request import SubmitRequest
-from promptmill.producer.truncating import parse_truncation
+from promptmill.producer.submitting.answer_cache import parse_cache
+from promptmill.producer.submitting.falling_back import parse_fallbacks
+from promptmill.producer.submitting.lane_order import parse_lane
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.submission import submit as submit_request
+from promptmill.producer.submitting.truncating import parse_truncation
+from promptmill.producer.watching.following import pages_as_they_come
+from promptmill.producer.watching.progress import Progress, read_progress
 from promptmill.schema.answers import Result
 from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.settings import Settings, load_settings

@@ -12,8 +12,8 @@ import structlog
 from promptmill.gateway.context import Gateway
 from promptmill.producer.estimate.budgets import Budget
 from promptmill.producer.reading import ReadOptions
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import SubmitRequest, Submitted
+from promptmill.producer.submitting.request import SubmitRequest, Submitted
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.errors import InputError, RepeatedError, UsageError
 from promptmill.schema.gateway_batches import (
     OrderRow,

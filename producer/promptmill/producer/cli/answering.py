@@ -11,8 +11,8 @@ from promptmill.producer.cli.output import note
 from promptmill.producer.cli.views import View
 from promptmill.producer.cli.watch import follow
 from promptmill.producer.embedded.crew import Crew
-from promptmill.producer.limit_watch import watching
-from promptmill.producer.progress import Progress
+from promptmill.producer.limits.watch import watching
+from promptmill.producer.watching.progress import Progress
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.settings import Settings

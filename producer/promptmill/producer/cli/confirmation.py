@@ -12,7 +12,7 @@ import typer
 
 from promptmill.producer.cli.output import note
 from promptmill.producer.estimate.budgets import misspelt
-from promptmill.producer.submit_request import Plan, SubmitRequest
+from promptmill.producer.submitting.request import Plan, SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.settings import Settings

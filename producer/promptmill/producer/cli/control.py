@@ -2,8 +2,8 @@
 
 from promptmill.producer import control
 from promptmill.producer.cli.output import Counter, note, print_json
-from promptmill.producer.failure_limit import limit_failures, parse_failure_limit
 from promptmill.producer.opening import batch_or_latest, opened
+from promptmill.producer.submitting.failure_limit import limit_failures, parse_failure_limit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.moves.steering import Only

@@ -25,8 +25,8 @@ from promptmill.producer.cli.sql import print_table
 from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.figures import duration
-from promptmill.producer.submission import submit
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.submission import submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.migrate import upgrade

@@ -4,7 +4,7 @@ import os
 import signal
 from threading import Event
 
-from promptmill.producer.dispatch import run_dispatcher
+from promptmill.producer.dispatching.dispatch import run_dispatcher
 from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.schema.logs import configure_logging
 from promptmill.schema.parent import watch_parent

@@ -14,10 +14,10 @@ from promptmill.producer.estimate.forecast import (
     total_cost,
 )
 from promptmill.producer.figures import duration, human
-from promptmill.producer.limit_standing import Known, read_known
+from promptmill.producer.limits.standing import Known, read_known
 from promptmill.producer.opening import opened
-from promptmill.producer.submission import examine
-from promptmill.producer.submit_request import Plan, SubmitRequest
+from promptmill.producer.submitting.request import Plan, SubmitRequest
+from promptmill.producer.submitting.submission import examine
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
 from promptmill.schema.money import dollars
 from promptmill.schema.settings import Settings

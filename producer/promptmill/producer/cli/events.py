@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from promptmill.producer.cli.live_table import pause_texts
-from promptmill.producer.news import News
-from promptmill.producer.progress import ALL, Tally
-from promptmill.producer.sight import Ceiling, Sight
-from promptmill.producer.spent import budget_fields
+from promptmill.producer.watching.news import News
+from promptmill.producer.watching.progress import ALL, Tally
+from promptmill.producer.watching.sight import Ceiling, Sight
+from promptmill.producer.watching.spent import budget_fields
 
 
 def progress_event(sight: Sight) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from promptmill.producer.cli.limits_text import amount
 from promptmill.producer.cli.limits_values import as_object
 from promptmill.producer.cli.output import note, print_json
 from promptmill.producer.embedded.valkey import find_redis
-from promptmill.producer.limit_memory import LimitMemory
-from promptmill.producer.limit_orders import (
+from promptmill.producer.limits.memory import LimitMemory
+from promptmill.producer.limits.orders import (
     Change,
     Target,
     check_dimension,
@@ -19,8 +19,8 @@ from promptmill.producer.limit_orders import (
     set_limits,
     unset_limits,
 )
-from promptmill.producer.limit_reading import LimitReader
-from promptmill.producer.limit_standing import Known, ScopeStanding, read_known, stand
+from promptmill.producer.limits.reading import LimitReader
+from promptmill.producer.limits.standing import Known, ScopeStanding, read_known, stand
 from promptmill.producer.opening import exists, opened
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from promptmill.producer.cli.limits_text import amount, heading, remarks, scope_name
 from promptmill.producer.cli.output import console, plain
-from promptmill.producer.limit_standing import DimensionStanding, ScopeStanding
+from promptmill.producer.limits.standing import DimensionStanding, ScopeStanding
 from promptmill.schema.live_limits import ACCOUNT
 
 _COLUMNS = ("limit", "configured", "told", "enforced", "at hand", "a second")

@@ -6,8 +6,8 @@ from math import ceil, inf
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.figures import duration
-from promptmill.producer.learned import advise
-from promptmill.producer.limit_standing import ScopeStanding
+from promptmill.producer.limits.learned import advise
+from promptmill.producer.limits.standing import ScopeStanding
 from promptmill.schema.backlog import BatchBacklog
 from promptmill.schema.live_limits import ACCOUNT, EVERY_MODEL
 from promptmill.schema.pauses import Pause

@@ -3,8 +3,8 @@
 from typing import Any
 
 from promptmill.producer.advice import how_to_resume
-from promptmill.producer.learned import advise
-from promptmill.producer.limit_standing import DimensionStanding, ScopeStanding
+from promptmill.producer.limits.learned import advise
+from promptmill.producer.limits.standing import DimensionStanding, ScopeStanding
 from promptmill.schema.live_limits import ACCOUNT, EVERY_MODEL
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from promptmill.producer.cli.output import moment, note, print_json, print_table
 from promptmill.producer.opening import opened
-from promptmill.producer.progress import Progress, read_progress
+from promptmill.producer.watching.progress import Progress, read_progress
 from promptmill.schema.reading import latest_batches
 from promptmill.schema.settings import load_settings
 

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from promptmill.producer.figures import duration, human, round_amount, share
 from promptmill.producer.inert import for_terminal
-from promptmill.producer.news import News, NewsKind, pause_text
-from promptmill.producer.progress import Progress, Tally
-from promptmill.producer.sight import Ceiling, Pace, Sight
-from promptmill.producer.spent import budget_text, cost_text
+from promptmill.producer.watching.news import News, NewsKind, pause_text
+from promptmill.producer.watching.progress import Progress, Tally
+from promptmill.producer.watching.sight import Ceiling, Pace, Sight
+from promptmill.producer.watching.spent import budget_text, cost_text
 from promptmill.schema.states import BatchState
 
 WIDEST = 100

@@ -7,8 +7,8 @@ import typer
 
 from promptmill.producer.ages import parse_age
 from promptmill.producer.cli.output import Counter, moment, note, print_json, print_table
+from promptmill.producer.dispatching.pruning import PruneOrder, prune_steps, to_prune
 from promptmill.producer.opening import opened
-from promptmill.producer.pruning import PruneOrder, prune_steps, to_prune
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.moves.pruning import OldBatch, Pruned

@@ -8,11 +8,11 @@ from threading import Event
 from typing import Any
 
 from promptmill.producer.cli.output import note, print_json, print_line, print_table
-from promptmill.producer.following import pages_as_they_come
 from promptmill.producer.opening import batch_or_latest, opened
-from promptmill.producer.progress import read_progress
 from promptmill.producer.results import results_in_order
 from promptmill.producer.unmasking import put_back, put_back_by_pages
+from promptmill.producer.watching.following import pages_as_they_come
+from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.answers import Result
 from promptmill.schema.database import Database
 from promptmill.schema.settings import load_settings

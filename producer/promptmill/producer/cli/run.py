@@ -15,11 +15,11 @@ from promptmill.producer.cli.submit import submit_with_counter
 from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.figures import duration
-from promptmill.producer.news import pause_reason
 from promptmill.producer.opening import opened
-from promptmill.producer.progress import Progress, open_besides, read_progress
-from promptmill.producer.spent import cost_text
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.watching.news import pause_reason
+from promptmill.producer.watching.progress import Progress, open_besides, read_progress
+from promptmill.producer.watching.spent import cost_text
 from promptmill.schema.database import Database
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.fallbacks import providers_of, read_rules

@@ -9,15 +9,15 @@ from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.cli.limits_text import amount, limiter_remarks, scope_name
 from promptmill.producer.cli.output import moment, plain, print_json, print_table
 from promptmill.producer.figures import human, milliseconds
-from promptmill.producer.lane_text import lane_lines
-from promptmill.producer.latency import Percentiles
-from promptmill.producer.limit_standing import ScopeStanding
-from promptmill.producer.limit_watch import redis_in_use, watching
+from promptmill.producer.limits.standing import ScopeStanding
+from promptmill.producer.limits.watch import redis_in_use, watching
 from promptmill.producer.opening import batch_or_latest, opened
-from promptmill.producer.overview import Overview, read_overview
-from promptmill.producer.progress import ALL, Tally
-from promptmill.producer.sight import relevant
-from promptmill.producer.spent import budget_fields, budget_text, cost_text
+from promptmill.producer.watching.lane_text import lane_lines
+from promptmill.producer.watching.latency import Percentiles
+from promptmill.producer.watching.overview import Overview, read_overview
+from promptmill.producer.watching.progress import ALL, Tally
+from promptmill.producer.watching.sight import relevant
+from promptmill.producer.watching.spent import budget_fields, budget_text, cost_text
 from promptmill.schema.database import Database
 from promptmill.schema.moves.pruning import Pruned
 from promptmill.schema.settings import Settings, load_settings

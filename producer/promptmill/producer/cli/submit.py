@@ -5,8 +5,8 @@ from collections.abc import Callable
 from promptmill.producer.cli.confirmation import confirming
 from promptmill.producer.cli.output import Counter, note, print_json
 from promptmill.producer.opening import opened
-from promptmill.producer.submission import submit as submit_prompts
-from promptmill.producer.submit_request import How, Plan, SubmitRequest, Submitted
+from promptmill.producer.submitting.request import How, Plan, SubmitRequest, Submitted
+from promptmill.producer.submitting.submission import submit as submit_prompts
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings, load_settings
 

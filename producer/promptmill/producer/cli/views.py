@@ -20,10 +20,10 @@ from promptmill.producer.cli.live_table import (
 from promptmill.producer.cli.output import as_json_line
 from promptmill.producer.figures import duration
 from promptmill.producer.inert import for_terminal
-from promptmill.producer.news import News
-from promptmill.producer.progress import ALL
-from promptmill.producer.sight import Sight
-from promptmill.producer.spent import cost_text, of_budget
+from promptmill.producer.watching.news import News
+from promptmill.producer.watching.progress import ALL
+from promptmill.producer.watching.sight import Sight
+from promptmill.producer.watching.spent import cost_text, of_budget
 
 _PLAIN_EVERY_S = 10.0
 _EVENT_EVERY_S = 1.0

@@ -9,10 +9,10 @@ from threading import Event
 import typer
 
 from promptmill.producer.cli.views import View, choose_view
-from promptmill.producer.limit_watch import LimitWatch, redis_in_use, watching
+from promptmill.producer.limits.watch import LimitWatch, redis_in_use, watching
 from promptmill.producer.opening import batch_or_latest, opened
-from promptmill.producer.progress import Progress, read_progress
-from promptmill.producer.sight import Watcher
+from promptmill.producer.watching.progress import Progress, read_progress
+from promptmill.producer.watching.sight import Watcher
 from promptmill.schema.database import Database
 from promptmill.schema.settings import load_settings
 

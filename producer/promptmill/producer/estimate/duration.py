@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from promptmill.producer.estimate.forecast import Forecast, Range
-from promptmill.producer.limit_memory import LimitMemory
-from promptmill.producer.limit_reading import LimitReader
-from promptmill.producer.limit_standing import Known, ScopeStanding, stand
-from promptmill.producer.limit_watch import redis_in_use
+from promptmill.producer.limits.memory import LimitMemory
+from promptmill.producer.limits.reading import LimitReader
+from promptmill.producer.limits.standing import Known, ScopeStanding, stand
+from promptmill.producer.limits.watch import redis_in_use
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.live_limits import ACCOUNT
 from promptmill.schema.settings import Settings

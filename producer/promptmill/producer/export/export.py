@@ -12,8 +12,8 @@ from promptmill.producer.export.openai_batch import BATCH_COLUMNS, OpenAIBatch, 
 from promptmill.producer.export.parquet import ParquetTable
 from promptmill.producer.export.places import placed
 from promptmill.producer.export.sheet import Sheet
-from promptmill.producer.progress import read_progress
 from promptmill.producer.unmasking import rows_put_back
+from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.exporting import (

@@ -7,7 +7,7 @@ from typing import Any
 from promptmill.producer.export.arrow import arrow_schema, import_arrow, record_batch
 from promptmill.producer.export.export import STATES, What, check_columns
 from promptmill.producer.export.sheet import Rows
-from promptmill.producer.progress import read_progress
+from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.exporting import COLUMNS, Kind, Selection, export_rows, one_moment

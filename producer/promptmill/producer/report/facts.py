@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from promptmill.producer.latency import Percentiles, merged, percentiles
-from promptmill.producer.overview import Overview, read_overview
 from promptmill.producer.report.timeline import choose_bins
+from promptmill.producer.watching.latency import Percentiles, merged, percentiles
+from promptmill.producer.watching.overview import Overview, read_overview
 from promptmill.schema.answers import job_span
 from promptmill.schema.ceilings import ModelLimits, limits_of
 from promptmill.schema.course import (

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.figures import duration, human, milliseconds, plural, share
-from promptmill.producer.lane_text import lane_lines
-from promptmill.producer.latency import merged, percentiles
-from promptmill.producer.progress import ALL, Tally
 from promptmill.producer.report.facts import Course, Facts, Model
 from promptmill.producer.report.plots import ENDS
 from promptmill.producer.report.timeline import busiest_minute
+from promptmill.producer.watching.lane_text import lane_lines
+from promptmill.producer.watching.latency import merged, percentiles
+from promptmill.producer.watching.progress import ALL, Tally
 from promptmill.schema.answers import FailureGroup
 from promptmill.schema.money import dollars
 from promptmill.schema.states import BatchState, JobState

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import log10
 
 from promptmill.producer.figures import milliseconds, plural
-from promptmill.producer.latency import Percentiles, percentiles
 from promptmill.producer.report.facts import Facts, Group
 from promptmill.producer.report.plot import Frame, Path, Plot, Tick, Words
+from promptmill.producer.watching.latency import Percentiles, percentiles
 
 _ROW, _LAST = (700.0, 76.0), (700.0, 90.0)
 _STEPS = (10, 11, 12, 13, 15, 16, 18, 20, 22, 24, 27, 30, 33, 36, 39, 43, 47, 51, 56, 62, 68)

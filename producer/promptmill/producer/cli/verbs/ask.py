@@ -8,7 +8,7 @@ from promptmill.producer.cli.verbs.arguments import Json, JsonEvents, Yes
 from promptmill.producer.cli.verbs.request import takes_prompts
 
 if TYPE_CHECKING:
-    from promptmill.producer.submit_request import SubmitRequest
+    from promptmill.producer.submitting.request import SubmitRequest
 
 
 def demo(

@@ -17,7 +17,7 @@ from typer import Argument, Option
 from promptmill.schema.errors import UsageError
 
 if TYPE_CHECKING:
-    from promptmill.producer.submit_request import SubmitRequest
+    from promptmill.producer.submitting.request import SubmitRequest
 
 
 class Pair(NamedTuple):
@@ -137,13 +137,13 @@ def read_request(
     ] = False,
 ) -> "SubmitRequest":
     """Make one value of what was typed. Raises UsageError."""
-    from promptmill.producer.answer_cache import parse_cache
     from promptmill.producer.estimate.budgets import parse_budget
-    from promptmill.producer.falling_back import parse_fallbacks
-    from promptmill.producer.lane_order import parse_lane
     from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
-    from promptmill.producer.submit_request import SubmitRequest
-    from promptmill.producer.truncating import parse_truncation
+    from promptmill.producer.submitting.answer_cache import parse_cache
+    from promptmill.producer.submitting.falling_back import parse_fallbacks
+    from promptmill.producer.submitting.lane_order import parse_lane
+    from promptmill.producer.submitting.request import SubmitRequest
+    from promptmill.producer.submitting.truncating import parse_truncation
     from promptmill.schema.pii.values import MaskPii
 
     if prompt is not None and template is not None:

@@ -8,16 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from promptmill.producer.answer_cache import change_cache
-from promptmill.producer.asked import asked_routes, kinds_of, placed, routes_of, spelled
-from promptmill.producer.chunks import Chunk
 from promptmill.producer.estimate.budgets import Routes, change_budget, require_keepable
-from promptmill.producer.failure_limit import FailureLimit, limit_failures, parse_failure_limit
-from promptmill.producer.falling_back import Fallbacks, change_fallbacks, with_fallbacks
-from promptmill.producer.identity import identity_of, options_of, storable, written
-from promptmill.producer.intake import Intake
-from promptmill.producer.lane_order import LaneOrder, change_lane, require_batch_api
-from promptmill.producer.loader import Loader, TwiceError
 from promptmill.producer.reading import (
     Input,
     ReadOptions,
@@ -27,8 +18,27 @@ from promptmill.producer.reading import (
 )
 from promptmill.producer.reading.parameters import check_taken
 from promptmill.producer.routing import Router
-from promptmill.producer.submit_request import How, Plan, SubmitRequest, Submitted, check_request
-from promptmill.producer.truncating import change_truncation
+from promptmill.producer.submitting.answer_cache import change_cache
+from promptmill.producer.submitting.asked import asked_routes, kinds_of, placed, routes_of, spelled
+from promptmill.producer.submitting.chunks import Chunk
+from promptmill.producer.submitting.failure_limit import (
+    FailureLimit,
+    limit_failures,
+    parse_failure_limit,
+)
+from promptmill.producer.submitting.falling_back import Fallbacks, change_fallbacks, with_fallbacks
+from promptmill.producer.submitting.identity import identity_of, options_of, storable, written
+from promptmill.producer.submitting.intake import Intake
+from promptmill.producer.submitting.lane_order import LaneOrder, change_lane, require_batch_api
+from promptmill.producer.submitting.loader import Loader, TwiceError
+from promptmill.producer.submitting.request import (
+    How,
+    Plan,
+    SubmitRequest,
+    Submitted,
+    check_request,
+)
+from promptmill.producer.submitting.truncating import change_truncation
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.fallbacks import Rules, write_rules

@@ -6,7 +6,7 @@ to end; one that comes second clashes on the custom_ids, looks again and goes on
 
 from collections.abc import Sequence
 
-from promptmill.producer.chunks import CHUNK_ROWS, Chunk
+from promptmill.producer.submitting.chunks import CHUNK_ROWS, Chunk
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.moves.loading import (

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from promptmill.producer.limit_memory import Account
-from promptmill.producer.limit_standing import ScopeStanding
-from promptmill.producer.news import News, Newsroom
-from promptmill.producer.progress import ALL, Progress, Tally
-from promptmill.producer.rates import Rates
+from promptmill.producer.limits.memory import Account
+from promptmill.producer.limits.standing import ScopeStanding
+from promptmill.producer.watching.news import News, Newsroom
+from promptmill.producer.watching.progress import ALL, Progress, Tally
+from promptmill.producer.watching.rates import Rates
 from promptmill.schema.live_limits import ACCOUNT, EVERY_MODEL
 
 _USED_S = 600.0

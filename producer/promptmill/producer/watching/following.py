@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from promptmill.producer.progress import read_progress
+from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.answers import JobSeen, Result, job_span, job_states, results_of, states_of
 from promptmill.schema.database import Connection, Database
 from promptmill.schema.exporting import one_moment

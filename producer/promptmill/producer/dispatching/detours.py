@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from promptmill.producer.depth import is_paused
+from promptmill.producer.dispatching.depth import is_paused
 from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database
 from promptmill.schema.fallbacks import When

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from promptmill.producer.broker import BrokerLostError, HintSender
-from promptmill.producer.depth import (
+from promptmill.producer.dispatching.broker import BrokerLostError, HintSender
+from promptmill.producer.dispatching.depth import (
     StartRates,
     concurrency_of,
     is_paused,
     share_depth,
     target_depth,
 )
-from promptmill.producer.fairness import allot
-from promptmill.producer.lanes import LaneSorter
-from promptmill.producer.outage import Outage
+from promptmill.producer.dispatching.fairness import allot
+from promptmill.producer.dispatching.lanes import LaneSorter
+from promptmill.producer.dispatching.outage import Outage
 from promptmill.schema.backlog import BatchBacklog, Scope, backlog, due_waiting, started_jobs
 from promptmill.schema.broker import step_of
 from promptmill.schema.ceilings import limits_of

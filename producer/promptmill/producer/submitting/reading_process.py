@@ -16,9 +16,9 @@ from typing import IO
 
 import msgspec
 
-from promptmill.producer.chunks import Chunk, chunks_of
 from promptmill.producer.reading import Check, Checked, Input, ReadOptions
 from promptmill.producer.routing import Router
+from promptmill.producer.submitting.chunks import Chunk, chunks_of
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 
 _LENGTH_BYTES = 8

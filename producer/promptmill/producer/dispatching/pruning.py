@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from promptmill.producer.answer_files import remove_files
+from promptmill.producer.dispatching.answer_files import remove_files
 from promptmill.schema.answers import job_span
 from promptmill.schema.database import Database
 from promptmill.schema.moves.pruning import (

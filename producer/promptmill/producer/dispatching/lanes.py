@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from promptmill.producer.lane_choice import Outlook, is_to_leave, live_jobs
+from promptmill.producer.dispatching.lane_choice import Outlook, is_to_leave, live_jobs
 from promptmill.schema.backlog import BatchBacklog, Scope
 from promptmill.schema.ceilings import limits_of
 from promptmill.schema.database import Connection, Database

@@ -14,11 +14,11 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from promptmill.producer.limit_reading import LimitReader
-from promptmill.producer.metrics import METRICS, Metric
-from promptmill.producer.metrics_reading import MetricsReader, Sample
-from promptmill.producer.queue_reading import QueueReader
-from promptmill.producer.spread import Spread
+from promptmill.producer.limits.reading import LimitReader
+from promptmill.producer.metrics.queue_reading import QueueReader
+from promptmill.producer.metrics.spread import Spread
+from promptmill.producer.metrics.table import METRICS, Metric
+from promptmill.producer.metrics.values import MetricsReader, Sample
 from promptmill.schema.broker import redis_url
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings

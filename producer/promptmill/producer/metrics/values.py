@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from promptmill.producer import metrics
-from promptmill.producer.limit_memory import LimitMemory
-from promptmill.producer.limit_reading import LimitReader
-from promptmill.producer.limit_standing import Known, ScopeStanding, read_known, stand
-from promptmill.producer.metrics import Metric
-from promptmill.producer.queue_reading import QueueReader
-from promptmill.producer.spread import Spread, spread_of
+from promptmill.producer.limits.memory import LimitMemory
+from promptmill.producer.limits.reading import LimitReader
+from promptmill.producer.limits.standing import Known, ScopeStanding, read_known, stand
+from promptmill.producer.metrics import table as metrics
+from promptmill.producer.metrics.queue_reading import QueueReader
+from promptmill.producer.metrics.spread import Spread, spread_of
+from promptmill.producer.metrics.table import Metric
 from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError

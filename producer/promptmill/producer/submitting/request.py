@@ -5,12 +5,12 @@ from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 
-from promptmill.producer.answer_cache import AnswerCache
 from promptmill.producer.control import MOST_PRIORITY
 from promptmill.producer.estimate.budgets import Budget, Routes
-from promptmill.producer.lane_order import LaneOrder
 from promptmill.producer.reading import Checked, ReadOptions
-from promptmill.producer.truncating import Truncation
+from promptmill.producer.submitting.answer_cache import AnswerCache
+from promptmill.producer.submitting.lane_order import LaneOrder
+from promptmill.producer.submitting.truncating import Truncation
 from promptmill.schema.answer_forms import OnInvalid
 from promptmill.schema.errors import UsageError
 from promptmill.schema.pii.values import MaskPii

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from promptmill.producer.latency import Histogram, Percentiles, merged, percentiles
-from promptmill.producer.progress import ALL, Progress, Tally, read_progress, tally_of
+from promptmill.producer.watching.latency import Histogram, Percentiles, merged, percentiles
+from promptmill.producer.watching.progress import ALL, Progress, Tally, read_progress, tally_of
 from promptmill.schema.answers import FailureGroup, failures_of
 from promptmill.schema.course import first_tokens, latencies
 from promptmill.schema.database import Database

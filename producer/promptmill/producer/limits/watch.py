@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from promptmill.producer.embedded.valkey import find_redis
-from promptmill.producer.limit_memory import LimitMemory
-from promptmill.producer.limit_standing import ScopeStanding, read_known, stand
+from promptmill.producer.limits.memory import LimitMemory
+from promptmill.producer.limits.standing import ScopeStanding, read_known, stand
 from promptmill.schema.database import Database
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.settings import Settings
 
 if TYPE_CHECKING:
-    from promptmill.producer.limit_reading import LimitReader
+    from promptmill.producer.limits.reading import LimitReader
 
 _EVERY_S = 1.0
 _AGAIN_S = 10.0
@@ -26,7 +26,7 @@ def watching(settings: Settings, url: str | None) -> Iterator["LimitWatch"]:
         yield LimitWatch(settings, None)
         return
     # The client takes a tenth of a second to import, and often no Redis is up.
-    from promptmill.producer.limit_reading import LimitReader  # noqa: PLC0415
+    from promptmill.producer.limits.reading import LimitReader  # noqa: PLC0415
 
     reader = LimitReader(url, prefix=settings.key_prefix)
     try:

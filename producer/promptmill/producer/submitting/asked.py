@@ -6,7 +6,7 @@ from dataclasses import replace
 from promptmill.producer.reading import Checked, Input, ReadOptions, read_prompts
 from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.routing import Kinds, Route, Router, route
-from promptmill.producer.submit_request import SubmitRequest
+from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.settings import CheckSettings, Settings
 

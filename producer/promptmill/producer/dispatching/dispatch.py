@@ -9,14 +9,14 @@ from threading import Event
 
 import structlog
 
-from promptmill.producer.broker import HintSender, make_sender
-from promptmill.producer.detours import Detours
-from promptmill.producer.feed import Fed, Feeder
-from promptmill.producer.metrics_server import served_metrics
-from promptmill.producer.outage import Outage
-from promptmill.producer.pruning import Retention
-from promptmill.producer.sweep import Sweeper, Swept
-from promptmill.producer.twins import TwinEnder
+from promptmill.producer.dispatching.broker import HintSender, make_sender
+from promptmill.producer.dispatching.detours import Detours
+from promptmill.producer.dispatching.feed import Fed, Feeder
+from promptmill.producer.dispatching.outage import Outage
+from promptmill.producer.dispatching.pruning import Retention
+from promptmill.producer.dispatching.sweep import Sweeper, Swept
+from promptmill.producer.dispatching.twins import TwinEnder
+from promptmill.producer.metrics.server import served_metrics
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner

@@ -13,7 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from promptmill.producer.limit_memory import Account, LimitMemory
+from promptmill.producer.limits.memory import Account, LimitMemory
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_level import account_now
 from promptmill.schema.limit_state import (

@@ -9,8 +9,8 @@ from math import isinf
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.figures import duration
-from promptmill.producer.limit_standing import ScopeStanding
-from promptmill.producer.progress import Progress
+from promptmill.producer.limits.standing import ScopeStanding
+from promptmill.producer.watching.progress import Progress
 from promptmill.schema.live_limits import ACCOUNT
 from promptmill.schema.pauses import Pause
 from promptmill.schema.states import BatchState

@@ -1,6 +1,6 @@
 """What was spent, and what of a budget is left, in words and for machines."""
 
-from promptmill.producer.progress import Tally
+from promptmill.producer.watching.progress import Tally
 from promptmill.schema.money import dollars
 from promptmill.schema.moves.spending import Spending
 

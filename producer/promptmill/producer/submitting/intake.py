@@ -12,7 +12,6 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from promptmill.producer.chunks import Chunk, chunks_of
 from promptmill.producer.reading import (
     Check,
     Checked,
@@ -22,8 +21,9 @@ from promptmill.producer.reading import (
     read_prompts,
 )
 from promptmill.producer.reading.formats import recognise
-from promptmill.producer.reading_process import Order, ReadingProcess
 from promptmill.producer.routing import Router
+from promptmill.producer.submitting.chunks import Chunk, chunks_of
+from promptmill.producer.submitting.reading_process import Order, ReadingProcess
 from promptmill.schema.errors import InputError
 
 HELD_BYTES = 8 << 20

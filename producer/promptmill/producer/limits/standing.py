@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 
-from promptmill.producer.learned import LearnedModel, learned_model
-from promptmill.producer.limit_memory import Account, LimitMemory
+from promptmill.producer.limits.learned import LearnedModel, learned_model
+from promptmill.producer.limits.memory import Account, LimitMemory
 from promptmill.schema.backlog import BatchBacklog, backlog
 from promptmill.schema.ceilings import DIMENSIONS, ModelLimits, limits_of, section_of
 from promptmill.schema.database import Database

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from promptmill.producer.broker import BrokerLostError, HintSender
-from promptmill.producer.lost_hints import LostHints
+from promptmill.producer.dispatching.broker import BrokerLostError, HintSender
+from promptmill.producer.dispatching.lost_hints import LostHints
 from promptmill.schema.backlog import aged_hints, cancelled_batches
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint

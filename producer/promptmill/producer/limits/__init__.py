@@ -1,0 +1,1 @@
+"""How limits stand, for people and metrics, and what people change of them while work goes on."""

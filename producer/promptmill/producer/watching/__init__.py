@@ -1,0 +1,1 @@
+"""What is told of a batch: how far it is, how fast, what went wrong, and what it cost."""
