@@ -1,6 +1,7 @@
 """All faults in the order of their numbers."""
 
 from tests.chaos import (
+    at_defaults,
     bad_answers,
     budgets,
     endurance,
@@ -25,6 +26,7 @@ _FAMILIES = (
     lane,
     endurance,
     releases,
+    at_defaults,
     suites,
 )
 FAULTS = tuple(
