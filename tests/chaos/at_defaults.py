@@ -1,6 +1,7 @@
 """At the times that people have who set none: R57 to R59. All else is played with short ones."""
 
 from time import monotonic
+from typing import Any
 
 from promptmill.schema.settings import DispatchSettings, RetrySettings, WorkerSettings
 from tests.chaos.catalogue import Fault
@@ -61,7 +62,7 @@ def machine_asleep(stage: Stage) -> None:
     requests_exactly(mill, batch, jobs)
 
 
-def _usual_times() -> dict[str, str]:
+def _usual_times() -> dict[str, Any]:
     """Undo what makes mills of tests quick."""
     times = {}
     for name in FAST:

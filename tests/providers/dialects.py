@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import httpx2
-
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.simulator import Row, Simulator
 from promptmill.workers.providers.base import Answer, Call, Provider, Refusal
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.registry import make_provider
 
 CANARY = "sk-canary-0123456789abcdef"
@@ -60,7 +59,7 @@ class Harness:
         self,
         simulator: Simulator,
         run: Callable[[Coroutine[Any, Any, Any]], Any],
-        http: httpx2.AsyncClient,
+        http: LeanClient,
     ) -> None:
         self.simulator = simulator
         self.run = run

@@ -14,8 +14,6 @@ from importlib.metadata import version
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
 from promptmill.schema import tokens
 from promptmill.schema.broker import redis_url
 from promptmill.schema.cache_secret import cache_secret
@@ -39,6 +37,7 @@ from promptmill.workers.limits.connection import connect
 from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages
 from promptmill.workers.providers.http import open_http
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.references import References
 from promptmill.workers.request_log import RequestLog
@@ -80,7 +79,7 @@ class Runtime:
         if found != newest_revision():
             _log.warning("sql is at revision %s, of a newer release; this one may go on", found)
         await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits
-        self._http: httpx2.AsyncClient = open_http(
+        self._http: LeanClient = open_http(
             concurrency=worker.concurrency, network=self._settings.network
         )
         for name in self._names:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import httpx2
-
 from promptmill.schema.bounds import Terms
 from promptmill.schema.ceilings import limits_of
 from promptmill.schema.live_limits import NONE_LIVE, LiveCeilings
@@ -13,6 +11,7 @@ from promptmill.schema.prices import PriceList, price_list_of
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.workers.limits.limit import Charging, Dimension, Scope
 from promptmill.workers.providers.base import Provider
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.registry import make_provider
 
 
@@ -75,7 +74,7 @@ class Served:
 def serve(
     name: str,
     settings: ProviderSettings,
-    http: httpx2.AsyncClient,
+    http: LeanClient,
     network: NetworkSettings = DIRECT,
 ) -> Served:
     """Build what is needed to call provider *name*. Raises SettingsError for a missing key."""

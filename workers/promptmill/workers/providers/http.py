@@ -52,7 +52,7 @@ class Lost:
     """The deadline or the error's name. Never the error's text: it may carry a key."""
 
 
-def open_http(*, concurrency: int, network: NetworkSettings = DIRECT) -> httpx2.AsyncClient:
+def open_http(*, concurrency: int, network: NetworkSettings = DIRECT) -> LeanClient:
     """Make the shared client for *concurrency* calls in flight; who opens it closes it (`aclose`).
 
     Redirects are not followed: they would be a second request. Raises SettingsError where the

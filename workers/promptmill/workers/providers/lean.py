@@ -6,7 +6,8 @@ form, and redirects, cookies and authentication are looked after, of which we ha
 request goes to aiohttp as the SDK made it. What is of another kind goes the usual way.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -40,6 +41,16 @@ class LeanResponse(httpx2.Response):
         super().__init__(status, headers=headers, stream=stream, request=request)
         self._content = content
         self.is_closed = self.is_stream_consumed = True
+
+
+@dataclass(frozen=True, slots=True)
+class LeanAnswer:
+    """An answer that was read to its end: of a response only what is asked of it."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    """Looked up by names in any case."""
+    content: bytes
 
 
 class LeanStream(httpx2.AsyncByteStream):
@@ -93,16 +104,9 @@ class LeanClient(Httpx2AiohttpClient):
             or not isinstance(transport, AiohttpTransport)
         ):
             return await super().send(request, **options)
+        asked = self._ask(transport, request.method, request.url, request.given, request.content)
         try:
-            answer = await self._session(transport).request(
-                request.method,
-                _for_aiohttp(request.url),
-                headers=request.given,
-                data=request.content,
-                allow_redirects=False,
-                auto_decompress=False,
-                timeout=self._each,
-            )
+            answer = await asked
             if options.get("stream"):
                 return httpx2.Response(
                     answer.status,
@@ -117,6 +121,46 @@ class LeanClient(Httpx2AiohttpClient):
                 raise
         make = httpx2.Response if "Content-Encoding" in answer.headers else LeanResponse
         return make(answer.status, headers=answer.raw_headers, content=body, request=request)
+
+    async def post_bytes(
+        self, url: str, headers: Mapping[str, str], content: bytes
+    ) -> LeanAnswer | httpx2.Response:
+        """POST *content* once, and read the answer to its end. A redirect is an answer."""
+        target = _parsed(url)
+        transport = self._transport_for_url(target)
+        if target.userinfo or not isinstance(transport, AiohttpTransport):
+            return await self.send(
+                self.build_request("POST", url, headers=headers, content=content)
+            )
+        given = {self._encodings[0]: self._encodings[1], **headers}
+        try:
+            answer = await self._ask(transport, "POST", target, given, content)
+            async with answer:
+                body = await answer.read()
+        except Exception:
+            with map_aiohttp_exceptions():
+                raise
+        if "Content-Encoding" in answer.headers:
+            return httpx2.Response(answer.status, headers=answer.raw_headers, content=body)
+        return LeanAnswer(answer.status, answer.headers, body)
+
+    async def _ask(
+        self,
+        transport: AiohttpTransport,
+        method: str,
+        url: httpx2.URL,
+        headers: Any,
+        content: bytes,
+    ) -> aiohttp.ClientResponse:
+        return await self._session(transport).request(
+            method,
+            _for_aiohttp(url),
+            headers=headers,
+            data=content,
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=self._each,
+        )
 
     def _transport_for_url(self, url: httpx2.URL) -> httpx2.AsyncBaseTransport:
         if not self._mounts or self._is_direct(str(url)):

@@ -5,14 +5,13 @@ An SDK takes 0.5 to 1 s and 50 to 75 MiB to import, so only those that are asked
 
 from typing import TYPE_CHECKING, assert_never
 
-import httpx2
-
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Platform, ProviderKind, ProviderSettings
 from promptmill.workers.providers.base import Provider
 from promptmill.workers.providers.batches import BatchApi
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.signing import Signer, Unsigned
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def make_provider(
     name: str,
     settings: ProviderSettings,
-    http: httpx2.AsyncClient,
+    http: LeanClient,
     network: NetworkSettings = DIRECT,
 ) -> Provider:
     """Build the adapter of provider *name* over the shared client *http* (see `open_http`).
@@ -54,7 +53,7 @@ def make_provider(
 
 
 def _anthropic(
-    name: str, settings: ProviderSettings, http: httpx2.AsyncClient, network: NetworkSettings
+    name: str, settings: ProviderSettings, http: LeanClient, network: NetworkSettings
 ) -> Provider:
     from promptmill.workers.providers.anthropic import places  # noqa: PLC0415
     from promptmill.workers.providers.anthropic.client import AnthropicProvider  # noqa: PLC0415
@@ -77,13 +76,14 @@ def _anthropic(
     return AnthropicProvider(
         name,
         place,
+        http=http,
         secrets=(key.reveal(),) if key else (),
         read_limit_headers=settings.read_limit_headers,
     )
 
 
 def _gemini(
-    name: str, settings: ProviderSettings, http: httpx2.AsyncClient, network: NetworkSettings
+    name: str, settings: ProviderSettings, http: LeanClient, network: NetworkSettings
 ) -> Provider:
     from promptmill.workers.providers.gemini import client  # noqa: PLC0415
 
@@ -164,7 +164,7 @@ def _key(name: str, settings: ProviderSettings) -> Secret:
 def make_batch_api(
     name: str,
     settings: ProviderSettings,
-    http: httpx2.AsyncClient,
+    http: LeanClient,
     network: NetworkSettings = DIRECT,
 ) -> BatchApi:
     """Build the batch API of provider *name*, as `make_provider` builds the adapter.

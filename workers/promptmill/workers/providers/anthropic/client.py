@@ -1,20 +1,23 @@
 """Claude through Anthropic's official SDK, without its retries, its models and its tracing."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import anthropic
-import httpx2
+from anthropic._models import FinalRequestOptions
 from anthropic._types import RequestOptions
 
 from promptmill.schema.requests import Endpoint
 from promptmill.workers.providers import errors
+from promptmill.workers.providers.address import Address, address_by, post
 from promptmill.workers.providers.anthropic.faults import fault_of
 from promptmill.workers.providers.anthropic.messages import MESSAGES
 from promptmill.workers.providers.anthropic.places import Place
 from promptmill.workers.providers.base import NO_CALL, Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
 from promptmill.workers.providers.reply import Reply, limits_told
 from promptmill.workers.providers.streaming import Stream, stream_of
@@ -27,6 +30,8 @@ _HEADERS: Final = {
     "anthropic-ratelimit-output-tokens-limit": "otpm",
 }
 _OPERATIONS: Final = {Endpoint.CHAT: MESSAGES}
+_ADDRESSES: Final = 256
+"""of models, where these are in the address: as many as are kept"""
 
 
 class AnthropicProvider:
@@ -37,10 +42,13 @@ class AnthropicProvider:
         name: str,
         place: Place,
         *,
+        http: LeanClient,
         secrets: tuple[str, ...],
         read_limit_headers: bool | None = None,
     ) -> None:
         self._name, self.place, self._secrets = name, place, secrets
+        self._http = http
+        self._address = lru_cache(maxsize=_ADDRESSES)(self._ask_for_address)
         # Their names are Anthropic's own: whoever sends them means the same.
         self._limit_headers = {} if read_limit_headers is False else _HEADERS
 
@@ -88,19 +96,17 @@ class AnthropicProvider:
         self, url: str, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
         signed = await self.place.signer.headers(url, body)
-        try:
-            response = await self.place.client.post(
-                url,
-                content=body,
-                options={**OPTIONS, "headers": {"X-Client-Request-Id": request_id, **signed}},
-                cast_to=httpx2.Response,
-                stream=stream is not None,
-            )
-        except anthropic.APIStatusError as error:
-            response = error.response
-        if stream is not None and not response.is_closed:
-            return await stream.read(response)
-        return Reply(response.status_code, response.headers, response.content)
+        return await post(
+            self._http,
+            self._address(url),
+            body,
+            {"X-Client-Request-Id": request_id, **signed},
+            stream,
+        )
+
+    def _ask_for_address(self, url: str) -> Address:
+        options = FinalRequestOptions.construct(method="post", url=url, content=b"", **OPTIONS)
+        return address_by(self.place.client, options)
 
     def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
         if isinstance(reply, Lost):

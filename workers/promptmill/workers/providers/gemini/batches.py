@@ -204,15 +204,15 @@ class GeminiBatches:
         stream: bool = False,
     ) -> httpx2.Response:
         """Send to *path* of the API, or, where it *is_whole*, to that address at the same host."""
-        address, usual = self._provider.address("files" if is_whole else path.partition("?")[0])
-        url = urlsplit(address)
+        address = self._provider.address("files" if is_whole else path.partition("?")[0])
+        url = urlsplit(address.url)
         if is_whole:
             other = urlsplit(path)
             url = url._replace(path=other.path, query=other.query)
         else:
             url = url._replace(path=f"{below}{url.path}", query=path.partition("?")[2])
         return await self._provider.send(
-            method, urlunsplit(url), {**usual, **(headers or {})}, content, stream=stream
+            method, urlunsplit(url), {**address.headers, **(headers or {})}, content, stream=stream
         )
 
 

@@ -16,10 +16,12 @@ from google.genai import types
 
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
+from promptmill.workers.providers.address import Address, post
 from promptmill.workers.providers.base import NO_CALL, Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import Lost, exchange
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.operation import Operation, operation_of
 from promptmill.workers.providers.reply import Reply
 from promptmill.workers.providers.signing import Signer
@@ -63,7 +65,7 @@ class GeminiProvider:
         name: str,
         client: genai.Client,
         *,
-        http: httpx2.AsyncClient,
+        http: LeanClient,
         signer: Signer,
         secrets: tuple[str, ...],
     ) -> None:
@@ -133,20 +135,17 @@ class GeminiProvider:
     async def _post(
         self, path: str, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
-        url, headers = self.address(path)
-        signed = await self._signer.headers(url, body)
-        headers = {**headers, "X-Client-Request-Id": request_id, **signed}
-        request = self._http.build_request("POST", url, headers=headers, content=body)
-        response = await self._http.send(request, stream=stream is not None)
-        if stream is not None:
-            return await stream.read(response)
-        return Reply(response.status_code, response.headers, response.content)
+        address = self.address(path)
+        signed = await self._signer.headers(address.url, body)
+        return await post(
+            self._http, address, body, {"X-Client-Request-Id": request_id, **signed}, stream
+        )
 
-    def _ask_for_address(self, path: str) -> tuple[str, Mapping[str, str]]:
+    def _ask_for_address(self, path: str) -> Address:
         """Let the SDK say where and with which headers it would send a request to *path*."""
         sender = self._client._api_client  # noqa: SLF001  tests hold it to what the public call sends
         request = sender._build_request("post", path, {})  # noqa: SLF001
-        return request.url, request.headers
+        return Address(request.url, request.headers)
 
     def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
         if isinstance(reply, Lost):

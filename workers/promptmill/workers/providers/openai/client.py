@@ -1,22 +1,26 @@
 """OpenAI through its official SDK, and every server that speaks its dialect.
 
-The SDK gives key, headers and address; its retries and its models are left out.
+The SDK gives key, headers and address, once; its retries and its models are left out.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import httpx2
 import openai
+from openai._models import FinalRequestOptions
 from openai._types import RequestOptions
 
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers import errors
+from promptmill.workers.providers.address import Address, address_by, post
 from promptmill.workers.providers.base import NO_CALL, Answer, Begun, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
+from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.openai.background import (
     ASK_TIMEOUT_S,
     LOOK_TIMEOUT_S,
@@ -54,7 +58,7 @@ class OpenAIProvider:
         *,
         api_key: Secret,
         base_url: str | None,
-        http: httpx2.AsyncClient,
+        http: LeanClient,
         read_limit_headers: bool | None = None,
         on_azure: bool = False,
     ) -> None:
@@ -77,6 +81,8 @@ class OpenAIProvider:
             timeout=TIMEOUT,
             http_client=http,
         )
+        self._http = http
+        self._address = lru_cache(maxsize=len(self._operations))(self._ask_for_address)
 
     async def complete(self, call: Call) -> Answer | Refusal:
         """Send *call* exactly once, within its deadline."""
@@ -153,19 +159,19 @@ class OpenAIProvider:
     async def _post(
         self, operation: Operation, body: bytes, request_id: str, stream: Stream | None
     ) -> Reply | Lost:
-        try:
-            response = await self.sdk.post(
-                f"{self._url}{operation.path}",
-                content=body,
-                options={**_OPTIONS, "headers": {"X-Client-Request-Id": request_id}},
-                cast_to=httpx2.Response,
-                stream=stream is not None,
-            )
-        except openai.APIStatusError as error:
-            response = error.response
-        if stream is not None and not response.is_closed:
-            return await stream.read(response)
-        return Reply(response.status_code, response.headers, response.content)
+        return await post(
+            self._http,
+            self._address(operation.path),
+            body,
+            {"X-Client-Request-Id": request_id},
+            stream,
+        )
+
+    def _ask_for_address(self, path: str) -> Address:
+        options = FinalRequestOptions.construct(
+            method="post", url=f"{self._url}{path}", content=b"", **_OPTIONS
+        )
+        return address_by(self.sdk, options)
 
     async def _get(self, path: str) -> Reply:
         try:
