@@ -1,12 +1,13 @@
 """At the times that people have who set none: R57 to R59. All else is played with short ones."""
 
+import signal
 from time import monotonic
 from typing import Any
 
 from promptmill.schema.settings import DispatchSettings, RetrySettings, WorkerSettings
 from tests.chaos.catalogue import Fault
 from tests.chaos.stage import Stage, requests_exactly, suspended
-from tests.services.running_mill import FAST, OPENAI, RunningMill
+from tests.services.running_mill import FAST, OPENAI, RunningMill, Worker
 from tests.services.waiting import wait_until
 
 OPEN = 20
@@ -15,19 +16,30 @@ SECTIONS = {"WORKER": WorkerSettings(), "DISPATCH": DispatchSettings(), "RETRY":
 
 
 def rescued(stage: Stage) -> None:
-    """A worker is killed with its calls open; another one is there, and a sweeper."""
+    """A worker is killed with its calls open; another one is there, and a sweeper.
+
+    Then one that no process of this machine can see to be gone, as if its machine had died.
+    """
     mill = stage.mill(latency_s=5, WORKER__CONCURRENCY=str(OPEN), **_usual_times())
-    doomed = mill.start_worker(OPENAI)
-    batch = mill.load(OPEN)
-    _wait_open(mill)
-    doomed.kill()
-    killed_at = monotonic()
-    mill.start_worker(OPENAI)
-    wait_until(lambda: not _held_by(mill, doomed.pid), "its jobs to be rescued", timeout=90)
-    after_s = monotonic() - killed_at
-    stage.judge(mill, batch, unbooked=OPEN, away_s=RESCUED_S)
-    requests_exactly(mill, batch, 2 * OPEN)
-    assert after_s <= RESCUED_S, f"rescued after {after_s:.1f} s"
+    for end in (Worker.kill, _stop_beating):
+        doomed = mill.start_worker(OPENAI)
+        batch = mill.load(OPEN)
+        _wait_open(mill)
+        end(doomed)
+        ended_at = monotonic()
+        helper = mill.start_worker(OPENAI)
+        wait_until(lambda pid=doomed.pid: not _held_by(mill, pid), "a rescue", timeout=90)
+        after_s = monotonic() - ended_at
+        if not doomed.has_ended:
+            doomed.kill()
+        stage.judge(mill, batch, unbooked=2 * OPEN, away_s=RESCUED_S)
+        requests_exactly(mill, batch, 2 * OPEN)
+        assert after_s <= RESCUED_S, f"rescued after {after_s:.1f} s"
+        helper.kill()
+
+
+def _stop_beating(worker: Worker) -> None:
+    worker.signal(signal.SIGSTOP)
 
 
 def sql_away(stage: Stage) -> None:
