@@ -1,9 +1,10 @@
-"""An HTTP client for the SDKs that does for one request only what a request of ours needs.
+"""An HTTP client, also for the SDKs, that does for a request only what a request of ours needs.
 
 The SDKs hand their requests to an `httpx2.AsyncClient`. Half of what such a call costs is spent
 between there and the socket: the URL is taken apart four times, headers are copied from form to
 form, and redirects, cookies and authentication are looked after, of which we have none. Here a
-request goes to aiohttp as the SDK made it. What is of another kind goes the usual way.
+request goes to aiohttp as it was made, by an SDK (`send`) or by ourselves (`post_bytes`). What is
+of another kind goes the usual way.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
