@@ -78,5 +78,6 @@ def test_an_emptied_redis_does_not_forget_what_the_day_had(
             return bool(pauses_of(mill)) and not mill.states(batch).keys() & {"queued", "running"}
 
         wait_until(day_is_over, "the day's answers")
-        # Who was claimed at that moment is counted as called, and books once more.
-        assert A_DAY - 5 <= len(mill.simulator.bill()) <= A_DAY
+        # Who was claimed at that moment is counted as called, and books once more: some on a quiet
+        # machine, more on a busy one.
+        assert A_DAY - 10 <= len(mill.simulator.bill()) <= A_DAY
