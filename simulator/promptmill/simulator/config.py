@@ -113,6 +113,8 @@ class SimulatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """from a request that is answered in the background to its answer; may change meanwhile"""
     batch_s: Seconds = 0.0
     """from the creation of a batch to its end"""
+    batch_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """input tokens that may wait in OpenAI's batches, of one key and model; None: any number"""
     bill_rows: Annotated[int, msgspec.Meta(ge=1)] = 200_000
     """bill entries that are kept, newest first to stay; totals are kept of all"""
 

@@ -29,6 +29,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     chunk_interval_s: Seconds | UnsetType = UNSET
     background_s: Seconds | UnsetType = UNSET
     batch_s: Seconds | UnsetType = UNSET
+    batch_tokens: int | UnsetType | None = UNSET
     limit_headers: bool | UnsetType = UNSET
     retry_after: bool | UnsetType = UNSET
 

@@ -129,9 +129,9 @@ class Engine:
         self.bill.close(call.entry, status=reply.status if is_seen else 0, complete=is_seen)
         return reply, befallen
 
-    def fault_of(self, provider: Provider, name: str) -> Fault | None:
+    def fault_of(self, provider: Provider, name: str, text: str = "") -> Fault | None:
         """Return the fault that befalls what is asked of a batch API by this name."""
-        return self._faults.pick(provider, name, "", named=True)
+        return self._faults.pick(provider, name, text, named=True)
 
     def key_trouble(self, key: str) -> Trouble | None:
         """Tell what is wrong with *key*, if anything."""

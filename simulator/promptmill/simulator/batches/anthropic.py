@@ -50,18 +50,18 @@ class AnthropicBatches:
         method, path = request.head.method, request.head.path.rstrip("/")
         if not path.startswith(_PATH):
             return None
+        key = self.dialect.key(request)
         match method, path.removeprefix(_PATH).strip("/").split("/"):
             case "POST", [""]:
-                key = self.dialect.key(request)
                 return Route(CREATE, partial(self._create, request.body, key))
             case "GET", [""]:
-                return Route("batches.list", partial(self._list, request.head.query))
+                return Route("batches.list", partial(self._list, request.head.query, key))
             case "GET", [name]:
-                return Route("batches.retrieve", partial(self._retrieve, name))
+                return Route("batches.retrieve", partial(self._retrieve, name, key))
             case "GET", [name, "results"]:
-                return Route(READ, partial(self._results, name))
+                return Route(READ, partial(self._results, name, key))
             case "POST", [name, "cancel"]:
-                return Route("batches.cancel", partial(self._cancel, name))
+                return Route("batches.cancel", partial(self._cancel, name, key))
         return Route("unknown", partial(self._refuse, Trouble.MODEL_NOT_FOUND))
 
     def _create(self, body: bytes, key: str) -> Reply:
@@ -77,11 +77,11 @@ class AnthropicBatches:
         name = f"msgbatch_{secrets.token_hex(12)}"
         work = Work(self._engine, rows, key=key)
         self._batches[name] = _Batch(name, datetime.now(UTC), work)
-        return self._retrieve(name)
+        return self._retrieve(name, key)
 
-    def _list(self, query: str) -> Reply:
+    def _list(self, query: str, key: str) -> Reply:
         asked = {name: values[0] for name, values in parse_qs(query).items()}
-        newest = list(reversed(self._batches))
+        newest = [name for name, one in reversed(self._batches.items()) if one.work.key == key]
         start = newest.index(asked["after_id"]) + 1 if asked.get("after_id") in newest else 0
         end = start + int(asked.get("limit", _PAGE))
         page = newest[start:end]
@@ -93,19 +93,23 @@ class AnthropicBatches:
         }
         return Reply(200, encode(body), [])
 
-    def _retrieve(self, name: str) -> Reply:
+    def _of(self, key: str, name: str) -> _Batch | None:
         batch = self._batches.get(name)
+        return batch if batch is not None and batch.work.key == key else None
+
+    def _retrieve(self, name: str, key: str) -> Reply:
+        batch = self._of(key, name)
         if batch is None:
             return self._refuse(Trouble.MODEL_NOT_FOUND)
         return Reply(200, encode(_shown(batch)), [])
 
-    def _cancel(self, name: str) -> Reply:
-        if name in self._batches:
-            self._batches[name].work.cancel()
-        return self._retrieve(name)
+    def _cancel(self, name: str, key: str) -> Reply:
+        if (batch := self._of(key, name)) is not None:
+            batch.work.cancel()
+        return self._retrieve(name, key)
 
-    def _results(self, name: str) -> Reply:
-        batch = self._batches.get(name)
+    def _results(self, name: str, key: str) -> Reply:
+        batch = self._of(key, name)
         came = None if batch is None else batch.work.came
         if batch is None or came is None:
             return self._refuse(Trouble.MODEL_NOT_FOUND)

@@ -9,6 +9,8 @@ from promptmill.simulator.wire import Reply, Request
 CREATE = "batches.create"
 UPLOAD = "files.create"
 READ = "batches.read"
+VALIDATE = "batches.validate"
+"""As the model of a fault: for the rows of OpenAI's, which are looked at before any is done."""
 
 
 class Route(NamedTuple):

@@ -70,12 +70,13 @@ class GeminiBatches:
             return Route(READ, partial(self._content, name))
         if not path.startswith(f"{_VERSION}batches"):
             return None
-        name = path.removeprefix(_VERSION)
+        name, key = path.removeprefix(_VERSION), self.dialect.key(request)
         if method == "POST":
-            return Route("batches.cancel", partial(self._cancel, name.removesuffix(":cancel")))
+            cancelled = name.removesuffix(":cancel")
+            return Route("batches.cancel", partial(self._cancel, cancelled, key))
         if name == "batches":
-            return Route("batches.list", partial(self._list, request.head.query))
-        return Route("batches.retrieve", partial(self._retrieve, name))
+            return Route("batches.list", partial(self._list, request.head.query, key))
+        return Route("batches.retrieve", partial(self._retrieve, name, key))
 
     def _upload(self, request: Request) -> Reply:
         head = request.head
@@ -97,14 +98,15 @@ class GeminiBatches:
             return self._refuse(Trouble.INVALID_REQUEST, str(error))
         path = request.head.path.replace(_CREATING, ":generateContent")
         rows = [Row(one.key, self.dialect, path, bytes(one.request)) for one in told]
-        work = Work(self._engine, rows, key=self.dialect.key(request), is_all_or_none=True)
+        key = self.dialect.key(request)
+        work = Work(self._engine, rows, key=key, is_all_or_none=True)
         name = f"batches/{secrets.token_hex(8)}"
         self._batches[name] = _Batch(name, asked.display_name, datetime.now(UTC), work)
-        return self._retrieve(name)
+        return self._retrieve(name, key)
 
-    def _list(self, query: str) -> Reply:
+    def _list(self, query: str, key: str) -> Reply:
         asked = {name: values[0] for name, values in parse_qs(query).items()}
-        newest = list(reversed(self._batches.values()))
+        newest = [one for one in reversed(self._batches.values()) if one.work.key == key]
         start, size = int(asked.get("pageToken", 0)), int(asked.get("pageSize", 50))
         page: dict[str, Any] = {
             "operations": [self._shown(one) for one in newest[start : start + size]]
@@ -113,16 +115,21 @@ class GeminiBatches:
             page["nextPageToken"] = str(start + size)
         return Reply(200, encode(page), [])
 
-    def _retrieve(self, name: str) -> Reply:
+    def _of(self, key: str, name: str) -> _Batch | None:
         batch = self._batches.get(name)
+        return batch if batch is not None and batch.work.key == key else None
+
+    def _retrieve(self, name: str, key: str) -> Reply:
+        batch = self._of(key, name)
         if batch is None:
             return self._refuse(Trouble.MODEL_NOT_FOUND)
         return Reply(200, encode(self._shown(batch)), [])
 
-    def _cancel(self, name: str) -> Reply:
-        if name not in self._batches:
+    def _cancel(self, name: str, key: str) -> Reply:
+        batch = self._of(key, name)
+        if batch is None:
             return self._refuse(Trouble.MODEL_NOT_FOUND)
-        self._batches[name].work.cancel()
+        batch.work.cancel()
         return Reply(200, b"{}", [])
 
     def _content(self, name: str) -> Reply:

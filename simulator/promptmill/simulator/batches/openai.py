@@ -3,16 +3,20 @@
 import re
 import secrets
 import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 
-from promptmill.simulator.batches.api import CREATE, READ, UPLOAD, Route
+from promptmill.simulator import answers
+from promptmill.simulator.batches.api import CREATE, READ, UPLOAD, VALIDATE, Route
 from promptmill.simulator.batches.work import Came, Row, Work
 from promptmill.simulator.dialects import DIALECTS, PATHS
-from promptmill.simulator.dialects.base import encode
+from promptmill.simulator.dialects.base import Unreadable, encode
 from promptmill.simulator.engine import Engine
 from promptmill.simulator.faults import Trouble
 from promptmill.simulator.provider import Provider
@@ -22,6 +26,11 @@ _WINDOW_S = 24 * 3600
 _PAGE = 20
 _EXPIRED = "This request could not be executed before the completion window expired."
 _BOUNDARY = re.compile(rb'boundary="?([^";]+)')
+_NO_CREDIT = ("billing_hard_limit_reached", "Billing hard limit has been reached.")
+_TOO_MANY = (
+    "Enqueued token limit reached for {model}. Limit: {most:,} enqueued tokens."
+    " Please try again once some in_progress batches have been completed."
+)
 _FIELD = re.compile(rb'name="([^"]+)"')
 
 
@@ -48,6 +57,7 @@ class _File(msgspec.Struct):
 
 class _Batch(msgspec.Struct):
     id: str
+    key: str
     asked: _Create
     created_at: int
     work: Work | None
@@ -55,6 +65,8 @@ class _Batch(msgspec.Struct):
     errors: tuple[dict[str, Any], ...] = ()
     output: str | None = None
     failures: str | None = None
+    weights: dict[str, int] = {}
+    """by the model: tokens that wait while it is at work"""
 
 
 class OpenAIBatches:
@@ -84,11 +96,11 @@ class OpenAIBatches:
             case "POST", ["batches"]:
                 return Route(CREATE, partial(self._create, request.body, key))
             case "GET", ["batches"]:
-                return Route("batches.list", partial(self._list, request.head.query))
+                return Route("batches.list", partial(self._list, request.head.query, key))
             case "GET", ["batches", name]:
-                return Route("batches.retrieve", partial(self._retrieve, name))
+                return Route("batches.retrieve", partial(self._retrieve, name, key))
             case "POST", ["batches", name, "cancel"]:
-                return Route("batches.cancel", partial(self._cancel, name))
+                return Route("batches.cancel", partial(self._cancel, name, key))
         return Route("unknown", partial(self._not_found, path))
 
     def _upload(self, request: Request) -> Reply:
@@ -126,19 +138,44 @@ class OpenAIBatches:
         if file is None or asked.endpoint not in PATHS:
             return self._refuse("Invalid 'input_file_id' or 'endpoint'.")
         rows, errors = _rows(file.content, asked.endpoint)
-        work = None
-        if not errors:
-            work = Work(self._engine, rows, key=key)
-        batch = _Batch(
-            f"batch_{secrets.token_hex(12)}", asked, int(time.time()), work, tuple(errors)
+        weights = _weights(rows, key) if self._engine.config.batch_tokens else {}
+        errors = errors or self._problems(rows) or self._excess(weights, key)
+        work = None if errors else Work(self._engine, rows, key=key)
+        name = f"batch_{secrets.token_hex(12)}"
+        self._batches[name] = _Batch(
+            name, key, asked, int(time.time()), work, tuple(errors), weights=weights
         )
-        self._batches[batch.id] = batch
-        return self._say(self._shown(batch))
+        return self._retrieve(name, key)
 
-    def _list(self, query: str) -> Reply:
+    def _problems(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Tell which rows faults let be wrong; one without money is wrong as a whole."""
+        found = []
+        for number, row in enumerate(rows, 1):
+            fault = self._engine.fault_of(Provider.OPENAI, VALIDATE, row.body.decode())
+            if fault is not None and fault.what is Trouble.MONEY:
+                return [_problem(None, *_NO_CREDIT)]
+            if fault is not None:
+                found.append(_problem(number, "invalid_request", "The request is not valid."))
+        return found
+
+    def _excess(self, weights: Mapping[str, int], key: str) -> list[dict[str, Any]]:
+        """Tell whether more tokens would wait than may."""
+        most = self._engine.config.batch_tokens or 0
+        at_work = [
+            one
+            for one in self._batches.values()
+            if one.key == key and one.work is not None and one.work.came is None
+        ]
+        for model, tokens in weights.items():
+            if tokens + sum(one.weights.get(model, 0) for one in at_work) > most:
+                message = _TOO_MANY.format(model=model, most=most)
+                return [_problem(None, "token_limit_exceeded", message)]
+        return []
+
+    def _list(self, query: str, key: str) -> Reply:
         asked = {name: values[0] for name, values in parse_qs(query).items()}
-        newest = list(reversed(self._batches))
-        start = newest.index(asked["after"]) + 1 if asked.get("after") in self._batches else 0
+        newest = [name for name, one in reversed(self._batches.items()) if one.key == key]
+        start = newest.index(asked["after"]) + 1 if asked.get("after") in newest else 0
         end = start + int(asked.get("limit", _PAGE))
         page = newest[start:end]
         return self._say(
@@ -151,12 +188,16 @@ class OpenAIBatches:
             }
         )
 
-    def _retrieve(self, name: str) -> Reply:
-        batch = self._batches.get(name)
+    def _retrieve(self, name: str, key: str) -> Reply:
+        batch = self._of(key, name)
         return self._not_found(name) if batch is None else self._say(self._shown(batch))
 
-    def _cancel(self, name: str) -> Reply:
+    def _of(self, key: str, name: str) -> _Batch | None:
         batch = self._batches.get(name)
+        return batch if batch is not None and batch.key == key else None
+
+    def _cancel(self, name: str, key: str) -> Reply:
+        batch = self._of(key, name)
         if batch is None:
             return self._not_found(name)
         if batch.work is None or batch.work.came is not None:
@@ -254,6 +295,16 @@ def _rows(content: bytes, endpoint: str) -> tuple[list[Row], list[dict[str, Any]
     if not rows and not errors:
         errors.append(_problem(None, "empty_file", "The input file has no requests."))
     return rows, errors
+
+
+def _weights(rows: Sequence[Row], key: str) -> dict[str, int]:
+    """Add up the input tokens of each model."""
+    weights: defaultdict[str, int] = defaultdict(int)
+    for row in rows:
+        with suppress(Unreadable):
+            prompt = row.dialect.parse(row.request(key))
+            weights[prompt.model] += answers.count_tokens(prompt.text)
+    return dict(weights)
 
 
 def _problem(line: int | None, code: str, message: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""One batch of requests, whoever's API it came by: when it is done, and what came of each row."""
+"""One batch of requests, whoever's API it came by: when it is done, and what came of each row.
+
+Who has another key is not shown it: a key stands for an account.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,6 +24,12 @@ class Row(NamedTuple):
     path: str
     body: bytes
 
+    def request(self, key: str) -> Request:
+        """Write it as a request of its own."""
+        headers = _key_headers(self.dialect.provider, key)
+        headers[b"x-client-request-id"] = self.custom_id.encode()
+        return Request(Head("POST", self.path, "", headers, True), self.body)
+
 
 class Came(NamedTuple):
     """What came of a row."""
@@ -36,7 +45,7 @@ class Work:
     def __init__(
         self, engine: Engine, rows: Sequence[Row], *, key: str, is_all_or_none: bool = False
     ) -> None:
-        self._engine, self._rows, self._key = engine, rows, key
+        self._engine, self._rows, self.key = engine, rows, key
         self._half = 0 if is_all_or_none else len(rows) // 2
         self._made_at = engine.now()
         self._came: list[Came] | None = None
@@ -69,10 +78,7 @@ class Work:
     def _answer(self, row: Row, is_got_to: bool) -> Came | None:
         if not is_got_to:
             return Came(row.custom_id, None)
-        headers = _key_headers(row.dialect.provider, self._key)
-        headers[b"x-client-request-id"] = row.custom_id.encode()
-        request = Request(Head("POST", row.path, "", headers, True), row.body)
-        reply, befallen = self._engine.answer_in_batch(row.dialect, request)
+        reply, befallen = self._engine.answer_in_batch(row.dialect, row.request(self.key))
         if befallen is Accident.DROPPED:
             return None
         if befallen is Accident.EXPIRED:
