@@ -8,12 +8,25 @@ from msgspec import structs
 
 from promptmill.producer.dispatching.twins import TwinEnder
 from promptmill.schema.cache_secret import cache_secret
+from promptmill.schema.hint import Hint
+from promptmill.schema.lanes import Lane
 from promptmill.schema.moves import endings, steering
-from promptmill.schema.moves.caching import Followed, Likeness, Wish, follow
+from promptmill.schema.moves.caching import LANED, Followed, Likeness, Wish, follow
+from promptmill.schema.moves.laning import set_aside
 from promptmill.schema.moves.pruning import Pruned, mark_pruned, prune_chunk
 from promptmill.schema.moves.similar import NewEntry, newest_entries, remember
 from promptmill.schema.states import JobState
-from tests.schema.scene import ANSWER, ANSWERED, BROKEN, CUT, REFUSED, Scene, new_jobs
+from tests.schema.scene import (
+    ANSWER,
+    ANSWERED,
+    BROKEN,
+    CUT,
+    MODEL,
+    PROVIDER,
+    REFUSED,
+    Scene,
+    new_jobs,
+)
 
 HOUR = 3600
 ALIKE = Likeness("a scope", 0.97, "local")
@@ -46,6 +59,20 @@ class Equals:
         (hint,) = self.scene.queue(self.scene.job(job_id).batch_id)
         with self.scene.database.write() as connection:
             return follow(connection, [Wish(hint, other, likeness)])[job_id]
+
+    def set_aside(self, deadline_s: float | None = None) -> int:
+        """Load one that waits for a provider batch."""
+        job_id = self.load(lane=Lane.BATCH, deadline_s=deadline_s)
+        scope = {"provider": PROVIDER, "model": MODEL}
+        batch_id = self.scene.job(job_id).batch_id
+        with self.scene.database.write() as connection:
+            assert set_aside(connection, batch_id=batch_id, **scope, most=1) == 1
+        return job_id
+
+    def follow_in_lane(self, job_id: int, other: int) -> Followed:
+        hint = Hint(job_id, self.scene.job(job_id).dispatch_no)
+        with self.scene.database.write() as connection:
+            return follow(connection, [Wish(hint, other)], way=LANED)[job_id]
 
     def compared(self, *, similar: float | None = 0.95) -> int:
         """Load one that asks something else, and takes what is similar."""
@@ -172,6 +199,16 @@ def test_an_answer_is_taken_while_it_is_as_young_as_the_taker_wants(equals: Equa
     equals.scene.clock.advance(61)
     assert equals.follow(hasty, other) is Followed.REFUSED
     assert equals.follow(patient, other) is Followed.ANSWERED
+
+
+def test_nobody_who_is_in_a_hurry_waits_for_a_batch_api(equals: Equals) -> None:
+    """A live job never; one of the lane only where its batch has no deadline, or in its own."""
+    other, live = equals.set_aside(), equals.load()
+    assert equals.follow(live, other) is Followed.REFUSED
+    hurried, unhurried = equals.set_aside(deadline_s=2 * 86_400), equals.set_aside()
+    assert equals.follow_in_lane(hurried, other) is Followed.REFUSED
+    assert equals.follow_in_lane(unhurried, other) is Followed.WAITS
+    assert equals.follow_in_lane(hurried, equals.asked()[0]) is Followed.WAITS
 
 
 def test_a_stale_hint_takes_nothing(equals: Equals) -> None:

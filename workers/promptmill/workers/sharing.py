@@ -8,7 +8,7 @@ from promptmill.schema.reading import DueJob
 from promptmill.workers.bench import STALE, Bench, Report
 from promptmill.workers.served import Served
 
-_TRIES = 3
+TRIES = 3
 """jobs without an answer for it that one may come upon; then it is asked"""
 
 
@@ -30,7 +30,7 @@ async def _share_equal(
 ) -> Report | None:
     key = await bench.references.key(served, job.request_hash)
     refused = None
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         other = await bench.references.meet(key, job.job_id, keep_s=keep_s, refused=refused)
         if other is None or other == job.job_id:
             return None
