@@ -24,7 +24,7 @@ def handed_in(stage: Stage) -> None:
         mill.simulator.add_fault("server_error", provider=provider, every=50, count=few)
         mill.simulator.add_fault("expired", provider=provider, model="batches.run", count=1)
     batches = {name: mill.load(jobs, providers=[name], lane=Lane.BATCH) for name in MODELS}
-    doomed = mill.start_worker(app="tests.lane.doomed_app")
+    doomed = mill.start_worker(app="tests.lane.doomed_app", env={"MINE": "create"})
     assert doomed.wait(60) == -signal.SIGKILL
     for name in MODELS:
         mill.simulator.add_fault("reset", provider=Provider(name), model="batches.create", count=1)

@@ -1,5 +1,6 @@
 """Jobs that go by a provider's batch API, over the wire."""
 
+import json
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -30,11 +31,14 @@ INVALID = {
 }
 EXPIRED = {OPENAI: 20, ANTHROPIC: 20, GEMINI: 40}
 JOBS = 40
+ENV = {**FAST_LANE, "WORKER__REQUEST_LOG": "requests"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A mill whose first worker was killed between a provider batch and its commit."""
+    """A mill whose first worker was killed between a provider batch and its commit, and whose
+    second while it read results.
+    """
 
     mill: RunningMill
     batches: Mapping[str, int]
@@ -46,23 +50,32 @@ def scene(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with (
         Valkey(Path(tempfile.mkdtemp(dir=run_folder))) as valkey,
         Simulator(SimulatorConfig()) as simulator,
-        RunningMill(tmp_path_factory.mktemp("mill"), valkey, simulator, env=FAST_LANE) as mill,
+        RunningMill(tmp_path_factory.mktemp("mill"), valkey, simulator, env=ENV) as mill,
     ):
         mill.start_dispatcher()
         batches = {provider: befallen(mill, provider) for provider in SERVER_ERROR}
-        doomed = mill.start_worker(app="tests.lane.doomed_app")
-        assert doomed.wait() == -signal.SIGKILL
+        killed(mill, "create")
         left = mill.sql("select state, provider_id, tries from provider_batches")
         assert {"state": "whole", "provider_id": None, "tries": 1} in left
         for provider in batches:
             simulator.add_fault(
                 "reset", provider=Provider(provider), model="batches.create", count=1
             )
+        killed(mill, "read")
+        assert mill.sql(
+            "select worker_id from attempts group by worker_id"
+            " having min(outcome) = 0 and max(outcome) > 0"
+        ), "some of the rows that came are stored"
         mill.start_worker()
         for batch in batches.values():
             mill.wait_done(batch)
         yield Scene(mill, batches)
         assert_world(mill)
+
+
+def killed(mill: RunningMill, where: str) -> None:
+    doomed = mill.start_worker(app="tests.lane.doomed_app", env={"MINE": where})
+    assert doomed.wait() == -signal.SIGKILL
 
 
 def befallen(mill: RunningMill, provider: str) -> int:
@@ -136,6 +149,20 @@ def test_a_row_that_is_refused_for_money_stops_the_key_and_keeps_the_jobs(scene:
     assert mill.states(batch).keys() <= {"succeeded", "pending", "waiting", "running"}
     resume_provider(mill.database, mill.settings, ANTHROPIC)
     assert mill.wait_done(batch) == {"succeeded": 3}
+    attempts = mill.sql(
+        f"select job_id, fence from attempts where batch_id = {batch} and outcome <> 4"
+    )
+    called = {(one["job_id"], one["fence"]) for one in attempts}
+    wait_until(lambda: logged(mill, batch) == called, "each row to be in the request log")
+
+
+def logged(mill: RunningMill, batch: int) -> set[tuple[int, int]]:
+    lines = [
+        json.loads(line)
+        for path in (mill.folder / "requests").glob("*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    return {(one["job_id"], one["fence"]) for one in lines if one["batch_id"] == batch}
 
 
 @contextmanager

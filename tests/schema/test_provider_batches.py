@@ -43,12 +43,13 @@ def test_who_is_late_undoes_nothing_of_what_another_leader_did(scene: Scene) -> 
         assert not fill(connection, "pb", jobs=1, tokens=10), "it takes no more"
     seen_by_both = read(scene)
     with scene.database.write() as connection:
-        assert intend(connection, seen_by_both)
-        assert not intend(connection, seen_by_both), "it is handed in once"
+        assert intend(connection, seen_by_both, fingerprint="g")
+        assert not intend(connection, seen_by_both, fingerprint="h"), "it is handed in once"
         assert sent(connection, "pb", "batch_1")
         not_there(connection, "pb", "429 rate_limit_exceeded")
     one = read(scene)
     assert (one.state, one.provider_id, one.problem) == ("sent", "batch_1", None)
+    assert one.fingerprint == "g", "of the key that handed it in"
 
 
 def test_that_its_batch_is_paused_is_seen_before_it_is_handed_in(scene: Scene) -> None:

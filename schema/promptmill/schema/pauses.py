@@ -45,6 +45,13 @@ _holding = Statement(
 select provider, model, fingerprint, kind, reason, since_at, until_at from pauses
 where until_at is null or until_at > {now} order by provider, model, fingerprint"""
 )
+# As a claim looks at it: a day that is used up is that of calls.
+_stopping = Statement(
+    """
+select 1 from pauses where provider = :provider and kind <> 'daily'
+  and model in ('', :model) and fingerprint in ('', :fingerprint)
+  and (until_at is null or until_at > {now}) limit 1"""
+)
 _lasting = Statement(
     """
 select provider, model, fingerprint, kind, reason, since_at, until_at from pauses
@@ -84,6 +91,13 @@ def lift_pauses(connection: Connection, *, provider: str, fingerprint: str = "")
 def pauses_now(connection: Connection) -> list[Pause]:
     """List the pauses that hold now."""
     return _pauses(_holding.fetch(connection))
+
+
+def is_stopped(connection: Connection, *, provider: str, fingerprint: str, model: str = "") -> bool:
+    """Tell whether nothing of *model* may be sent by this key, or, without one, nothing at all."""
+    return bool(
+        _stopping.fetch(connection, provider=provider, fingerprint=fingerprint, model=model)
+    )
 
 
 def lasting_pauses(connection: Connection, *, seconds: float) -> list[Pause]:

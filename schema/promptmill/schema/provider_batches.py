@@ -43,7 +43,7 @@ class ProviderBatch:
     sent_at: datetime | None
     tries: int
     tried_s: float | None
-    """since it was last asked for, and may be there; None: it is surely not there"""
+    """since it was last asked for by its key, and may be there; None: it is surely not there"""
     is_recalled: bool
     """it was told to come back unfinished"""
     is_unwanted: bool
@@ -134,7 +134,7 @@ join job_payloads p on p.job_id = j.id order by j.id"""
 _these_of = _by_dialect(
     """{job}, j.fence
 from {wanted} join jobs j on j.id = wanted.job_id and j.fence = wanted.fence and +j.state = 2
-  and +j.lease_owner = :owner
+  and j.lease_owner = :owner
 join batches b on b.id = j.batch_id
 join job_payloads p on p.job_id = j.id""",
     _JOBS,
@@ -150,7 +150,7 @@ _fill = Statement(
 )
 _close = Statement("update provider_batches set state = 'whole' where id = :id and state='filling'")
 _try = Statement(
-    "update provider_batches set tried_at = {now}, tries = tries + 1"
+    "update provider_batches set tried_at = {now}, tries = tries + 1, fingerprint = :fingerprint"
     " where id = :id and state = 'whole' and tries = :tries"
 )
 _not_there = Statement(
@@ -260,9 +260,11 @@ def close_up(connection: Connection, provider_batch: str) -> bool:
     return bool(_close.run(connection, id=provider_batch))
 
 
-def intend(connection: Connection, one: ProviderBatch) -> bool:
-    """Say that it is asked for at the provider now. False: somebody else did since it was read."""
-    return bool(_try.run(connection, id=one.id, tries=one.tries))
+def intend(connection: Connection, one: ProviderBatch, *, fingerprint: str) -> bool:
+    """Say that it is asked for at the provider now, by this key. False: somebody else did since
+    it was read.
+    """
+    return bool(_try.run(connection, id=one.id, tries=one.tries, fingerprint=fingerprint))
 
 
 def not_there(connection: Connection, provider_batch: str, problem: str | None) -> None:

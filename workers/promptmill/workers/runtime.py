@@ -28,7 +28,7 @@ from promptmill.schema.revisions import newest_revision, require_current, requir
 from promptmill.schema.settings import Settings
 from promptmill.workers.allowances import Allowances
 from promptmill.workers.attempt import Attempt
-from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report, all_of
+from promptmill.workers.bench import BatchPause, Bench, KeyPause, Report, all_of, ignore
 from promptmill.workers.deadlines import Deadlines
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.heartbeat import Heartbeat
@@ -121,7 +121,7 @@ class Runtime:
         await asyncio.to_thread(self.bench.recorder.store_leftovers)
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
-        self._lane = LaneLoop(self._settings, self._database, self._served)
+        self._lane = LaneLoop(self._settings, self._database, self._served, trace=self._trace)
         self._lane.start()
         for name, reason in self._missing.items():
             pause = KeyPause(name, NO_KEY, "key", f"key: {reason}")
@@ -276,6 +276,11 @@ class Runtime:
             if not self.bench.draining:
                 _log.error("%s; this worker stops", error)
                 os.kill(os.getpid(), signal.SIGTERM)
+
+    def _trace(self, *call: Any) -> None:
+        """Let what came by the lane be traced where all calls are. Any thread."""
+        if self.bench.trace is not ignore:
+            self._loop.call_soon_threadsafe(self.bench.trace, *call)
 
     async def _pause(self, pause: KeyPause | BatchPause) -> None:
         """Stop it for all workers. Of calls that are refused together one writes for all."""

@@ -55,7 +55,7 @@ class SameFailures:
     def observe(self, job: DueJob, reply: Answer | Refusal) -> str | None:
         """Take in what *job* came to. Returns why its batch should stop, and counts anew then."""
         if isinstance(reply, Answer):
-            self._rows.pop(job.batch_id, None)
+            self.answered(job.batch_id)
             return None
         if reply.kind is not ErrorKind.REQUEST or not self._most:
             return None
@@ -72,6 +72,10 @@ class SameFailures:
             f" {job.position}: {reply.message}. `promptmill resume {job.batch_id}` goes on;"
             f" `promptmill retry {job.batch_id}` does them again"
         )
+
+    def answered(self, batch_id: int) -> None:
+        """Take in that a prompt of a batch was answered."""
+        self._rows.pop(batch_id, None)
 
     def _older(self, job: DueJob, row: _Row) -> int:
         return sum(number <= row.begun for number in self._open.get(job.batch_id, ()))

@@ -1,8 +1,9 @@
 """Takes jobs of the lane into provider batches, as many as the provider takes."""
 
 import asyncio
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from promptmill.schema.reading import DueJob
 from promptmill.schema.requests import Endpoint, endpoint_of, native_of
 from promptmill.schema.settings import LaneSettings, RetrySettings
 from promptmill.workers.fitting import Unfit, fit
+from promptmill.workers.lane.sharing import Sharing
+from promptmill.workers.lane.stopping import is_key_stopped
 from promptmill.workers.providers.base import Call
 from promptmill.workers.providers.batches import BatchApi
 from promptmill.workers.providers.chat import UnsendableError
@@ -34,6 +37,9 @@ from promptmill.workers.served import Served
 
 _PAGE: Final = 500
 _FENCE_DIGITS: Final = 20
+_DOUBLES_S: Final = 300.0
+"""after which twice as much is tried as there was room for"""
+_DOUBLINGS: Final = 32
 
 
 @dataclass(slots=True)
@@ -43,6 +49,8 @@ class _Filling:
     id: str
     scope: LanedScope
     tokens_left: float
+    takes_any: bool
+    """its first row may be larger than that, since it would never have more room"""
     endpoint: Endpoint | None = None
     jobs: int = 0
     bytes: int = 0
@@ -73,8 +81,16 @@ class _Page:
     """why the batch cannot go on: its budget could not be kept"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """That a provider had no room for more tokens of a model than these."""
+
+    tokens: float
+    at: float
+
+
 class Filler:
-    """Fills provider batches of one provider."""
+    """Fills provider batches of one provider. *clock* is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -84,39 +100,59 @@ class Filler:
         *,
         settings: LaneSettings,
         policy: RetrySettings,
+        sharing: Sharing,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._served, self._api, self._policy = database, served, api, policy
+        self._sharing, self._clock = sharing, clock
         self._most_jobs = min(settings.jobs, api.most_jobs)
         self._most_bytes = min(settings.bytes, api.most_bytes)
         self._seen: dict[tuple[int, str], int] = {}
-        self._told: dict[str, float] = {}
-        """by the model: the tokens that the provider was seen to take, at most"""
+        self._told: dict[str, _Told] = {}
+        """by the model"""
 
     async def fill(self) -> None:
         """Make one provider batch of each scope that has enough, or gets no more."""
+        if is_key_stopped(self._database, self._served):
+            return
         with self._database.read() as connection:
             scopes = laned_scopes(connection, self._served.name, most=self._most_jobs)
         seen, self._seen = self._seen, {(one.batch_id, one.model): one.jobs for one in scopes}
         for scope in scopes:
             is_settled = seen.get((scope.batch_id, scope.model)) == scope.jobs
-            room = self._room(scope.model)
-            if room > 0 and (scope.jobs >= self._most_jobs or is_settled):
-                await self._fill(_Filling(f"promptmill-{uuid.uuid4().hex}", scope, room))
+            is_enough = scope.jobs >= self._most_jobs or is_settled
+            if not is_enough or is_key_stopped(self._database, self._served, model=scope.model):
+                continue
+            waiting = self._waiting(scope.model)
+            room = self._room(scope.model) - waiting
+            if room > 0:
+                takes_any = not waiting and scope.model not in self._told
+                name = f"promptmill-{uuid.uuid4().hex}"
+                await self._fill(_Filling(name, scope, room, takes_any))
 
     def is_refused_for_size(self, one: ProviderBatch) -> None:
         """Take in that the provider has no room for a provider batch beside the others there."""
+        beside = self._waiting(one.model) - one.tokens
+        self._told[one.model] = _Told(max(beside, one.tokens / 2, 1.0), self._clock())
+
+    def _waiting(self, model: str) -> int:
+        """Tell how many tokens of *model* we have at the provider."""
         with self._database.read() as connection:
             there = open_provider_batches(connection, provider=self._served.name)
-        beside = sum(other.tokens for other in there if other.model == one.model) - one.tokens
-        self._told[one.model] = max(beside, one.tokens / 2)
+        return sum(one.tokens for one in there if one.model == model)
 
     def _room(self, model: str) -> float:
-        """Tell how many more tokens of *model* may wait at the provider."""
-        with self._database.read() as connection:
-            there = open_provider_batches(connection, provider=self._served.name)
+        """Tell how many tokens of *model* may wait at the provider in all."""
         most = self._served.settings.batch_tokens or float("inf")
-        most = min(most, self._told.get(model, most))
-        return most - sum(one.tokens for one in there if one.model == model)
+        told = self._told.get(model)
+        if told is None:
+            return most
+        # What others of the account had waiting there may be done by now.
+        doublings = min(_DOUBLINGS, (self._clock() - told.at) / _DOUBLES_S)
+        room = told.tokens * 2**doublings
+        if room >= most:
+            del self._told[model]
+        return min(most, room)
 
     async def _fill(self, filling: _Filling) -> None:
         after = 0
@@ -133,7 +169,9 @@ class Filler:
             if not jobs:
                 break
             after = jobs[-1].job_id
-            self._put_in(filling, await self._chosen(filling, jobs))
+            spared = await self._sharing.spare(jobs)
+            left = [job for job in jobs if job.job_id not in spared]
+            self._put_in(filling, await self._chosen(filling, left))
             await asyncio.sleep(0)  # the beat of who leads comes between
         if filling.jobs:
             with self._database.write() as connection:
@@ -187,7 +225,7 @@ class Filler:
         return _Row(job, fitted.body, endpoint, size, fitted.expected.input_tokens)
 
     def _is_full(self, filling: _Filling, row: _Row) -> bool:
-        if not filling.jobs:
+        if not filling.jobs and filling.takes_any:
             return False
         return (
             filling.jobs >= self._most_jobs

@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from promptmill.schema.answer_forms import form_of
 from promptmill.schema.database import Database
 from promptmill.schema.moves import endings
 from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.moves.rescuing import running_of
+from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.prices import BATCH
 from promptmill.schema.provider_batches import InBatch, ProviderBatch, jobs_in, these_in
@@ -25,20 +27,24 @@ from promptmill.schema.states import JobState
 from promptmill.schema.truncation import Cut, Truncate
 from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import attempted_of
+from promptmill.workers.bench import Trace
 from promptmill.workers.decide import FORMLESS, Stopped, decide
 from promptmill.workers.ending import closing_of, kept
 from promptmill.workers.falling_back import fallback_after, unless_filtered
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.fitting import Fitted
 from promptmill.workers.lane.stopping import stop_key
+from promptmill.workers.lane.tally import Tally
 from promptmill.workers.lane.writing import store
 from promptmill.workers.limits.limit import Estimate
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.batches import BatchApi, Missed, Row, Standing
 from promptmill.workers.providers.reply import Reply
+from promptmill.workers.same_failures import SameFailures
 from promptmill.workers.served import Served
 from promptmill.workers.tokens import estimate
 
+_log = structlog.get_logger(__name__)
 _GROUP: Final = 200
 _EXPIRED: Final = Refusal(
     ErrorKind.OVERLOADED, "the batch API did not get to it in time", code="batch_expired"
@@ -65,14 +71,20 @@ class Harvest:
         policy: RetrySettings,
         files: AnswerFiles,
         rng: random.Random,
+        trace: Trace,
     ) -> None:
         self._database, self._served, self._api = database, served, api
         self._policy, self._files, self._rng = policy, files, rng
+        self._trace = trace
+        self._same_failures = SameFailures(policy.same_failures)
+        self._tally = Tally(0, is_answered=True)
+        """of the provider batch that is brought in"""
         self._stopped: Refusal | None = None
         """of a row that was refused for money or right"""
 
     async def bring_in(self, one: ProviderBatch, standing: Standing) -> Refusal | None:
         """Store what came of a provider batch, then end what did not come. None: all is done."""
+        self._tally = Tally(self._policy.same_failures, is_answered=not self.holds_all(one))
         group: list[Row] = []
         found = 0
         async for row in self._api.rows(standing):
@@ -85,11 +97,16 @@ class Harvest:
         found += self._store(one, group)
         if standing.done and not found and self.holds_all(one):
             return _STRANGE
-        self._end_missing(one, standing.left)
+        self._judge(one)
+        self.end_missing(one, standing.left or _MISSING)
         return None
 
-    def fail_lines(self, one: ProviderBatch, lines: Sequence[int], refusal: Refusal) -> None:
-        """Fail the jobs of these lines, from 1, which the provider refused for what they are."""
+    def fail_lines(self, one: ProviderBatch, lines: Sequence[int], refusal: Refusal) -> int:
+        """Fail the jobs of these lines, from 1, which the provider refused for what they are.
+
+        Returns how many there were.
+        """
+        self._tally = Tally(self._policy.same_failures, is_answered=False)
         wanted, number, after = set(lines), 0, 0
         ends: list[Closing] = []
         while page := self._page(one, after):
@@ -98,7 +115,18 @@ class Harvest:
                 if number in wanted:
                     ends.append(self._end(inside, replace(refusal, kind=ErrorKind.REQUEST)))
             after = page[-1].job.job_id
+        self._judge(one)
         store(self._database, ends, owner=one.id)
+        return len(ends)
+
+    def end_missing(self, one: ProviderBatch, why: Refusal | Missed) -> None:
+        """End what is still in it, of which nothing came."""
+        while page := self._page(one, 0):
+            ends = [
+                self._came(inside, why) if isinstance(why, Missed) else self._end(inside, why)
+                for inside in page
+            ]
+            store(self._database, ends, owner=one.id)
 
     def holds_all(self, one: ProviderBatch) -> bool:
         """Tell whether none of its jobs has ended yet."""
@@ -118,13 +146,13 @@ class Harvest:
         store(self._database, ends, owner=one.id)
         return len(ends)
 
-    def _end_missing(self, one: ProviderBatch, why: Missed | None) -> None:
-        while page := self._page(one, 0):
-            ends = [
-                self._end(inside, _MISSING) if why is None else self._came(inside, why)
-                for inside in page
-            ]
-            store(self._database, ends, owner=one.id)
+    def _judge(self, one: ProviderBatch) -> None:
+        """Let its batch pause where all that came of it are equal errors."""
+        reason = self._tally.judge(one.batch_id, self._same_failures)
+        if reason is not None:
+            with self._database.write() as connection:
+                pause_batch(connection, one.batch_id, reason)
+            _log.error("batch paused", batch=one.batch_id, reason=reason)
 
     def _page(self, one: ProviderBatch, after: int) -> list[InBatch]:
         with self._database.read() as connection:
@@ -165,6 +193,8 @@ class Harvest:
             kept(reply, job), price_list=prices, model=job.model, latency_s=0.0, cut=cut
         )
         attempted = replace(attempted, latency_ms=None)  # of the provider batch, not of a call
+        self._tally.add(job, reply)
+        self._trace(self._served.kind, job, inside.fence, reply, attempted)
         end = closing_of(outcome, job, inside.fence, attempted, to=to)
         if isinstance(reply, Answer) and reply.media and end.result is not None:
             name = f"{job.job_id}-{inside.fence}"

@@ -10,24 +10,31 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final
 
 import structlog
 
+from promptmill.schema.broker import redis_url
+from promptmill.schema.cache_secret import cache_secret
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
 from promptmill.schema.leader import Lead
 from promptmill.schema.provider_batches import ProviderBatch, lane_is_needed, open_provider_batches
 from promptmill.schema.settings import Settings
+from promptmill.workers.bench import Trace, ignore
 from promptmill.workers.files import AnswerFiles
 from promptmill.workers.lane.filling import Filler
 from promptmill.workers.lane.harvest import Harvest
 from promptmill.workers.lane.passage import Passage
+from promptmill.workers.lane.sharing import Sharing
+from promptmill.workers.limits.connection import connect
 from promptmill.workers.providers.batches import BatchApi
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.providers.registry import make_batch_api
+from promptmill.workers.references import References
 from promptmill.workers.served import Served
 
 _log = structlog.get_logger(__name__)
@@ -47,12 +54,20 @@ class _Way:
 
 
 class LaneLoop:
-    """Works for the lanes of the providers in *served* that have a batch API."""
+    """Works for the lanes of the providers in *served* that have a batch API.
+
+    *trace* hears of each row that came, in the lane's thread.
+    """
 
     def __init__(
-        self, settings: Settings, database: Database, served: Mapping[str, Served]
+        self,
+        settings: Settings,
+        database: Database,
+        served: Mapping[str, Served],
+        *,
+        trace: Trace = ignore,
     ) -> None:
-        self._settings, self._database = settings, database
+        self._settings, self._database, self._trace = settings, database, trace
         self._served = {name: one for name, one in served.items() if one.settings.has_batch_api}
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,8 +96,14 @@ class LaneLoop:
         self._loop, self._work = asyncio.get_running_loop(), asyncio.current_task()
         network = self._settings.network
         http = open_http(concurrency=_CONNECTIONS, network=network)
+        redis = connect(redis_url(self._settings))
+        references = References(
+            redis,
+            prefix=self._settings.key_prefix,
+            read_secret=partial(cache_secret, self._database),
+        )
         ways = [
-            self._way(one, make_batch_api(name, one.settings, http, network))
+            self._way(one, make_batch_api(name, one.settings, http, network), references)
             for name, one in self._served.items()
         ]
         beating = asyncio.create_task(_beat(ways))
@@ -95,6 +116,7 @@ class LaneLoop:
             for way in ways:
                 with suppress(DatabaseError, ServiceError):
                     way.lead.resign()
+            await redis.aclose()
             await http.aclose()
 
     async def _turn(self, way: _Way) -> None:
@@ -118,7 +140,7 @@ class LaneLoop:
             # Its text may quote a prompt.
             _log.error("lane broken", provider=way.name, error=type(error).__name__)
 
-    def _way(self, served: Served, api: BatchApi) -> _Way:
+    def _way(self, served: Served, api: BatchApi, references: References) -> _Way:
         settings = self._settings
         harvest = Harvest(
             self._database,
@@ -127,8 +149,16 @@ class LaneLoop:
             policy=settings.retry,
             files=AnswerFiles(settings.files_folder),
             rng=random.Random(),
+            trace=self._trace,
         )
-        filler = Filler(self._database, served, api, settings=settings.lane, policy=settings.retry)
+        filler = Filler(
+            self._database,
+            served,
+            api,
+            settings=settings.lane,
+            policy=settings.retry,
+            sharing=Sharing(self._database, served, references),
+        )
         passage = Passage(
             self._database, served, api, filler=filler, harvest=harvest, settings=settings.lane
         )

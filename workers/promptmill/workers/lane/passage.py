@@ -36,7 +36,7 @@ from promptmill.schema.states import JobState
 from promptmill.workers.ending import what
 from promptmill.workers.lane.filling import Filler
 from promptmill.workers.lane.harvest import Harvest, custom_id
-from promptmill.workers.lane.stopping import stop_key
+from promptmill.workers.lane.stopping import is_key_stopped, stop_key
 from promptmill.workers.lane.writing import store
 from promptmill.workers.providers.base import Call, Refusal
 from promptmill.workers.providers.batches import FULL, BatchApi, Handed, Sought, Stage, Standing
@@ -48,6 +48,26 @@ _SKEW: Final = timedelta(hours=1)
 """by how much a provider's clock may be behind"""
 _LONGER: Final = 1.5
 _GONE: Final = 404
+_LOOKS: Final = 10
+"""in a row that find nothing of it, or no results; then there are none"""
+_PASSING: Final = frozenset(
+    {
+        ErrorKind.RATE,
+        ErrorKind.DAILY,
+        ErrorKind.OVERLOADED,
+        ErrorKind.TRANSIENT,
+        ErrorKind.UNKNOWN,
+    }
+)
+"""refusals that say nothing of the results"""
+_ANOTHERS: Final = Refusal(
+    ErrorKind.KEY,
+    "it is shown to the key alone that handed it in",
+    code="batch_of_another_key",
+)
+_LOST: Final = Refusal(
+    ErrorKind.UNKNOWN, "the results of its provider batch are not there", code="batch_results_lost"
+)
 _NOT_SENT: Final = Attempted(AttemptOutcome.NOT_SENT)
 
 
@@ -71,6 +91,8 @@ class Passage:
         self._rest_until: dict[str, float] = {}
         self._waits: dict[str, float] = {}
         self._cancelled: set[str] = set()
+        self._unread: dict[str, int] = {}
+        """by provider batch: such looks"""
 
     async def advance(self, one: ProviderBatch) -> None:
         """Do what is next for a provider batch, if it is time to."""
@@ -91,6 +113,9 @@ class Passage:
         if one.is_unwanted or one.is_recalled or one.is_paused:
             self._give_back(one, "called back before it was handed in")
             return
+        if is_key_stopped(self._database, self._served, model=one.model):
+            self._give_back(one, "its key was paused before it was handed in")
+            return
         lines = self._lines(one)
         if not lines:
             self._finish(one, "nothing was left in it")
@@ -104,6 +129,8 @@ class Passage:
             self._rest(one, found)
         elif found is not None:
             self._is_there(one, found)
+        elif not self._has_key(one):
+            self._is_anothers(one)
         elif tried_s < self._settings.settle_s:
             self._wait(one)
         else:
@@ -127,7 +154,7 @@ class Passage:
 
     def _intend(self, one: ProviderBatch) -> bool:
         with self._database.write() as connection:
-            return intend(connection, one)
+            return intend(connection, one, fingerprint=self._served.fingerprint)
 
     def _is_ours(self, one: ProviderBatch, tries: int) -> bool:
         """Tell whether nobody else took it on while it went up: a refusal says nothing of that."""
@@ -175,13 +202,17 @@ class Passage:
             if refusal is None:
                 self._cancelled.add(one.id)
         standing = await self._api.look(provider_id)
-        if isinstance(standing, Refusal) and standing.http_status == _GONE and self._has_key(one):
-            standing = Standing(Stage.ENDED, problem=what(standing))
         if isinstance(standing, Refusal):
-            self._rest(one, standing)
+            if standing.http_status != _GONE:
+                self._rest(one, standing)
+            elif self._has_key(one):
+                self._is_unread(one, standing)
+            else:
+                self._is_anothers(one)
             return
         match standing.stage:
             case Stage.WORKING:
+                self._unread.pop(one.id, None)
                 with self._database.write() as connection:
                     tell(connection, one, done=standing.done, problem=None)
                 self._wait(one)
@@ -189,16 +220,38 @@ class Passage:
                 self._was_refused(one, standing)
             case Stage.ENDED:
                 refusal = await self._harvest.bring_in(one, standing)
-                if refusal is not None:
-                    self._rest(one, refusal)
-                else:
+                if refusal is None:
                     self._finish(one, standing.problem)
+                else:
+                    self._is_unread(one, refusal)
             case _:
                 assert_never(standing.stage)
 
     def _has_key(self, one: ProviderBatch) -> bool:
         """Tell whether it was handed in by our key: another account's batches are not shown."""
         return one.fingerprint == self._served.fingerprint
+
+    def _is_anothers(self, one: ProviderBatch) -> None:
+        """Wait for the key that is shown what it handed in, until all of that has ended."""
+        if one.is_unwanted or (one.tried_s or 0.0) > self._settings.window_s:
+            self._is_lost(one, _ANOTHERS)
+        else:
+            self._rest(one, _ANOTHERS)
+
+    def _is_unread(self, one: ProviderBatch, refusal: Refusal) -> None:
+        """Take in that it was not found, or its results not read, and perhaps never will."""
+        looks = self._unread.get(one.id, 0) + (refusal.kind not in _PASSING)
+        if looks < _LOOKS:
+            self._unread[one.id] = looks
+            self._rest(one, refusal)
+        else:
+            self._is_lost(one, refusal)
+
+    def _is_lost(self, one: ProviderBatch, refusal: Refusal) -> None:
+        """Give up what may have been answered, and billed."""
+        _log.error("results lost", provider_batch=one.id, reason=refusal.message)
+        self._harvest.end_missing(one, _LOST)
+        self._finish(one, what(refusal))
 
     def _was_refused(self, one: ProviderBatch, standing: Standing) -> None:
         """Take in that the provider looked at it, and did nothing of it."""
@@ -208,9 +261,9 @@ class Passage:
         elif refusal.kind in (ErrorKind.MONEY, ErrorKind.KEY):
             stop_key(self._database, self._served, refusal)
             self._give_back(one, what(refusal))
-        elif standing.bad_lines:
-            if self._harvest.holds_all(one):  # else some have ended, and lines count so no more
-                self._harvest.fail_lines(one, standing.bad_lines, refusal)
+        elif standing.bad_lines and not self._harvest.holds_all(one):
+            self._give_back(one, what(refusal))  # some have ended, and lines count so no more
+        elif self._harvest.fail_lines(one, standing.bad_lines, refusal):
             self._give_back(one, what(refusal))
         else:
             self._let_go(one, refusal)
@@ -245,6 +298,7 @@ class Passage:
         self._rest_until.pop(one.id, None)
         self._waits.pop(one.id, None)
         self._cancelled.discard(one.id)
+        self._unread.pop(one.id, None)
         _log.info("ended", provider_batch=one.id, problem=problem)
 
     def _lines(self, one: ProviderBatch) -> list[bytes]:
