@@ -42,7 +42,15 @@ def test_a_tenant_is_listed_with_what_it_may(promptmill: Here, scene: Scene) -> 
     promptmill("keys", "add", "team")
     assert promptmill("tenants", "set", "team", "--budget", "5", "--rpm", "600").code == 0
     assert promptmill("tenants", "list", "--json").objects == [
-        {"tenant": "team", "keys": 1, "batches": 0, "cost_usd": 0, "budget_usd": 5, "rpm": 600}
+        {
+            "tenant": "team",
+            "keys": 1,
+            "batches": 0,
+            "cost_usd": 0,
+            "budget_usd": 5,
+            "rpm": 600,
+            "webhook": None,
+        }
     ]
     promptmill("tenants", "set", "team", "--budget", "none", "--rpm", "none")
     row = promptmill("tenants", "list", "--json").objects[0]

@@ -19,6 +19,7 @@ __all__ = ["database", "settings"]
 
 IDLE = "idle"
 """a provider that no worker answers for"""
+LISTENING = {"WEBHOOKS__ALLOW_PRIVATE": "true"}
 SMALL = GatewaySettings(
     file_bytes=100_000, lines=5, body_bytes=5000, idle_s=0.5, live_s=0.2, connections=50, grace_s=2
 )
@@ -30,7 +31,7 @@ def mill(run_folder: Path, valkey_server: Valkey) -> Iterator[RunningMill]:
     folder = Path(tempfile.mkdtemp(dir=run_folder))
     with (
         Simulator(SimulatorConfig()) as simulator,
-        RunningMill(folder, valkey_server, simulator, vendors=[IDLE]) as mill,
+        RunningMill(folder, valkey_server, simulator, vendors=[IDLE], env=LISTENING) as mill,
     ):
         mill.start_dispatcher()
         mill.start_worker(*MODELS)

@@ -180,6 +180,7 @@ def submit(
     max_input_tokens: int | None = None,
     lane: Literal["live", "batch", "auto"] | None = None,
     deadline: str | None = None,
+    webhook: str | None = None,
     checks: Literal["off", "flag", "error"] | None = None,
     mask_pii: Literal["prompts", "answers", "both"] | None = None,
     new: bool = False,
@@ -216,6 +217,7 @@ def submit(
             else None
         ),
         lane=None if lane is None and deadline is None else parse_lane(lane or "live", deadline),
+        webhook=webhook,
         name=name,
         priority=priority,
         on_unknown=on_unknown,

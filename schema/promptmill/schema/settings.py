@@ -42,6 +42,7 @@ from promptmill.schema.sections import (
     RetrySettings,
     WorkerSettings,
 )
+from promptmill.schema.webhook_settings import WebhookSettings
 
 __all__ = [
     "FILE_BYTES",
@@ -63,6 +64,7 @@ __all__ = [
     "RetentionSettings",
     "RetrySettings",
     "Settings",
+    "WebhookSettings",
     "WorkerSettings",
     "load_settings",
     "parse_amount",
@@ -82,6 +84,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
     GatewaySettings,
     CheckSettings,
     CacheSettings,
+    WebhookSettings,
 )
 
 
@@ -125,6 +128,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     checks: CheckSettings = CheckSettings()
     gateway: GatewaySettings = GatewaySettings()
+    webhooks: WebhookSettings = WebhookSettings()
     file_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = FILE_BYTES
     """of local files that one prompt may hold"""
     confirm_above_usd: float = Field(default=5.0, ge=0)

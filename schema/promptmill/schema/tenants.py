@@ -12,9 +12,11 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from promptmill.schema.kept_secrets import replace_secret
 from promptmill.schema.secret import Secret
 from promptmill.schema.statement import Statement
 from promptmill.schema.types import known_instant, parse_instant
+from promptmill.schema.webhook_settings import new_secret
 
 KEY_PREFIX = "pm-"
 
@@ -51,6 +53,8 @@ class TenantRow:
     """that open still"""
     batches: int
     cost_micros: int
+    webhook_url: str | None = None
+    """told of the end of its batches"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +88,14 @@ _set_budget = Statement(
     "update tenants set budget_micros = :budget_micros where name = :name returning id"
 )
 _set_rpm = Statement("update tenants set rpm = :rpm where name = :name")
+_set_webhook = Statement("update tenants set webhook_url = :url where name = :name returning id")
 _tenants = Statement(
     """
 select t.id, t.name, t.budget_micros, t.rpm,
   (select count(*) from tenant_keys k where k.tenant_id = t.id and k.revoked_at is null),
   (select count(*) from batches b where b.tenant_id = t.id),
   (select cast(coalesce(sum(u.cost_micros), 0) as bigint) from usage_hourly u
-    join batches b on b.id = u.batch_id where b.tenant_id = t.id)
+    join batches b on b.id = u.batch_id where b.tenant_id = t.id), t.webhook_url
 from tenants t order by t.name"""
 )
 _revoke = Statement(
@@ -144,6 +149,24 @@ def set_tenant_budget(connection: Connection, tenant: str, micros: int | None) -
 def set_tenant_rpm(connection: Connection, tenant: str, rpm: int | None) -> bool:
     """Say how often a tenant may ask; None: as the settings say. False: none is so called."""
     return bool(_set_rpm.run(connection, name=tenant, rpm=rpm))
+
+
+def set_tenant_webhook(connection: Connection, tenant: str, url: str | None) -> Secret | None:
+    """Let *url* hear of a tenant's batches from now on, None nobody; return what signs it.
+
+    Each time it is another secret, which is kept to sign with. None: no tenant is so called.
+    """
+    rows = _set_webhook.fetch(connection, name=tenant, url=url)
+    if not rows:
+        return None
+    secret = new_secret()
+    replace_secret(connection, webhook_secret_name(rows[0][0]), secret)
+    return Secret(secret)
+
+
+def webhook_secret_name(tenant_id: int) -> str:
+    """Name the secret that signs what a tenant is told."""
+    return f"webhooks of tenant {tenant_id}"
 
 
 def all_tenants(connection: Connection) -> list[TenantRow]:

@@ -37,6 +37,7 @@ from promptmill.schema.gateway_files import (
     known_files,
 )
 from promptmill.schema.gateway_uploads import forget_parts, parts_of, uploads_over
+from promptmill.schema.order_events import announce_order
 from promptmill.schema.states import JobState
 
 _log = structlog.get_logger(__name__)
@@ -118,6 +119,7 @@ class Finishing:
             if ended:
                 for new in filter(None, made):
                     add_file(connection, new)
+                announce_order(connection, order.tenant_id, order.id, ends_as)
         if not ended:
             for name in ids:
                 folder.remove(name)

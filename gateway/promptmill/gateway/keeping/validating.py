@@ -26,6 +26,7 @@ from promptmill.schema.gateway_batches import (
 from promptmill.schema.gateway_files import file_of
 from promptmill.schema.moves.allowances import divide_anew, left_of
 from promptmill.schema.moves.steering import cancel_batch
+from promptmill.schema.order_events import announce_order
 
 _log = structlog.get_logger(__name__)
 _OPEN = frozenset({Status.VALIDATING, Status.CANCELLING})
@@ -50,7 +51,8 @@ class Validation:
             except UsageError as error:
                 errors = msgspec.json.encode({"object": "list", "data": _told(error)}).decode()
                 with database.write() as connection:
-                    fail_order(connection, order.id, errors)
+                    if fail_order(connection, order.id, errors):
+                        announce_order(connection, order.tenant_id, order.id, Status.FAILED)
                 _log.info("order refused", order=order.id, error=type(error).__name__)
             else:
                 with database.write() as connection:

@@ -65,6 +65,7 @@ VERBS = (
     Verb("retry", STEER, "Try again what failed."),
     Verb("cancel", STEER, "Stop a batch; keep what is done."),
     Verb("prune", STEER, "Delete old prompts and answers."),
+    Verb("webhooks", STEER, "Show what became of webhooks, and send them again."),
     Verb("worker", SERVE, "Answer the prompts of some providers."),
     Verb("dispatch", SERVE, "Feed the queues and sweep."),
     Verb("serve", SERVE, "Serve OpenAI's Files and Batches over HTTP."),

@@ -14,6 +14,7 @@ from promptmill.producer.cli.output import note
 from promptmill.producer.cli.submit import submit_with_counter
 from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
+from promptmill.producer.cli.webhooks import tell_webhooks
 from promptmill.producer.figures import duration
 from promptmill.producer.opening import opened
 from promptmill.producer.submitting.request import SubmitRequest
@@ -77,6 +78,7 @@ def run_batch(
                 as_json=as_json,
                 quiet=quiet,
             )
+        tell_webhooks(settings, database, stored.batch_id)
     _summarise(progress, took_s=time.monotonic() - began)
     raise typer.Exit(exit_code(progress))
 

@@ -17,6 +17,7 @@ from promptmill.producer.dispatching.pruning import Retention
 from promptmill.producer.dispatching.sweep import Sweeper, Swept
 from promptmill.producer.dispatching.twins import TwinEnder
 from promptmill.producer.metrics.server import served_metrics
+from promptmill.producer.webhooks.courier import courier_at_work
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
@@ -38,7 +39,10 @@ def run_dispatcher(settings: Settings, stop: Event) -> None:
         if found != newest_revision():
             _log.warning("newer database, this release may go on", revision=found)
         dispatcher = Dispatcher(settings, database, sender, owner=new_owner())
-        with served_metrics(settings, leads=lambda: dispatcher.leads):
+        with (
+            served_metrics(settings, leads=lambda: dispatcher.leads),
+            courier_at_work(settings, database),
+        ):
             dispatcher.run(stop)
     finally:
         sender.close()

@@ -97,6 +97,9 @@ LEADER = Metric("promptmill_leader", "gauge", "1: this dispatcher leads; 0: it s
 SPOOL_FILES = Metric(
     "promptmill_spool_files", "gauge", "Files of answers that SQL has not taken.", ("kind",)
 )
+WEBHOOKS = Metric(
+    "promptmill_webhook_deliveries", "gauge", "Webhooks of the last 30 days.", ("state",)
+)
 SERVICE_UP = Metric(
     "promptmill_service_up", "gauge", "Whether this dispatcher could read it.", ("service",)
 )
@@ -133,5 +136,6 @@ METRICS = (
     WORKERS,
     LEADER,
     SPOOL_FILES,
+    WEBHOOKS,
     SERVICE_UP,
 )

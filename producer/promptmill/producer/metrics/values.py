@@ -33,6 +33,7 @@ from promptmill.schema.totals import (
     oldest_waiting,
     usage_totals,
 )
+from promptmill.schema.webhook_deliveries import count_deliveries
 
 _BATCHES = 50
 """the newest ones under way; each makes some eight series"""
@@ -84,6 +85,7 @@ class MetricsReader:
                 latencies = latency_totals(connection)
                 first_tokens = first_token_totals(connection)
                 under_way = batches_under_way(connection, most=_BATCHES)
+                webhooks = count_deliveries(connection)
                 beating = beating_workers(connection, within_s=self.settings.dispatch.lease_s)
         except (DatabaseError, ServiceError):
             return None, []
@@ -112,6 +114,7 @@ class MetricsReader:
                 Sample(metrics.BATCH_JOBS, (str(batch), JobState(state).word), count)
                 for batch, state, count in under_way
             ),
+            *(Sample(metrics.WEBHOOKS, (state.value,), n) for state, n in webhooks.items()),
         ]
 
     def _read_queues(self) -> list[Sample]:

@@ -57,6 +57,8 @@ class SubmitRequest:
     """whose order"""
     lane: LaneOrder | None = None
     """how it is asked, and by when; None: as before, and a new one live"""
+    webhook: str | None = None
+    """address that hears of its end, or `none`; None: as before, and of a new one nobody"""
     new: bool = False
     """make another batch where there is one of this input already"""
     budget: Budget | None = None

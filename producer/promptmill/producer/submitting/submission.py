@@ -39,6 +39,7 @@ from promptmill.producer.submitting.request import (
     check_request,
 )
 from promptmill.producer.submitting.truncating import change_truncation
+from promptmill.producer.submitting.webhook import change_webhook, parse_webhook
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.fallbacks import Rules, write_rules
@@ -67,6 +68,7 @@ def submit(
     """
     check_request(request)
     failures = None if request.max_failures is None else parse_failure_limit(request.max_failures)
+    webhook = None if request.webhook is None else parse_webhook(request.webhook, settings.webhooks)
     asked = asked_routes(request, settings)
     options = spelled(request, asked, settings)
     router = Router(kinds_of(settings), settings.routes, asked)
@@ -82,6 +84,7 @@ def submit(
             source=source,
             intake=intake,
             failures=failures,
+            webhook=webhook,
             require=require,
             admit=admit,
             report=report,
@@ -119,6 +122,8 @@ class _Submission:
     source: Input
     intake: Intake
     failures: FailureLimit | None
+    webhook: str | None
+    """'' for nobody"""
     require: Callable[[frozenset[str]], object]
     admit: Callable[[Plan], object] | None
     report: Callable[[int, int | None], object]
@@ -264,6 +269,7 @@ class _Submission:
             lane=lane.lane,
             deadline_s=lane.deadline_s,
             mask_pii=request.mask_pii,
+            webhook_url=self.webhook or None,
         )
 
     def _find(self, routes: Routes) -> BatchFound | None:
@@ -293,6 +299,8 @@ class _Submission:
             change_truncation(self.database, batch_id, self.request.truncation)
         if self.request.lane is not None:
             change_lane(self.database, batch_id, self.request.lane)
+        if self.webhook is not None:
+            change_webhook(self.database, batch_id, self.webhook)
 
 
 def _how(found: BatchFound | None, *, new: bool) -> How:

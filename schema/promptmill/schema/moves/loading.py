@@ -51,6 +51,8 @@ class NewBatch:
     """where personal data is masked, a `pii.values.MaskPii`; None: nowhere"""
     fallbacks: str | None = None
     """which other models are asked, and when: see `schema.fallbacks`"""
+    webhook_url: str | None = None
+    """who hears of its end, besides whom the settings name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,12 @@ _create = Statement(
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
   cache_similar, on_invalid, truncate, max_input_tokens, tenant_id, lane, deadline_at, mask_pii,
-  fallbacks)
+  fallbacks, webhook_url)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
   :cache_similar, :on_invalid, :truncate, :max_input_tokens, :tenant_id,
-  :lane, {after:cast(:deadline_s as float)}, :mask_pii, :fallbacks)
+  :lane, {after:cast(:deadline_s as float)}, :mask_pii, :fallbacks,
+  :webhook_url)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -189,6 +192,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         lane=batch.lane,
         deadline_s=batch.deadline_s,
         fallbacks=batch.fallbacks,
+        webhook_url=batch.webhook_url,
     )
     batch_id = int(rows[0][0])
     if batch.budget_micros is not None:

@@ -89,6 +89,7 @@ where state in (select wanted.state from {wanted}) and state in (5, 6, 7)
 returning id""",
     _STATES,
 )
+_unannounce = Statement("update batches set announced = null where id = :batch_id")
 _set_cache = Statement(
     "update batches set cache_s = :cache_s, cache_similar = :similar where id = :batch_id"
 )
@@ -201,4 +202,6 @@ def replay_jobs(
         never_s=NEVER_S,
     )
     _count_replayed.run(connection, batch_id=batch_id)
+    if moved:
+        _unannounce.run(connection, batch_id=batch_id)  # it ends once more: `announcing`
     return sorted(row[0] for row in moved)

@@ -17,6 +17,7 @@ from promptmill.schema.tables import (
     similar,
     tenants,
     totals,
+    webhooks,
 )
 from promptmill.schema.tables.metadata import metadata
 
@@ -34,4 +35,5 @@ __all__ = [
     "similar",
     "tenants",
     "totals",
+    "webhooks",
 ]

@@ -13,6 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from promptmill.schema.news import UNANNOUNCED
 from promptmill.schema.tables.metadata import metadata, where
 from promptmill.schema.types import BigKey, Instant, JsonText
 
@@ -63,6 +64,10 @@ batches = Table(
     Column("mask_pii", Text),
     # Which other models its jobs go to, and when, as JSON: see `fallbacks`. NULL: none.
     Column("fallbacks", Text),
+    # Who hears of its end besides whom the settings name, and what was announced of it last
+    # (`moves.announcing`); NULL: nobody, nothing.
+    Column("webhook_url", Text),
+    Column("announced", Text),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -74,3 +79,5 @@ Index(
     batches.c.id,
     **where("lane <> 'live'"),
 )
+# announcing: of which batches there may be news
+Index("batches_unannounced", batches.c.id, **where(UNANNOUNCED))

@@ -14,6 +14,7 @@ tenants = Table(
     Column("made_at", Instant, nullable=False),
     Column("budget_micros", BigInteger),  # of all its batches together; NULL: none
     Column("rpm", Integer),  # requests a minute at the door; NULL: as the settings say
+    Column("webhook_url", Text),  # told of the end of its batches; NULL: nobody
     UniqueConstraint("name"),
 )
 

@@ -98,7 +98,7 @@ def read_request(
         bool, _prompts("--dedupe", help="Ask equal prompts once; each row shows it.")
     ] = False,
     cache: Annotated[
-        bool, _batch("--cache", help="Take answers that equal prompts had in the last 7 days.")
+        bool, _batch("--cache", help="Take answers of equal prompts, up to 7 days old.")
     ] = False,
     cache_ttl: Annotated[
         str | None, _batch(metavar="AGE", help="--cache, of answers so old at most: 12h, none.")
@@ -123,6 +123,9 @@ def read_request(
     ] = None,
     deadline: Annotated[
         str | None, _batch(metavar="WHEN", help="When --lane has to be done: 30h, or an instant.")
+    ] = None,
+    webhook: Annotated[
+        str | None, _batch(metavar="URL", help="Address that hears of its end; or none.")
     ] = None,
     checks: Annotated[
         Literal["off", "flag", "error"] | None,
@@ -172,6 +175,7 @@ def read_request(
             else None
         ),
         lane=None if lane is None and deadline is None else parse_lane(lane or "live", deadline),
+        webhook=webhook,
         name=name,
         priority=priority,
         on_unknown=on_unknown,

@@ -118,11 +118,18 @@ def set_tenant(
         str | None,
         Option(metavar="N", help="Its requests a minute; none: as the settings say."),
     ] = None,
+    webhook: Annotated[
+        str | None,
+        Option(metavar="URL", help="Address that hears of the end of its batches; or none."),
+    ] = None,
 ) -> None:
-    """Set what a tenant may spend, or how often it may ask. It holds within a second."""
+    """Set what a tenant may spend, how often it may ask, or who hears of its batches.
+
+    With --webhook, prints the secret of its webhooks, this once: each time it is a new one.
+    """
     from promptmill.producer.cli.tenants import set_tenant
 
-    set_tenant(tenant, budget=budget, rpm=rpm)
+    set_tenant(tenant, budget=budget, rpm=rpm, webhook=webhook)
 
 
 def flower(

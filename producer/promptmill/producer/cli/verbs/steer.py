@@ -1,8 +1,8 @@
-"""`pause`, `resume`, `priority`, `retry`, `cancel` and `prune`."""
+"""`pause`, `resume`, `priority`, `retry`, `cancel`, `prune` and `webhooks`."""
 
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, Option, Typer
 
 from promptmill.producer.cli.verbs.arguments import Batch, BatchId, Json
 from promptmill.schema.outcomes import ErrorKind
@@ -113,3 +113,45 @@ def prune(
 
     order = make_order(batches or (), older_than, keep_answers=keep_answers)
     prune_batches(order, dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+webhooks = Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@webhooks.callback()
+def webhooks_or_command() -> None:
+    """Show what became of webhooks, and send them again."""
+
+
+@webhooks.command("list")
+def list_deliveries(
+    batch: Annotated[
+        str | None, Argument(metavar="[BATCH]", help="Only those of this batch.")
+    ] = None,
+    number: Annotated[
+        int, Option("-n", min=1, metavar="N", help="How many, the latest first.")
+    ] = 20,
+    as_json: Annotated[bool, Option("--json", help="One JSON object a delivery.")] = False,
+) -> None:
+    """List deliveries, the latest first: state, attempts, and what was answered last."""
+    from promptmill.producer.cli.webhooks import list_deliveries
+
+    list_deliveries(batch, number, as_json=as_json)
+
+
+@webhooks.command()
+def send(
+    number: Annotated[int, Argument(help="Number of the delivery, as `webhooks list` shows it.")],
+) -> None:
+    """Have a delivery sent now, by the next dispatcher that looks, whatever became of it."""
+    from promptmill.producer.cli.webhooks import send_delivery
+
+    send_delivery(number)
+
+
+@webhooks.command()
+def secret() -> None:
+    """Print the secret by which receivers check that a webhook is from here."""
+    from promptmill.producer.cli.webhooks import show_secret
+
+    show_secret()

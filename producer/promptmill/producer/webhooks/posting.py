@@ -1,0 +1,92 @@
+"""Send one request to a stranger: within a time, to no private address, and no further.
+
+The address that is checked is the one that is connected to, since a name may mean another one a
+moment later. Through a proxy it is the proxy that looks names up, and says who may be reached.
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import aiohttp
+
+from promptmill.producer.webhooks.verdict import Answer
+from promptmill.schema.addresses import is_public
+from promptmill.schema.network import NetworkSettings
+from promptmill.schema.trust import trust_in
+
+
+class PrivateAddressError(OSError):
+    """A name leads to this machine or into a private network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """How requests leave this machine."""
+
+    network: NetworkSettings
+    allow_private: bool
+    timeout_s: float
+    """for all of it: names, connecting, TLS, sending and the head of the answer"""
+
+    def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send *body* once. The body of the answer is not read, and no redirect is followed."""
+        told = {
+            "content-type": "application/json",
+            "user-agent": f"promptmill/{version('promptmill')}",
+            **headers,
+        }
+        try:
+            return Answer(asyncio.run(self._send(url, body, told)))
+        except TimeoutError:
+            return Answer(None, f"no answer within {self.timeout_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if _is_private(error):
+                return Answer(None, "a private address, which is not called")
+            return Answer(None, f"no answer: {type(error).__name__}")
+
+    async def _send(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        proxy = self.network.proxy_of(url)
+        guarded = not self.allow_private and proxy is None
+        trust = self.network.ca_bundle
+        connector = aiohttp.TCPConnector(
+            ssl=True if trust is None else trust_in(trust),
+            socket_factory=_public_socket if guarded else None,
+            force_close=True,
+        )
+        async with (
+            aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=self.timeout_s),
+                trust_env=False,  # what the environment says is in the settings
+                cookie_jar=aiohttp.DummyCookieJar(),
+            ) as session,
+            session.post(
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                proxy=proxy.reveal() if proxy else None,
+            ) as response,
+        ):
+            return response.status
+
+
+def _public_socket(address: Any) -> socket.socket:
+    """Make the socket that is to be connected to *address*, as getaddrinfo returned it."""
+    family, kind, protocol, _, where = address
+    if not is_public(where[0]):
+        raise PrivateAddressError
+    return socket.socket(family, kind, protocol)
+
+
+def _is_private(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PrivateAddressError):
+            return True
+        cause = cause.__cause__
+    return False
