@@ -14,9 +14,12 @@ from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint, native_request
 from promptmill.workers.providers.anthropic.stream import MOST_OF_SLOW, MOST_UNSTREAMED, SLOW
 from promptmill.workers.providers.base import Answer, Call, Refusal, charged
+from promptmill.workers.providers.listener import Listener
+from promptmill.workers.providers.openai.chat_stream import ChatFold
 from tests.providers.dialects import CANARY, DIALECTS, PROMPT, Harness
 
 RESPONSES = "openai:responses"
+LOOK = {"type": "function", "function": {"name": "look"}}
 MODELS = {"openai": "gpt-5", RESPONSES: "gpt-5", "anthropic": "claude-sonnet-5"}
 
 
@@ -141,6 +144,35 @@ def test_strange_text_is_streamed_as_it_is(harness: Harness, name: str, accident
     answer = harness.answer(name, streamed(harness, name), fault=accident)
     assert answer.text is not None
     assert answer.text.endswith("\0" if accident == "nul" else "\ud83d")
+
+
+@pytest.mark.parametrize("asks", [{}, {"tools": [LOOK], "tool_choice": "required"}])
+def test_what_is_heard_of_an_answer_is_the_answer(
+    harness: Harness, name: str, asks: dict[str, Any]
+) -> None:
+    heard: list[Any] = []
+    call = replace(streamed(harness, name, **asks), listener=Listener(heard.append))
+    answer = harness.answer(name, call)
+    if name == RESPONSES:
+        deltas = [one["delta"] for one in heard if one["type"] == "response.output_text.delta"]
+        assert "".join(deltas) == answer.text
+        return
+    fold = ChatFold()
+    for chunk in heard:
+        fold.add(json.dumps(chunk).encode())
+    (choice,) = fold.body()["choices"]
+    assert choice["message"]["content"] == answer.text
+    assert choice["message"].get("tool_calls", []) == list(answer.tool_calls)
+    assert bool(answer.tool_calls) == bool(asks)
+
+
+def test_a_call_ends_when_its_listener_leaves(harness: Harness, name: str) -> None:
+    listener = Listener(lambda _piece: asyncio.get_running_loop().call_soon(listener.leave))
+    call = replace(streamed(harness, name), timeout_s=5, listener=listener)
+    refusal = harness.refusal(name, call, fault="stall", **past_a_token(name))
+    assert refusal.kind is ErrorKind.UNKNOWN
+    assert "nobody waited" in refusal.message
+    assert refusal.raw is not None
 
 
 # What a server says, where the stand-in says less.

@@ -34,6 +34,7 @@ from promptmill.workers.falling_back import TOO_LONG, fallback_for
 from promptmill.workers.fitting import Fitted, Unfit, fit
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.providers.listener import Listener
 from promptmill.workers.repair import repairing
 from promptmill.workers.served import Served
 from promptmill.workers.sharing import share
@@ -50,10 +51,12 @@ _STOPPED = Refusal(ErrorKind.UNKNOWN, "the worker was told to stop at once", cod
 
 
 class Attempt:
-    """One execution of one hint."""
+    """One execution of one hint. *listener* hears the answer while it comes."""
 
-    def __init__(self, hint: Hint, served: Served, bench: Bench) -> None:
-        self.hint, self._served, self._bench = hint, served, bench
+    def __init__(
+        self, hint: Hint, served: Served, bench: Bench, *, listener: Listener | None = None
+    ) -> None:
+        self.hint, self._served, self._bench, self._listener = hint, served, bench, listener
         self.fence: int | None = None
         """What we hold the job under, from the claim on."""
         self.sent = False
@@ -255,6 +258,7 @@ class Attempt:
             request_id=f"{job.batch_id}-{job.job_id}-{self.fence}",
             timeout_s=deadlines.of(job.provider, job.model, attempts=job.attempts),
             endpoint=endpoint_of(body),
+            listener=self._listener,
         )
         if background is not None:
             background.fence = self._fence()
@@ -289,6 +293,9 @@ class Attempt:
     ) -> Report:
         if self._background is not None and self._background.known is not None:
             job = replace(job, fallbacks=None)  # it is made by this provider
+        listener = self._listener
+        if listener is not None and listener.has_heard and not listener.has_left:
+            job = replace(job, on_unknown="hold")  # another answer would not go on with this one
         return await end(
             self._bench,
             self._served,
@@ -331,7 +338,7 @@ class Attempt:
                 await self._close(
                     endings.fall_back(self.hint.job_id, self._fence(), refused, to.to)
                 )
-                return Report(f"falls back to {to.to}: request {code}")
+                return Report(f"falls back to {to.to}: request {code}", turned=True)
         await self._close(endings.fail(self.hint.job_id, self._fence(), refused))
         return Report(f"request {code}: {why}", failed=True)
 

@@ -30,6 +30,8 @@ class Report:
     text: str
     retry_in_s: float | None = None
     failed: bool = False
+    turned: bool = False
+    """its job is for another model now, at once"""
 
 
 STALE = Report("dropped: stale, paused or cancelled")

@@ -211,7 +211,7 @@ def _not_moved(stored: Literal[Stored.TAKEN, Stored.HELD, Stored.SPOOLED]) -> Re
 
 def _report(outcome: deciding.Outcome, attempted: Attempted, to: Fallback | None) -> Report:
     if to is not None and not isinstance(outcome, deciding.Succeeded):
-        return Report(f"falls back to {to.to}: {what(outcome.refusal)}")
+        return Report(f"falls back to {to.to}: {what(outcome.refusal)}", turned=True)
     match outcome:
         case deciding.Succeeded():
             return Report(_ok(attempted))

@@ -38,6 +38,7 @@ from promptmill.workers.limits.permits import Permits
 from promptmill.workers.outages import Outages
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.providers.lean import LeanClient
+from promptmill.workers.providers.listener import Listener
 from promptmill.workers.recorder import Recorder
 from promptmill.workers.references import References
 from promptmill.workers.request_log import RequestLog
@@ -60,9 +61,16 @@ class Runtime:
     """One worker process at work. Its methods run on the pool's loop unless they say otherwise."""
 
     def __init__(
-        self, settings: Settings, providers: Sequence[str], *, taken: Callable[[], list[int]]
+        self,
+        settings: Settings,
+        providers: Sequence[str],
+        *,
+        taken: Callable[[], list[int]],
+        takes_hints: bool = True,
     ) -> None:
+        """*takes_hints*: it answers what the dispatcher sends; else only what it is handed."""
         self._settings, self._names, self._taken = settings, providers, taken
+        self._takes_hints = takes_hints
         self._served: dict[str, Served] = {}
         self._missing: dict[str, str] = {}
         self._under_way: set[Attempt] = set()
@@ -83,7 +91,7 @@ class Runtime:
             concurrency=worker.concurrency, network=self._settings.network
         )
         for name in self._names:
-            self._open_provider(name)
+            await asyncio.to_thread(self._open_provider, name)  # imports its SDK
         self._allowances = Allowances(self._database, self._served)
         self._tracing = self._open_tracing()
         self._request_log = self._open_request_log()
@@ -121,19 +129,29 @@ class Runtime:
         await asyncio.to_thread(self.bench.recorder.store_leftovers)
         self._heartbeat = self._make_heartbeat(worker_id)
         await asyncio.to_thread(self._heartbeat.start)
+        self._lane: LaneLoop | None = None
+        if not self._takes_hints:
+            return
         self._lane = LaneLoop(self._settings, self._database, self._served, trace=self._trace)
         self._lane.start()
         for name, reason in self._missing.items():
             pause = KeyPause(name, NO_KEY, "key", f"key: {reason}")
             await asyncio.to_thread(self._pause_in_sql, pause)
 
-    async def complete(self, provider: str, hint: Hint) -> Report:
-        """Take the job of *hint* as far as it goes now."""
+    @property
+    def served(self) -> list[str]:
+        """Name the providers that this process has a key for."""
+        return list(self._served)
+
+    async def complete(
+        self, provider: str, hint: Hint, *, listener: Listener | None = None
+    ) -> Report:
+        """Take the job of *hint* as far as it goes now; *listener* hears its answer meanwhile."""
         served = self._served.get(provider)
         if served is None:
             await self.bench.recorder.unqueue(hint)
             return Report(f"paused: key: {provider} has no key in this worker")
-        attempt = Attempt(hint, served, self.bench)
+        attempt = Attempt(hint, served, self.bench, listener=listener)
         self._idle.clear()
         self._under_way.add(attempt)
         try:
@@ -164,7 +182,8 @@ class Runtime:
     async def stop(self) -> None:
         """Let open calls end within the grace time, store what came, give everything back."""
         self._drain()
-        await asyncio.to_thread(self._lane.stop)
+        if self._lane is not None:
+            await asyncio.to_thread(self._lane.stop)
         await self._idle_within(self._settings.worker.grace_s)
         self._interrupt(True)
         await self._idle_within(_LAST_WRITE_S)
@@ -233,12 +252,13 @@ class Runtime:
 
     def _make_heartbeat(self, worker_id: str) -> Heartbeat:
         keys = {name: served.fingerprint for name, served in self._served.items()}
+        keys |= dict.fromkeys(self._missing, NO_KEY)
         return Heartbeat(
             self._database,
             worker_id=worker_id,
             pid=os.getpid(),
             version=version("promptmill"),
-            keys=keys | dict.fromkeys(self._missing, NO_KEY),
+            keys=keys if self._takes_hints else {},  # else the dispatcher would count on it
             concurrency=self._settings.worker.concurrency,
             beat_s=self._settings.worker.beat_s,
             max_crashes=self._settings.retry.max_crashes,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from promptmill.schema.answer_forms import Checked
 from promptmill.schema.outcomes import ErrorKind, Usage
 from promptmill.schema.requests import Endpoint
+from promptmill.workers.providers.listener import Listener
 
 
 class Begun(Protocol):
@@ -45,6 +46,8 @@ class Call:
     endpoint: Endpoint = Endpoint.CHAT
     begun: Begun | None = None
     """where the answer is made in the background: nothing is sent for what is begun already"""
+    listener: Listener | None = field(default=None, repr=False)
+    """who hears the answer while it comes: then it is streamed, whatever the body says"""
 
 
 NO_CALL = Call(model="", body={}, request_id="", timeout_s=0.0)

@@ -1,12 +1,16 @@
-"""How an endpoint streams, and how its events become the body that it would have answered whole."""
+"""How an endpoint streams: how its events become the body that it would have answered whole.
+
+And what is said of them meanwhile.
+"""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
+from promptmill.workers.providers.listener import Piece
 from promptmill.workers.providers.reply import Reply
 
 
@@ -31,6 +35,14 @@ class Fold(Protocol):
         ...
 
 
+class Speech(Protocol):
+    """Says the events of one answer to who listens. Takes those that its `Fold` took."""
+
+    def say(self, data: bytes) -> Iterable[Piece]:
+        """Say an event. Raises what Python raises for one of another shape than is known."""
+        ...
+
+
 def never(_: Mapping[str, Any]) -> bool:
     """Say of no request that it has to be streamed."""
     return False
@@ -44,6 +56,7 @@ class Streaming:
     fold: Callable[[], Fold]
     ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     """Say in a request that it wants a stream."""
+    speech: Callable[[], Speech]
     is_needed: Callable[[Mapping[str, Any]], bool] = never
     """Whether the provider answers this request in no other way."""
 

@@ -7,6 +7,7 @@ aiohttp carries the requests of all SDKs: their own default costs 4.5 to 11 ms o
 import asyncio
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import aiohttp
@@ -17,6 +18,7 @@ from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.schema.trust import trust_in
 from promptmill.workers.providers.lean import LeanClient
+from promptmill.workers.providers.listener import Listener
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
@@ -93,9 +95,15 @@ def _through(proxy: Secret, direct: AiohttpTransport) -> AiohttpTransport:
 
 
 async def exchange(
-    sending: Awaitable[T], *, timeout_s: float, sdk_errors: tuple[type[Exception], ...]
+    sending: Awaitable[T],
+    *,
+    timeout_s: float,
+    sdk_errors: tuple[type[Exception], ...],
+    listener: Listener | None = None,
 ) -> T | Lost:
     """Await *sending*, at most *timeout_s* seconds in all, and turn transport errors into `Lost`.
+
+    It ends too when *listener* leaves.
 
     The deadline is ours, since a time-out of the transport starts anew with each byte: an answer
     that drips outran 2 s by 10.
@@ -108,9 +116,14 @@ async def exchange(
     )
     try:
         async with asyncio.timeout(timeout_s) as deadline:
-            return await sending
+            if listener is None:
+                return await sending
+            with listener.listening(partial(deadline.reschedule, 0.0)):
+                return await sending
     except foreseen as error:
         if deadline.expired():
+            if listener is not None and listener.has_left:
+                return Lost(sent=True, why="nobody waited for it any more")
             return Lost(sent=True, why=f"no complete answer within {timeout_s:g} s")
         names = list(dict.fromkeys(type(cause).__name__ for cause in _chain(error)))
         return Lost(sent=not _never_connected(error), why=", ".join(reversed(names)))

@@ -5,6 +5,7 @@ closed in good order in the middle of an answer.
 """
 
 from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
@@ -17,6 +18,7 @@ from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.errors import keep
 from promptmill.workers.providers.fold import Streaming, encode_body
 from promptmill.workers.providers.http import Lost
+from promptmill.workers.providers.listener import Listener, Piece
 from promptmill.workers.providers.operation import Operation
 from promptmill.workers.providers.reply import Reply
 from promptmill.workers.providers.sse import Events
@@ -24,6 +26,8 @@ from promptmill.workers.providers.sse import Events
 _UNFINISHED: Final = "the stream ended without a finish reason"
 _AS_IT_IS: Final = frozenset({ErrorKind.REQUEST, ErrorKind.BAD_RESPONSE})
 """What stays as it is where tokens came before it: the next try would come to no more."""
+_OF_ANOTHER_SHAPE: Final = (ValueError, TypeError, AttributeError, LookupError)
+"""What Python raises for an event that is not as its dialect has it."""
 
 
 def stream_of(
@@ -31,16 +35,27 @@ def stream_of(
 ) -> "Stream | None":
     """Open a stream for the answer to *body*; None where it comes whole."""
     how = operation.streaming
-    if how is None or not (is_streamed(call.body) or how.is_needed(body)):
+    if how is None:
         return None
-    return Stream(operation, how, secrets=secrets)
+    if call.listener is None and not (is_streamed(call.body) or how.is_needed(body)):
+        return None
+    return Stream(operation, how, secrets=secrets, listener=call.listener)
 
 
 class Stream:
     """What has come of one answer. For one thread. Time counts from here."""
 
-    def __init__(self, operation: Operation, how: Streaming, *, secrets: Iterable[str]) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        how: Streaming,
+        *,
+        secrets: Iterable[str],
+        listener: Listener | None = None,
+    ) -> None:
         self.path, self.ask = how.path, how.ask
+        self._listener, self._speech = listener, how.speech()
+        self._unsaid: list[Piece] = []
         self._operation, self._secrets = operation, tuple(secrets)
         self._events, self._fold = Events(), how.fold()
         self._headers: Mapping[str, str] | None = None
@@ -119,6 +134,20 @@ class Stream:
                 return
             if not self._is_taken(data):
                 self._unreadable = data
+            elif self._listener is not None and self._fold.error is None:
+                self._say(data, self._listener)
+
+    def _say(self, data: bytes, listener: Listener) -> None:
+        """Say an event that was taken; of one that cannot be said nothing is heard.
+
+        Nothing is heard before the first token either: until then the call can be made again.
+        """
+        with suppress(*_OF_ANOTHER_SHAPE):
+            self._unsaid += self._speech.say(data)
+        if self._fold.has_begun:
+            for piece in self._unsaid:
+                listener.hear(piece)
+            self._unsaid.clear()
 
     def _take_last(self) -> None:
         """Take what lacks its end, or is bare JSON between the events; it may be cut anywhere."""
@@ -129,7 +158,7 @@ class Stream:
     def _is_taken(self, data: bytes) -> bool:
         try:
             self._fold.add(data)
-        except (ValueError, TypeError, AttributeError, LookupError):
+        except _OF_ANOTHER_SHAPE:
             return False
         return True
 

@@ -68,6 +68,7 @@ class AnthropicProvider:
             self._post(url, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(anthropic.AnthropicError,),
+            listener=call.listener,
         )
         if stream is None:
             return self._value(operation, reply, call)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from promptmill.workers.providers.anthropic.faults import error_event
+from promptmill.workers.providers.anthropic.speech import MessageSpeech
 from promptmill.workers.providers.fold import Streaming, decode_event
 from promptmill.workers.providers.growing import Text, grow, grown
 from promptmill.workers.providers.reply import Reply
@@ -139,4 +140,4 @@ def _is_needed(body: Mapping[str, Any]) -> bool:
     return isinstance(allowed, int) and allowed > most
 
 
-MESSAGES_STREAMING: Final = Streaming("/v1/messages", MessageFold, _ask, _is_needed)
+MESSAGES_STREAMING: Final = Streaming("/v1/messages", MessageFold, _ask, MessageSpeech, _is_needed)

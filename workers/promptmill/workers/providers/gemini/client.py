@@ -91,6 +91,7 @@ class GeminiProvider:
             self._post(path, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(ValueError,),  # an address or a key that the SDK refuses
+            listener=call.listener,
         )
         if stream is None:
             return self._value(operation, reply, call)

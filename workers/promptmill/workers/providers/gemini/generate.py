@@ -10,13 +10,14 @@ from promptmill.schema.requests import native_of
 from promptmill.workers.providers.base import Answer, Call, Media
 from promptmill.workers.providers.chat import Chat
 from promptmill.workers.providers.chat_body import read_chat
+from promptmill.workers.providers.gemini.calls import call_of
 from promptmill.workers.providers.gemini.parts import content_of
 from promptmill.workers.providers.gemini.plain import PlainGenerated
 from promptmill.workers.providers.gemini.stream import GENERATE_STREAMING
 from promptmill.workers.providers.gemini.thinking import thinking_of
 from promptmill.workers.providers.gemini.tools import tools_of
 from promptmill.workers.providers.operation import Blocked, Envelope, Operation, Read, Unusable
-from promptmill.workers.providers.reply import Reply, decode, tool_call
+from promptmill.workers.providers.reply import Reply, decode
 
 _SAMPLING: Final = {
     "temperature": "temperature",
@@ -29,12 +30,6 @@ _SAMPLING: Final = {
 }
 
 
-class _FunctionCall(msgspec.Struct):
-    name: Any = None
-    id: Any = None
-    args: Any = None
-
-
 class _Blob(msgspec.Struct, rename="camel"):
     data: str = ""
     mime_type: str = "application/octet-stream"
@@ -44,7 +39,7 @@ class _Part(msgspec.Struct, rename="camel"):
     text: str | None = None
     thought: bool = False
     thought_signature: Any = None
-    function_call: _FunctionCall | None = None
+    function_call: dict[str, Any] | None = None
     inline_data: _Blob | None = None
 
 
@@ -142,22 +137,11 @@ def _read(reply: Reply, envelope: Envelope) -> Read:
 
 
 def _tool_calls(parts: list[_Part]) -> tuple[dict[str, Any], ...]:
-    """Write the calls as OpenAI does, and the signatures of the thoughts before them as Google.
-
-    https://ai.google.dev/gemini-api/docs/thought-signatures: a turn that is told again without
-    them is refused.
-    """
-    calls: list[dict[str, Any]] = []
-    for part in parts:
-        if (one := part.function_call) is None:
-            continue
-        # Older models give no id, and without one no result could name its call.
-        call = tool_call(one.id or f"call_{len(calls)}", one.name, one.args)
-        if part.thought_signature is not None:
-            signature = {"thought_signature": part.thought_signature}
-            call["extra_content"] = {"google": signature}
-        calls.append(call)
-    return tuple(calls)
+    asking = [part for part in parts if part.function_call is not None]
+    return tuple(
+        call_of(number, part.function_call or {}, signature=part.thought_signature)
+        for number, part in enumerate(asking)
+    )
 
 
 def _media(reply: Reply) -> Iterator[Media]:

@@ -100,6 +100,7 @@ class GeminiLegacyProvider:
             self._post(operation, request, call, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(GoogleAPICallError, GoogleAuthError, HTTPError, ValueError),
+            listener=call.listener,
         )
         if stream is None:
             return self._value(operation, reply, call)

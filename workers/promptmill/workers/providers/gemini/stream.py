@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from promptmill.workers.providers.fold import Streaming, decode_event
 from promptmill.workers.providers.gemini.faults import error_event
+from promptmill.workers.providers.gemini.speech import GenerateSpeech
 from promptmill.workers.providers.growing import Text, grown
 from promptmill.workers.providers.reply import Reply
 
@@ -72,4 +73,6 @@ def _ask(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
-GENERATE_STREAMING: Final = Streaming("streamGenerateContent?alt=sse", GenerateFold, _ask)
+GENERATE_STREAMING: Final = Streaming(
+    "streamGenerateContent?alt=sse", GenerateFold, _ask, GenerateSpeech
+)

@@ -13,6 +13,7 @@ from promptmill.workers.providers.fold import Streaming, decode_event
 from promptmill.workers.providers.growing import Text, grow, grown
 from promptmill.workers.providers.openai.faults import error_event
 from promptmill.workers.providers.reply import Reply
+from promptmill.workers.providers.speech import Verbatim
 
 _DONE: Final = b"[DONE]"
 
@@ -126,4 +127,4 @@ def _ask(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**body, "stream": True, "stream_options": {"include_usage": True}}
 
 
-CHAT_STREAMING: Final = Streaming("/chat/completions", ChatFold, _ask)
+CHAT_STREAMING: Final = Streaming("/chat/completions", ChatFold, _ask, Verbatim)

@@ -101,6 +101,7 @@ class OpenAIProvider:
             self._post(operation, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(openai.OpenAIError,),
+            listener=call.listener,
         )
         if stream is None:
             return self._value(operation, reply, call)

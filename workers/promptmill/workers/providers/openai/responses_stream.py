@@ -13,6 +13,7 @@ from promptmill.workers.providers.fold import Streaming, decode_event
 from promptmill.workers.providers.growing import Text
 from promptmill.workers.providers.openai.faults import error_event
 from promptmill.workers.providers.reply import Reply
+from promptmill.workers.providers.speech import Verbatim
 
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
@@ -82,4 +83,4 @@ def _ask(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**body, "stream": True}
 
 
-RESPONSES_STREAMING: Final = Streaming("/responses", ResponsesFold, _ask)
+RESPONSES_STREAMING: Final = Streaming("/responses", ResponsesFold, _ask, Verbatim)
