@@ -12,7 +12,7 @@ from promptmill.schema.settings import GatewaySettings, Settings
 from promptmill.simulator import Simulator, SimulatorConfig
 from tests.services.migrated import database, settings
 from tests.services.running_gateway import RunningGateway
-from tests.services.running_mill import MODELS, RunningMill
+from tests.services.running_mill import GEMINI, MODELS, RunningMill
 from tests.services.valkey import Valkey
 
 __all__ = ["database", "settings"]
@@ -20,6 +20,7 @@ __all__ = ["database", "settings"]
 IDLE = "idle"
 """a provider that no worker answers for"""
 LISTENING = {"WEBHOOKS__ALLOW_PRIVATE": "true"}
+BY_WORKERS = frozenset({IDLE, GEMINI})
 SMALL = GatewaySettings(
     file_bytes=100_000, lines=5, body_bytes=5000, idle_s=0.5, live_s=0.2, connections=50, grace_s=2
 )
@@ -40,7 +41,13 @@ def mill(run_folder: Path, valkey_server: Valkey) -> Iterator[RunningMill]:
 
 @pytest.fixture(scope="module")
 def served(mill: RunningMill) -> Iterator[RunningGateway]:
-    with RunningGateway(mill.settings, mill.database) as gateway:
+    """A gateway that asks some providers itself, and leaves those to workers whose key it lacks."""
+    sections = {
+        name: section.model_copy(update={"api_key": None}) if name in BY_WORKERS else section
+        for name, section in mill.settings.providers.items()
+    }
+    settings = mill.settings.model_copy(update={"providers": sections})
+    with RunningGateway(settings, mill.database) as gateway:
         yield gateway
 
 

@@ -4,7 +4,9 @@ import pytest
 from openai import APIError, APITimeoutError, BadRequestError, NotFoundError, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.gateway.conftest import IDLE
+from promptmill.schema.outcomes import AttemptOutcome
+from promptmill.schema.states import JobState
+from tests.gateway.conftest import BY_WORKERS, IDLE
 from tests.services.running_mill import MODELS, RunningMill
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
@@ -24,16 +26,78 @@ def test_every_provider_answers_at_once_in_openais_words(mill: RunningMill, clie
             stream_options={"include_usage": True},
         )
         chunks = list(streamed)
-        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        words = [c.choices[0].delta.content or "" for c in chunks if c.choices]
+        assert "".join(words) == said.choices[0].message.content
         assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
-        assert chunks[-1].usage
+        assert chunks[-1].usage == said.usage
+        assert len({(chunk.id, chunk.model) for chunk in chunks}) == 1
     vector = client.embeddings.create(model="text-embedding-3-small", input="word")
     assert vector.data[0].embedding
-    assert client.responses.create(model=MODELS["openai"], input="word").output_text
-    rows = mill.sql("select cost_micros from attempts")[before:]
-    assert len(rows) == 2 * len(MODELS) + 2
+    whole = client.responses.create(model=MODELS["openai"], input="word").output_text
+    events = list(client.responses.create(model=MODELS["openai"], input="word", stream=True))
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == whole
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text == whole
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    rows = mill.sql(
+        "select a.provider, a.cost_micros, w.keys = '{}' as live from attempts a"
+        " join workers w on w.id = a.worker_id"
+    )[before:]
+    assert len(rows) == 2 * len(MODELS) + 3
     assert all(row["cost_micros"] is not None for row in rows)
+    assert {row["provider"] for row in rows if not row["live"]} == BY_WORKERS - {IDLE}
     assert_world(mill)
+
+
+def test_words_are_heard_while_they_are_said_and_a_client_that_leaves_ends_the_call(
+    mill: RunningMill, client: OpenAI
+) -> None:
+    mill.simulator.add_fault("stall", contains="stall here")
+    for model in (MODELS["openai"], MODELS["anthropic"]):
+        stream = client.chat.completions.create(
+            model=model, messages=say(f"stall here {model}"), stream=True
+        )
+        assert any(chunk.choices[0].delta.content for chunk in stream)
+        (last,) = mill.sql("select id, state from jobs order by id desc limit 1")
+        assert last["state"] == JobState.RUNNING
+        stream.close()
+        job = f"select state from jobs where id = {last['id']}"
+        wait_until(
+            lambda job=job: mill.sql(job)[0]["state"] == JobState.CANCELLED,  # type: ignore[misc]
+            "the call to end",
+        )
+        (attempt,) = mill.sql(f"select * from attempts where job_id = {last['id']}")
+        assert attempt["outcome"] == AttemptOutcome.UNKNOWN
+        assert "nobody waited" in attempt["error_text"]
+        assert (attempt["output_tokens"] is not None) == (model == MODELS["anthropic"])
+
+
+def test_an_answer_that_breaks_off_after_its_first_words_is_an_error_and_not_asked_again(
+    mill: RunningMill, client: OpenAI
+) -> None:
+    mill.simulator.add_fault("cut", contains="cut here")
+    stream = client.chat.completions.create(
+        model=MODELS["openai"], messages=say("cut here"), stream=True
+    )
+    heard = []
+    with pytest.raises(APIError, match="no complete answer came"):
+        heard.extend(chunk.choices[0].delta.content for chunk in stream)
+    (last,) = mill.sql("select id, state from jobs order by id desc limit 1")
+    assert last["state"] == JobState.QUARANTINED
+    assert len(mill.sql(f"select 1 from attempts where job_id = {last['id']}")) == 1
+
+
+def test_what_fails_before_the_first_word_is_asked_again_here_or_by_a_worker(
+    mill: RunningMill, client: OpenAI
+) -> None:
+    for provider in ("openai", "gemini"):
+        mill.simulator.add_fault("server_error", contains=f"again {provider}", count=1)
+        stream = client.chat.completions.create(
+            model=MODELS[provider], messages=say(f"again {provider}"), stream=True
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+        (last,) = mill.sql("select id, attempts from jobs order by id desc limit 1")
+        assert last["attempts"] == 2
 
 
 def test_what_is_refused_has_the_providers_status_and_words(
@@ -41,16 +105,11 @@ def test_what_is_refused_has_the_providers_status_and_words(
 ) -> None:
     mill.simulator.add_fault("invalid_request", contains="refuse me")
     messages = say("refuse me")
-    with pytest.raises(BadRequestError):
-        client.chat.completions.create(model=MODELS["openai"], messages=messages)
-    with pytest.raises(APIError):
-        list(
-            client.chat.completions.create(
-                model=MODELS["openai"],
-                messages=messages,
-                stream=True,
-            )
-        )
+    for model in (MODELS["openai"], MODELS["gemini"]):
+        with pytest.raises(BadRequestError):
+            client.chat.completions.create(model=model, messages=messages)
+        with pytest.raises(BadRequestError):
+            client.chat.completions.create(model=model, messages=messages, stream=True)
     with pytest.raises(BadRequestError, match="does not tell its provider"):
         client.chat.completions.create(model="unheard-of", messages=messages)
     with pytest.raises(BadRequestError, match="messages is missing"):
@@ -68,9 +127,8 @@ def test_a_call_whose_client_has_left_is_not_made(mill: RunningMill, client: Ope
             model=f"{IDLE}/{MODELS['openai']}",
             messages=messages,
         )
-    left = "select count(*) as n from jobs where provider = 'idle' and state < 4"
-    wait_until(lambda: mill.sql(left)[0]["n"] == 0, "the call to be cancelled")
-    assert mill.sql("select count(*) as n from jobs where provider = 'idle'")[0]["n"] >= 1
+    call = f"select state from jobs where provider = 'idle' and state = {JobState.CANCELLED:d}"
+    wait_until(lambda: mill.sql(call), "the call to be cancelled")
 
 
 def say(text: str) -> list[ChatCompletionMessageParam]:

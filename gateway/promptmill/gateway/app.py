@@ -35,6 +35,7 @@ def make_app(gateway: Gateway) -> ASGIApp:
         yield
         for shift in shifts:
             await run_in_threadpool(shift.end)
+        await gateway.answering.close()
         await gateway.rates.close()
 
     app = FastAPI(

@@ -5,6 +5,7 @@ from threading import Event
 
 from starlette.requests import Request
 
+from promptmill.gateway.answering import Answering
 from promptmill.gateway.folder import FileFolder
 from promptmill.gateway.rates import Rates
 from promptmill.schema.database import Database
@@ -20,6 +21,7 @@ class Gateway:
     database: Database
     folder: FileFolder
     rates: Rates
+    answering: Answering
     news: Event = field(default_factory=Event)
     """set when a client ordered something: it need not wait for the next look"""
 

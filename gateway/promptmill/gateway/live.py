@@ -2,9 +2,11 @@
 
 So it has what every prompt has: routing, limits, a budget, retries, a row for each try before it is
 made, and its cost in SQL. Nothing of it is lost where this process dies; only the client is gone.
+Who makes it is this process, where it can (`answering`), else a worker.
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +22,12 @@ from promptmill.producer.export.openai_batch import BATCH_COLUMNS, OpenAIBatch
 from promptmill.producer.reading import ReadOptions
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.submitting.submission import submit
+from promptmill.schema.database import Connection
 from promptmill.schema.errors import InputError, OverBudgetError, UsageError
 from promptmill.schema.exporting import Selection, export_rows, one_moment
 from promptmill.schema.gateway_batches import NO_COUNTS, counts_of
 from promptmill.schema.moves.allowances import divide_anew, left_of
+from promptmill.schema.moves.queueing import Queued, queue_line
 from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.reading import batch_row
 from promptmill.schema.states import BatchState, JobState
@@ -41,16 +45,21 @@ class Reply:
 
 
 class LiveCall:
-    """One call. Its methods wait for SQL: not for the loop's thread."""
+    """One call, as SQL has it. Its methods wait for that: not for the loop's thread."""
 
     def __init__(self, gateway: Gateway, tenant_id: int, url: str) -> None:
         self._gateway, self._tenant_id, self._url = gateway, tenant_id, url
         self._batch_id = 0
-        self.has_ended = False
+        self._providers: Sequence[str] = ()
+        self._job: Queued | None = None
+        self._has_reply = False
 
-    def begin(self, body: dict[str, Any]) -> None:
-        """Store the call; it is made as soon as the limits allow. Raises ApiError."""
-        name = new_id(_LIVE_ID)
+    def begin(self, body: dict[str, Any], providers: Sequence[str]) -> Queued | None:
+        """Store the call; where one of *providers* is to answer it, it is the caller's to be made.
+
+        Else workers make it, as soon as the limits allow. Raises ApiError.
+        """
+        name, self._providers = new_id(_LIVE_ID), providers
         line = {"custom_id": name, "method": "POST", "url": self._url, "body": body}
         written = self._gateway.folder.begin()
         path = self._gateway.folder.path(name)
@@ -69,6 +78,13 @@ class LiveCall:
         finally:
             written.discard()
             path.unlink(missing_ok=True)
+        return self._job
+
+    def again(self) -> Queued | None:
+        """Have the job to be made once more, if it is due and still for one of our providers."""
+        with self._gateway.database.write() as connection:
+            self._take(connection, self._batch_id)
+        return self._job
 
     def look(self) -> Reply | None:
         """Return the answer, or why there will be none; None: not yet."""
@@ -76,7 +92,7 @@ class LiveCall:
             counts = counts_of(connection, [self._batch_id]).get(self._batch_id, NO_COUNTS)
             batch = batch_row(connection, self._batch_id)
         if counts.total and counts.ended:
-            self.has_ended = True
+            self._has_reply = True
             return self._reply()
         if batch is not None and batch.state == BatchState.PAUSED:
             self.cancel()
@@ -88,8 +104,7 @@ class LiveCall:
 
     def cancel(self) -> None:
         """Let it not be made, where it was not yet: nobody waits for it any more."""
-        if self._batch_id and not self.has_ended:
-            self.has_ended = True
+        if self._batch_id and not self._has_reply:
             control.cancel(self._gateway.database, self._batch_id)
 
     def _submit(self, path: Any, name: str) -> int:
@@ -105,11 +120,17 @@ class LiveCall:
             priority=MOST_PRIORITY,
             budget=None if left is None else Budget(left),
         )
-        batch_id = submit(gateway.database, request, gateway.settings).batch_id
-        if left is not None:
-            with gateway.database.write() as connection:
-                divide_anew(connection, self._tenant_id)
-        return batch_id
+        return submit(gateway.database, request, gateway.settings, opened=self._open).batch_id
+
+    def _open(self, connection: Connection, batch_id: int) -> None:
+        """Give the batch its part of the budget, and take its job before the dispatcher sees it."""
+        divide_anew(connection, self._tenant_id)
+        self._take(connection, batch_id)
+
+    def _take(self, connection: Connection, batch_id: int) -> None:
+        self._job = queue_line(connection, batch_id, providers=self._providers)
+        if self._job is not None:
+            self._gateway.answering.take(self._job)
 
     def _reply(self) -> Reply:
         """Read the answer as a line of a file of answers has it."""

@@ -6,6 +6,7 @@ import socket
 import structlog
 import uvicorn
 
+from promptmill.gateway.answering import Answering
 from promptmill.gateway.app import make_app
 from promptmill.gateway.context import Gateway
 from promptmill.gateway.folder import FileFolder
@@ -40,7 +41,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
 def make_gateway(settings: Settings, database: Database) -> Gateway:
     """Make the gateway of these settings; nothing is connected yet."""
     folder = FileFolder(settings.files_folder / FOLDER)
-    return Gateway(settings, database, folder, Rates(settings))
+    return Gateway(settings, database, folder, Rates(settings), Answering(settings))
 
 
 def make_server(gateway: Gateway) -> uvicorn.Server:

@@ -219,7 +219,7 @@ def _named(owner: str) -> str:
 
 def _check_worker(worker: WorkerSeen, beats_before: Mapping[str, int]) -> Check:
     keys = ", ".join(f"{name} (key {key})" for name, key in sorted(worker.keys.items()))
-    who = f"process {worker.pid} for {keys}"
+    who = f"process {worker.pid} for {keys or 'live calls of its gateway'}"
     gone = worker.host == host_identity() and process_is_gone(worker.pid)
     if gone or beats_before.get(worker.id) == worker.beat:
         return Check("worker", Verdict.NOTE, f"{who} is gone", "a dispatcher takes its jobs back")

@@ -1,106 +1,138 @@
 """`/v1/chat/completions`, `/v1/responses`, `/v1/embeddings`: calls that are waited for."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from time import monotonic
 from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from promptmill.gateway.context import caller_of, gateway_of
+from promptmill.gateway.course import Course
 from promptmill.gateway.errors import ApiError
+from promptmill.gateway.events import ChatEvents, Events, ResponseEvents
 from promptmill.gateway.live import LiveCall, Reply, refusal
+from promptmill.workers.providers.listener import Piece
 
 router = APIRouter()
 
 _CHAT: Final = "/v1/chat/completions"
-_FIRST_LOOK_S, _LAST_LOOK_S = 0.03, 0.5
-_LOOK_SHARE = 0.1
-"""of what it has waited so far, a call waits until the next look"""
+_RESPONSES: Final = "/v1/responses"
 _SIGN_S = 10.0
 """after so long a stream says that it still waits, or a proxy would close it"""
-_DONE: Final = b"data: [DONE]\n\n"
+_SIGN: Final = b": waiting\n\n"
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
+_LEFT: Final = refusal(499, "The client left.", code=None)
+"""for nobody"""
+Steps = AsyncIterator[Piece | Reply | None]
 
 
 @router.post(_CHAT, openapi_extra=_BODY)
-@router.post("/v1/responses", openapi_extra=_BODY)
+@router.post(_RESPONSES, openapi_extra=_BODY)
 @router.post("/v1/embeddings", openapi_extra=_BODY)
 async def answer_now(request: Request) -> Response:
-    """Make one call, and answer with what came of it."""
+    """Make one call, and answer with what comes of it."""
     body = _object(await request.body())
-    streams, options = body.pop("stream", None), body.pop("stream_options", None)
-    url = request.url.path
-    if streams and url != _CHAT:
-        msg = f"Answers of {url} are not streamed here: leave `stream` out."
-        raise ApiError(400, msg, param="stream", code="unsupported_value")
-    call = LiveCall(gateway_of(request), caller_of(request).tenant_id, url)
-    await run_in_threadpool(call.begin, body)
-    if streams:
-        has_usage = isinstance(options, dict) and options.get("include_usage") is True
-        pieces = _pieces(request, call, has_usage=has_usage)
-        return StreamingResponse(pieces, media_type="text/event-stream")
-    reply = refusal(499, "The client left.", code=None)
-    async for now in _waited(request, call):
-        reply = now or reply
-    return Response(msgspec.json.encode(reply.body), reply.status, media_type="application/json")
-
-
-async def _pieces(request: Request, call: LiveCall, *, has_usage: bool) -> AsyncIterator[bytes]:
-    """Yield the answer as events, once it is whole; before, now and then a comment."""
-    signed_at = monotonic()
-    async for reply in _waited(request, call):
-        if reply is not None:
-            for chunk in chunks_of(reply, has_usage=has_usage):
-                yield b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-            yield _DONE
-        elif monotonic() - signed_at >= _SIGN_S:
-            signed_at = monotonic()
-            yield b": waiting\n\n"
-
-
-async def _waited(request: Request, call: LiveCall) -> AsyncIterator[Reply | None]:
-    """Yield None at each look, and the reply at the last; nobody waits longer than the client."""
-    began, most_s = monotonic(), gateway_of(request).settings.gateway.live_s
+    events = _events(request.url.path, body)
+    gateway, caller = gateway_of(request), caller_of(request)
+    call = LiveCall(gateway, caller.tenant_id, request.url.path)
+    course = Course(gateway, call, hears=events is not None)
+    await course.begin(body)
+    steps = course.steps(request.is_disconnected)
+    if events is not None:
+        return await _streamed(course, steps, events)
     try:
-        while (waited := monotonic() - began) < most_s:
-            reply = await run_in_threadpool(call.look)
-            yield reply
-            if reply is not None or await request.is_disconnected():
-                return
-            await asyncio.sleep(min(_LAST_LOOK_S, max(_FIRST_LOOK_S, _LOOK_SHARE * waited)))
-        msg = f"There was no answer within {most_s:g} s."
-        yield refusal(504, msg, code="timeout")
+        return _whole(await _reply(steps))
     finally:
-        # Shielded, as a client that leaves ends this task too.
-        await asyncio.shield(asyncio.to_thread(call.cancel))
+        course.leave()
 
 
-def chunks_of(reply: Reply, *, has_usage: bool) -> list[dict[str, Any]]:
-    """Say a whole chat completion as a stream would: one piece of it, its end, and its usage."""
-    if reply.status != 200:
-        return [reply.body]
-    body = reply.body
-    (choice,) = body["choices"]
-    head = {name: body[name] for name in ("id", "created", "model")}
-    head["object"] = "chat.completion.chunk"
-    message = {name: value for name, value in choice["message"].items() if value is not None}
-    for index, asked in enumerate(message.get("tool_calls", ())):
-        asked["index"] = index
-    said = {"index": 0, "delta": message, "finish_reason": None}
-    ended = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
-    chunks = [{**head, "choices": [said]}, {**head, "choices": [ended]}]
-    if has_usage:
-        chunks.append({**head, "choices": [], "usage": body.get("usage")})
-    return chunks
+async def _streamed(course: Course, steps: Steps, events: Events) -> Response:
+    """Answer by events, from the first word on; by an error where it comes before that."""
+    with ExitStack() as unless_spoken:
+        unless_spoken.callback(course.leave)
+        first = await _first(steps)
+        if isinstance(first, Reply) and first.status != 200:
+            return _whole(first)
+        unless_spoken.pop_all()
+    return _Spoken(course, _said(events, first, steps))
+
+
+class _Spoken(StreamingResponse):
+    """An answer as it comes. Nobody waits for the rest of it once this has ended, however it did."""
+
+    def __init__(self, course: Course, content: AsyncIterator[bytes]) -> None:
+        super().__init__(content, media_type="text/event-stream")
+        self._course = course
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._course.leave()
+
+
+async def _reply(steps: Steps) -> Reply:
+    """Wait for the reply."""
+    async for step in steps:
+        if isinstance(step, Reply):
+            return step
+    return _LEFT
+
+
+async def _first(steps: Steps) -> Piece | Reply | None:
+    """Wait for the first that is heard, or the reply; None: neither came in time."""
+    began = monotonic()
+    async for step in steps:
+        if step is not None or monotonic() - began >= _SIGN_S:
+            return step
+    return _LEFT
+
+
+async def _said(events: Events, first: Piece | Reply | None, steps: Steps) -> AsyncIterator[bytes]:
+    """Say an answer as it comes; now and then, while nothing does, a comment."""
+    said_at, step = monotonic(), first
+    while True:
+        if isinstance(step, Reply):
+            for event in events.end(step):
+                yield event
+            return
+        said = b"" if step is None else events.say(step)
+        if not said and monotonic() - said_at >= _SIGN_S:
+            said = _SIGN
+        if said:
+            said_at = monotonic()
+            yield said
+        try:
+            step = await anext(steps)
+        except StopAsyncIteration:
+            return
+
+
+def _events(url: str, body: dict[str, Any]) -> Events | None:
+    """Say how the answer to *body* is to be streamed, if it is, and take that out of it."""
+    streams, options = body.pop("stream", None), body.pop("stream_options", None)
+    if not streams:
+        return None
+    if url == _CHAT:
+        has_usage = isinstance(options, dict) and options.get("include_usage") is True
+        return ChatEvents(has_usage=has_usage)
+    if url == _RESPONSES:
+        return ResponseEvents()
+    msg = f"Answers of {url} are not streamed: leave `stream` out."
+    raise ApiError(400, msg, param="stream", code="unsupported_value")
+
+
+def _whole(reply: Reply) -> Response:
+    return Response(msgspec.json.encode(reply.body), reply.status, media_type="application/json")
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -4,10 +4,10 @@ Several may load the same batch at once. A chunk begins where its loader believe
 to end; one that comes second clashes on the custom_ids, looks again and goes on behind the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from promptmill.producer.submitting.chunks import CHUNK_ROWS, Chunk
-from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.database import Connection, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.moves.loading import (
     BatchFound,
@@ -27,6 +27,10 @@ from promptmill.schema.states import BatchState
 
 _ANALYZE_FROM = 1000
 """jobs; fewer change no plan, and statistics are read from the whole tables"""
+
+
+Opened = Callable[[Connection, int], object]
+"""what hears of a batch, by its id, in the transaction that opens it"""
 
 
 class TwiceError(Exception):
@@ -68,10 +72,12 @@ class Loader:
                     self._look_again()
         self.passed += len(chunk.jobs)
 
-    def open(self, batch: NewBatch, *, identity_no: int, dedupe: bool) -> int:
+    def open(
+        self, batch: NewBatch, *, identity_no: int, dedupe: bool, opened: Opened | None = None
+    ) -> int:
         """Open it as what it is now known to be; return how many jobs are twins.
 
-        *dedupe*: whether to look for any.
+        *dedupe*: whether to look for any. *opened*: what else is to be done in the same commit.
         """
         with self._database.write() as connection:
             twins = 0
@@ -80,6 +86,8 @@ class Loader:
                 if dedupe:
                     twins = mark_twins(connection, self._batch_id)
                 open_batch(connection, self._batch_id)
+                if opened is not None:
+                    opened(connection, self._batch_id)
         if self.passed >= _ANALYZE_FROM:
             with self._database.write() as connection:
                 analyze(connection)

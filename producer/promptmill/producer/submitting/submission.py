@@ -30,7 +30,7 @@ from promptmill.producer.submitting.falling_back import Fallbacks, change_fallba
 from promptmill.producer.submitting.identity import identity_of, options_of, storable, written
 from promptmill.producer.submitting.intake import Intake
 from promptmill.producer.submitting.lane_order import LaneOrder, change_lane, require_batch_api
-from promptmill.producer.submitting.loader import Loader, TwiceError
+from promptmill.producer.submitting.loader import Loader, Opened, TwiceError
 from promptmill.producer.submitting.request import (
     How,
     Plan,
@@ -56,12 +56,14 @@ def submit(
     require: Callable[[frozenset[str]], object] = lambda _providers: None,
     admit: Callable[[Plan], object] | None = None,
     report: Callable[[int, int | None], object] = lambda _done, _total: None,
+    opened: Opened | None = None,
 ) -> Submitted:
     """Store the prompts of *request* as a batch and open it, or find the batch that has them.
 
     Before anything is stored, *require* hears who is asked, and *admit* sees the plan of a batch
     that is not there yet; both may raise a UsageError. With *admit* a large input is read twice.
     *report* is told after each chunk how many prompts are stored, of how many, where that is known.
+    *opened* is called in the transaction that opens the batch.
 
     Raises UsageError, and InputError for a bad line; then nothing is left of it. Raises
     ServiceError where SQL fails; what is stored is kept, and the same call goes on with it.
@@ -88,6 +90,7 @@ def submit(
             require=require,
             admit=admit,
             report=report,
+            opened=opened,
         )
         submitted = None
         try:
@@ -127,6 +130,7 @@ class _Submission:
     require: Callable[[frozenset[str]], object]
     admit: Callable[[Plan], object] | None
     report: Callable[[int, int | None], object]
+    opened: Opened | None
 
     def attempt(self) -> Submitted | None:
         """Find the batch, or make it. None: more is known of it now, so once more."""
@@ -194,7 +198,9 @@ class _Submission:
                 return None
             number = of_identity.identity_no + 1
         goes_on = how is How.RESUMED and self._change_budget(found.id)
-        twins = loader.open(batch, identity_no=number, dedupe=self.request.dedupe)
+        twins = loader.open(
+            batch, identity_no=number, dedupe=self.request.dedupe, opened=self.opened
+        )
         if how is How.RESUMED:
             self._change_others(found.id)
         return self._submitted(found.id, batch.total, how, goes_on=goes_on, twins=twins)

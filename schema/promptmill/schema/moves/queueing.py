@@ -1,6 +1,6 @@
 """Choose due jobs to be hinted, and take back hints that did not come to anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -55,6 +55,15 @@ _queue_waiting = Statement(
   order by w.run_at limit :most""",
     )
 )
+_queue_line = Statement(
+    """
+update jobs set state = 1, dispatch_no = dispatch_no + 1, queued_at = {now}, run_at = null
+where id = (select b.first_job_id from batches b where b.id = :batch_id and b.state = 'open')
+  and (+state = 0 or +state = 3 and run_at <= {now})
+  and provider in (select served.provider from {served})
+returning id, dispatch_no, batch_id, position, provider, model, attempts""",
+    RowSet("served", (Column("provider", "text"),)),
+)
 _unqueue = Statement(
     """
 update jobs set state = 0, queued_at = null from {hints}
@@ -101,6 +110,18 @@ def queue_waiting(connection: Connection, *, provider: str, model: str, most: in
     """Move waiting jobs whose time has come to queued."""
     rows = _queue_waiting.fetch(connection, provider=provider, model=model, most=most)
     return [Queued(*row) for row in rows]
+
+
+def queue_line(
+    connection: Connection, batch_id: int, *, providers: Iterable[str]
+) -> Queued | None:
+    """Move the job of an open batch of one line to queued, for who answers it unhinted.
+
+    None: it is not due, the dispatcher was first, or none of *providers* is to answer it.
+    """
+    rows = [(provider,) for provider in providers]
+    moved = _queue_line.fetch(connection, {"served": rows}, batch_id=batch_id)
+    return Queued(*moved[0]) if moved else None
 
 
 def unqueue(connection: Connection, hints: Sequence[Hint]) -> set[int]:

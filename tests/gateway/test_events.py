@@ -1,0 +1,83 @@
+"""An answer that was stored whole is said as its provider would have streamed it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from promptmill.gateway.events import ChatEvents, Events, ResponseEvents
+from promptmill.gateway.live import Reply
+from promptmill.workers.providers.fold import Fold
+from promptmill.workers.providers.openai.chat_stream import ChatFold
+from promptmill.workers.providers.openai.responses_stream import ResponsesFold
+from promptmill.workers.providers.sse import Events as ServerEvents
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 5,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello", "tool_calls": [CALL, CALL]},
+            "finish_reason": "tool_calls",
+        }
+    ],
+    "usage": USAGE,
+}
+PART = {"type": "output_text", "text": "Hello", "annotations": []}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "model": "m",
+    "output": [
+        {"id": "m1", "type": "message", "role": "assistant", "content": [PART]},
+        {"id": "f1", "type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"},
+    ],
+    "usage": {"input_tokens": 1, "output_tokens": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("events", "fold", "body"),
+    [
+        (ChatEvents(has_usage=True), ChatFold(), COMPLETION),
+        (ResponseEvents(), ResponsesFold(), RESPONSE),
+    ],
+)
+def test_a_whole_answer_is_folded_back_to_itself(
+    events: Events, fold: Fold, body: dict[str, Any]
+) -> None:
+    said = b"".join(events.end(Reply(200, body)))
+    assert gathered(fold, [said]) == body
+
+
+def test_what_is_heard_is_said_at_once_and_how_it_ended_when_that_is_stored() -> None:
+    events, fold = ChatEvents(has_usage=False), ChatFold()
+    head = {"id": "x", "model": "m", "created": 7, "usage": None}
+    (first,) = [{"index": 0, "delta": {"role": "assistant", "content": "Hel"}}]
+    last = {"index": 0, "delta": {"content": "lo"}, "finish_reason": "length"}
+    spoken = [
+        events.say({**head, "choices": [first]}),
+        events.say({**head, "choices": [last]}),
+        events.say({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}),
+        events.say({**head, "choices": [], "usage": USAGE}),
+    ]
+    assert [bool(one) for one in spoken] == [True, True, False, False]
+    assert b"length" not in b"".join(spoken)
+    whole = gathered(fold, [*spoken, *events.end(Reply(200, COMPLETION))])
+    assert whole["choices"][0]["message"]["content"] == "Hello"
+    assert whole["choices"][0]["finish_reason"] == "tool_calls"
+    assert (whole["id"], whole["created"], "usage" in whole) == ("x", 7, False)
+
+
+def gathered(fold: Fold, said: Iterable[bytes]) -> Any:
+    """Fold what was streamed."""
+    for data in ServerEvents().feed(b"".join(said)):
+        fold.add(data)
+    assert fold.is_complete
+    return fold.body()
