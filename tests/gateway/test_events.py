@@ -23,6 +23,7 @@ COMPLETION = {
         {
             "index": 0,
             "message": {"role": "assistant", "content": "Hello", "tool_calls": [CALL, CALL]},
+            "logprobs": None,
             "finish_reason": "tool_calls",
         }
     ],

@@ -7,13 +7,14 @@ from openai.types.chat import ChatCompletionMessageParam
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import JobState
 from tests.gateway.conftest import BY_WORKERS, IDLE
+from tests.services.running_gateway import RunningGateway
 from tests.services.running_mill import MODELS, RunningMill
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
 
 
 def test_every_provider_answers_at_once_in_openais_words(mill: RunningMill, client: OpenAI) -> None:
-    before = len(mill.sql("select 1 from attempts"))
+    before = mill.sql("select coalesce(max(id), 0) as id from jobs")[0]["id"]
     for provider, model in MODELS.items():
         messages = say(f"Hello {provider}")
         said = client.chat.completions.create(model=model, messages=messages)
@@ -41,8 +42,8 @@ def test_every_provider_answers_at_once_in_openais_words(mill: RunningMill, clie
     assert [event.sequence_number for event in events] == list(range(len(events)))
     rows = mill.sql(
         "select a.provider, a.cost_micros, w.keys = '{}' as live from attempts a"
-        " join workers w on w.id = a.worker_id"
-    )[before:]
+        f" join workers w on w.id = a.worker_id where a.job_id > {before}"
+    )
     assert len(rows) == 2 * len(MODELS) + 3
     assert all(row["cost_micros"] is not None for row in rows)
     assert {row["provider"] for row in rows if not row["live"]} == BY_WORKERS - {IDLE}
@@ -79,7 +80,7 @@ def test_an_answer_that_breaks_off_after_its_first_words_is_an_error_and_not_ask
     stream = client.chat.completions.create(
         model=MODELS["openai"], messages=say("cut here"), stream=True
     )
-    heard = []
+    heard: list[str | None] = []
     with pytest.raises(APIError, match="no complete answer came"):
         heard.extend(chunk.choices[0].delta.content for chunk in stream)
     (last,) = mill.sql("select id, state from jobs order by id desc limit 1")
@@ -98,6 +99,32 @@ def test_what_fails_before_the_first_word_is_asked_again_here_or_by_a_worker(
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream)
         (last,) = mill.sql("select id, attempts from jobs order by id desc limit 1")
         assert last["attempts"] == 2
+
+
+def test_a_call_takes_the_answer_to_an_equal_one_of_its_tenant_where_it_says_so(
+    mill: RunningMill, served: RunningGateway, client: OpenAI
+) -> None:
+    ours, asked = served.client(), say("a question that is asked again and again")
+    stranger = served.client(served.key("others"))
+
+    def ask(who: OpenAI, cache: str) -> str:
+        chunks = who.chat.completions.create(
+            model=MODELS["openai"],
+            messages=asked,
+            stream=True,
+            extra_headers={"x-promptmill-cache": cache},
+        )
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+    said = [ask(client, "on"), ask(ours, "1h"), ask(stranger, "on"), ask(client, "off")]
+    assert len(set(said)) == 1
+    attempts = mill.sql("select outcome, cost_micros from attempts order by job_id desc limit 4")
+    outcomes = [row["outcome"] == AttemptOutcome.NOT_SENT for row in reversed(attempts)]
+    assert outcomes == [False, True, False, False]
+    assert attempts[2]["cost_micros"] == 0
+    with pytest.raises(BadRequestError, match="x-promptmill-cache"):
+        ask(client, "perhaps")
+    assert_world(mill)
 
 
 def test_what_is_refused_has_the_providers_status_and_words(

@@ -30,7 +30,7 @@ class Answering:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._opening = asyncio.Lock()
-        self._runtime: "Runtime | None" = None
+        self._runtime: Runtime | None = None
         self._is_off = settings.redis_url is None
         self._in_hand: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()

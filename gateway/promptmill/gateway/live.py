@@ -20,6 +20,7 @@ from promptmill.producer.control import MOST_PRIORITY
 from promptmill.producer.estimate.budgets import Budget
 from promptmill.producer.export.openai_batch import BATCH_COLUMNS, OpenAIBatch
 from promptmill.producer.reading import ReadOptions
+from promptmill.producer.submitting.answer_cache import AnswerCache
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.submitting.submission import submit
 from promptmill.schema.database import Connection
@@ -47,8 +48,12 @@ class Reply:
 class LiveCall:
     """One call, as SQL has it. Its methods wait for that: not for the loop's thread."""
 
-    def __init__(self, gateway: Gateway, tenant_id: int, url: str) -> None:
+    def __init__(
+        self, gateway: Gateway, tenant_id: int, url: str, *, cache: AnswerCache | None = None
+    ) -> None:
+        """*cache*: which answers of other calls of the tenant it takes; None: none."""
         self._gateway, self._tenant_id, self._url = gateway, tenant_id, url
+        self._cache = cache
         self._batch_id = 0
         self._providers: Sequence[str] = ()
         self._job: Queued | None = None
@@ -118,6 +123,7 @@ class LiveCall:
             order=name,
             tenant_id=self._tenant_id,
             priority=MOST_PRIORITY,
+            cache=self._cache,
             budget=None if left is None else Budget(left),
         )
         return submit(gateway.database, request, gateway.settings, opened=self._open).batch_id

@@ -40,7 +40,7 @@ class DueJob:
     cache_s: int | None = None
     """how old an answer of another job may be that it takes; None: it takes none"""
     request_hash: str = ""
-    """of what is asked, where it may take another's answer"""
+    """of what is asked, where it may take another's answer; of another tenant it takes none"""
     cache_similar: float | None = None
     """how similar a request must be whose answer it takes; None: equal"""
     on_invalid: str = "keep"
@@ -127,7 +127,8 @@ select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attem
   b.on_unknown, {_AGE[dialect]}, {body}, b.priority,
   j.crashes, cast(b.budget_micros is not null as integer),
   case when j.fell_back_from is null then nullif(b.cache_s, 0) end,
-  case when b.cache_s is null then '' else p.request_hash end, b.cache_similar, b.on_invalid,
+  case when b.cache_s is null then '' else p.request_hash || coalesce(':' || b.tenant_id, '') end,
+  b.cache_similar, b.on_invalid,
   b.truncate, b.max_input_tokens,
   cast(coalesce(b.mask_pii in ('answers', 'both'), false) as integer),
   b.fallbacks, j.fell_back_from"""

@@ -15,12 +15,17 @@ from promptmill.gateway.course import Course
 from promptmill.gateway.errors import ApiError
 from promptmill.gateway.events import ChatEvents, Events, ResponseEvents
 from promptmill.gateway.live import LiveCall, Reply, refusal
+from promptmill.producer.ages import parse_age
+from promptmill.producer.submitting.answer_cache import AnswerCache
+from promptmill.schema.errors import UsageError
 from promptmill.workers.providers.listener import Piece
 
 router = APIRouter()
 
 _CHAT: Final = "/v1/chat/completions"
 _RESPONSES: Final = "/v1/responses"
+_CACHE: Final = "x-promptmill-cache"
+"""header of a call that may take the answer to an equal one"""
 _SIGN_S = 10.0
 """after so long a stream says that it still waits, or a proxy would close it"""
 _SIGN: Final = b": waiting\n\n"
@@ -43,7 +48,8 @@ async def answer_now(request: Request) -> Response:
     body = _object(await request.body())
     events = _events(request.url.path, body)
     gateway, caller = gateway_of(request), caller_of(request)
-    call = LiveCall(gateway, caller.tenant_id, request.url.path)
+    cache = _cache(request.headers.get(_CACHE, "off").lower())
+    call = LiveCall(gateway, caller.tenant_id, request.url.path, cache=cache)
     course = Course(gateway, call, hears=events is not None)
     await course.begin(body)
     steps = course.steps(request.is_disconnected)
@@ -67,7 +73,7 @@ async def _streamed(course: Course, steps: Steps, events: Events) -> Response:
 
 
 class _Spoken(StreamingResponse):
-    """An answer as it comes. Nobody waits for the rest of it once this has ended, however it did."""
+    """An answer as it comes. Nobody waits for the rest once this has ended, however it did."""
 
     def __init__(self, course: Course, content: AsyncIterator[bytes]) -> None:
         super().__init__(content, media_type="text/event-stream")
@@ -129,6 +135,16 @@ def _events(url: str, body: dict[str, Any]) -> Events | None:
         return ResponseEvents()
     msg = f"Answers of {url} are not streamed: leave `stream` out."
     raise ApiError(400, msg, param="stream", code="unsupported_value")
+
+
+def _cache(asked: str) -> AnswerCache | None:
+    """Read which answers of other calls are taken: `on`, `off`, or how old they may be."""
+    if asked == "off":
+        return None
+    try:
+        return AnswerCache() if asked == "on" else AnswerCache(parse_age(asked, _CACHE))
+    except UsageError as error:
+        raise ApiError(400, str(error), param=_CACHE, code="invalid_value") from None
 
 
 def _whole(reply: Reply) -> Response:

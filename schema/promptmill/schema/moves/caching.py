@@ -1,8 +1,9 @@
 """The response cache: a job takes the answer of an equal request, or waits for it, unasked.
 
 Redis tells a worker which job was asked the same, and is not believed. One statement checks that
-the request is equal, cut and masked alike, and that the answer is there and young enough, or will
-come. A similar request is one whose entry (`moves.similar`) is of the same scope.
+the request is equal, of the same tenant, cut and masked alike, and that the answer is there and
+young enough, or will come. A similar request is one whose entry (`moves.similar`) is of the same
+scope.
 """
 
 from collections.abc import Sequence
@@ -92,6 +93,7 @@ cross join job_payloads p cross join batches b
 where DUE and p.job_id = wishes.job_id and b.id = jobs.batch_id and b.state = 'open'
   and o.id = wishes.other and o.id <> jobs.id and o.twin_of is null
   and o.fell_back_from is null and ob.id = o.batch_id
+  and coalesce(ob.tenant_id, 0) = coalesce(b.tenant_id, 0)
   and op.job_id = o.id and (wishes.scope is null and op.request_hash = p.request_hash
     or wishes.similarity >= b.cache_similar and exists (select 1 from similar_entries e
       where e.job_id = o.id and e.scope = wishes.scope))

@@ -112,9 +112,7 @@ def queue_waiting(connection: Connection, *, provider: str, model: str, most: in
     return [Queued(*row) for row in rows]
 
 
-def queue_line(
-    connection: Connection, batch_id: int, *, providers: Iterable[str]
-) -> Queued | None:
+def queue_line(connection: Connection, batch_id: int, *, providers: Iterable[str]) -> Queued | None:
     """Move the job of an open batch of one line to queued, for who answers it unhinted.
 
     None: it is not due, the dispatcher was first, or none of *providers* is to answer it.
