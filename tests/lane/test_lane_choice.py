@@ -1,9 +1,15 @@
 """Which lane is chosen: by deadline, price and what the live limits can carry."""
 
-import pytest
+from dataclasses import replace
 
-from promptmill.producer.dispatching.lane_choice import Outlook, live_jobs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptmill.producer.dispatching.lane_choice import Outlook, is_to_leave, live_jobs
+from promptmill.producer.dispatching.lane_load import Load, rate_carried
 from promptmill.producer.submitting.lane_order import LaneOrder, parse_lane, require_batch_api
+from promptmill.schema.ceilings import limits_of
 from promptmill.schema.errors import UsageError
 from promptmill.schema.lanes import Lane, LaneTerms
 from promptmill.schema.settings import ProviderKind, ProviderSettings, Settings
@@ -29,6 +35,68 @@ def test_auto_hands_in_what_could_still_be_asked_live_if_it_came_back_empty() ->
 def test_auto_hands_in_what_the_live_limits_cannot_carry_in_time() -> None:
     assert live(Lane.AUTO, 5 * HOUR, Outlook(pending=10_000, left=10_000, rate=1.0)) == 10_000
     assert live(Lane.AUTO, 5 * HOUR, Outlook(pending=50_000, left=50_000, rate=1.0)) == 18_000
+
+
+def test_what_others_ask_by_the_same_limits_leaves_less_and_a_fair_share_at_least() -> None:
+    crowded = Outlook(pending=50_000, left=50_000, rate=1.0, ahead=8_000, others=1)
+    assert live(Lane.AUTO, 5 * HOUR, crowded) == 10_000
+    assert live(Lane.AUTO, 5 * HOUR, replace(crowded, ahead=1_000_000)) == 9_000
+
+
+OUTLOOKS = st.builds(
+    Outlook,
+    pending=st.integers(0, 10**6),
+    left=st.integers(0, 10**6),
+    rate=st.none() | st.floats(1e-4, 1e4),
+    saves=st.booleans(),
+    ahead=st.integers(0, 10**6),
+    others=st.integers(0, 100),
+)
+
+
+@given(OUTLOOKS, st.sampled_from(Lane), st.none() | st.floats(-DAY, 40 * DAY))
+def test_whatever_is_told_each_row_has_one_lane(
+    outlook: Outlook, lane: Lane, left_s: float | None
+) -> None:
+    """By `auto` no more go live than the limits carry, but where they have to, or save nothing."""
+    chosen = live(lane, left_s, outlook)
+    assert 0 <= chosen <= outlook.pending
+    leaves = is_to_leave(LaneTerms(lane, left_s), outlook, margin_s=HOUR)
+    if lane is not Lane.AUTO or leaves or not outlook.saves or outlook.rate is None:
+        assert chosen in (0, outlook.pending)
+    elif left_s is not None:
+        assert chosen <= outlook.rate * left_s + 1
+
+
+@given(OUTLOOKS, st.floats(2 * HOUR, DAY), st.integers(1, 10**6))
+def test_more_work_beside_it_never_sends_more_rows_live(
+    outlook: Outlook, left_s: float, more: int
+) -> None:
+    beside = replace(outlook, ahead=outlook.ahead + more, others=outlook.others + 1)
+    assert live(Lane.AUTO, left_s, beside) <= live(Lane.AUTO, left_s, outlook)
+
+
+def test_the_limits_carry_what_the_tightest_of_them_does() -> None:
+    openai = ProviderSettings.model_validate(
+        {
+            "kind": "openai",
+            "limits": {"rpm": 600, "tpm": "60k"},
+            "account": {"tpd": "8640k"},
+        }
+    )
+    held = limits_of(openai, "gpt-4o", {})
+    by_requests, by_max_tokens = rate_carried(held, openai.kind, None), Load(100, 50, 1000)
+    assert by_requests == 10.0
+    assert rate_carried(held, openai.kind, by_max_tokens) == 0.1, "100 tokens a second over a day"
+    assert rate_carried(held, openai.kind, Load(1, 1, 0)) == 10.0
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("openai", 1.0), ("anthropic", 6.0), ("gemini", 10.0)])
+def test_tokens_are_counted_as_the_provider_does(kind: str, rate: float) -> None:
+    settings = ProviderSettings.model_validate({"kind": kind, "limits": {"tpm": "60k"}})
+    held = limits_of(settings, "model", {})
+    found = rate_carried(held, settings.kind, Load(100, 200 / 3, 1000))
+    assert found == pytest.approx(rate)
 
 
 def test_both_leave_the_lane_when_all_that_is_left_must_be_asked_live_now() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from promptmill.schema.backlog import Scope, pending_sample
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
-from promptmill.schema.moves.caching import Likeness, Wish, follow
+from promptmill.schema.moves.caching import LANED, Followed, Likeness, Wish, follow
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import close
 from promptmill.schema.moves.endings import finish, retry
@@ -21,7 +22,7 @@ from promptmill.schema.moves.queueing import postpone, queue_pending, queue_wait
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import orphaned_owners
-from promptmill.schema.provider_batches import jobs_in, laned_jobs
+from promptmill.schema.provider_batches import jobs_in, laned_jobs, these_in
 from promptmill.schema.reading import batch_counts, due_jobs
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, MODEL, PROVIDER, Scene, new_batch
 from tests.services.postgres import Postgres
@@ -171,13 +172,18 @@ def test_the_lane_finds_its_jobs_by_indexes_of_its_own(full: Database) -> None:
     scope: Any = {"batch_id": 7, "provider": PROVIDER, "model": MODEL}
 
     def act(connection: Connection) -> None:
+        assert len(pending_sample(connection, 7, Scope(PROVIDER, MODEL), most=10)) == 10
         assert set_aside(connection, **scope, most=50) == 50
         waiting = laned_jobs(connection, **scope, after=0, most=50)
         assert len(waiting) == 50
-        claims = [(Hint(job.job_id, job.dispatch_no), "key") for job in waiting[:20]]
-        assert len(take(connection, claims, provider_batch="away", reservations={})) == 20
-        assert len(jobs_in(connection, "away", most=50)) == 20
-        assert let_go(connection, 7, most=50) == 30
+        hints = [Hint(job.job_id, job.dispatch_no) for job in waiting]
+        claims = [(hint, "key") for hint in hints[:20]]
+        fences = take(connection, claims, provider_batch="away", reservations={})
+        assert len(jobs_in(connection, "away", most=50)) == len(fences) == 20
+        assert len(these_in(connection, "away", list(fences.items()))) == 20
+        wishes = [Wish(hint, hints[0].job_id) for hint in hints[20:25]]
+        assert set(follow(connection, wishes, way=LANED).values()) == {Followed.WAITS}
+        assert let_go(connection, 7, most=50) == 25
 
     plan = plans(full, act)
     assert {"jobs_due", "jobs_laned", "jobs_running"} <= set(re.findall(r"jobs_\w+", plan)), plan

@@ -36,6 +36,11 @@ class BatchBacklog:
     """how many of the pending jobs are asked live, where there is another way; None: all"""
 
     @property
+    def left(self) -> int:
+        """Jobs that have not ended."""
+        return self.pending + self.queued + self.running + self.waiting
+
+    @property
     def ready(self) -> int:
         """Pending jobs that may be queued."""
         live = self.pending if self.live is None else min(self.pending, self.live)
@@ -64,6 +69,19 @@ where c.state < 4 and c.jobs > 0
 group by c.batch_id, b.priority, b.tenant_id, c.provider, c.model
 order by c.batch_id, c.provider, c.model"""
 )
+_pending_span = Statement(
+    "select min(id), max(id) from jobs where batch_id = :batch_id and provider = :provider"
+    " and model = :model and state = 0"
+)
+_pending_from = {
+    dialect: Statement(
+        f"""
+select j.id, {body} from (select id from jobs where batch_id = :batch_id and provider = :provider
+  and model = :model and state = 0 and id >= :first order by id limit 1) as j
+join job_payloads p on p.job_id = j.id"""
+    )
+    for dialect, body in {"sqlite": "p.body", "postgresql": "p.body::text"}.items()
+}
 _started = Statement(
     """
 select provider, model, sum(jobs) from batch_counts where state in (2, 4, 5, 7)
@@ -96,6 +114,18 @@ def backlog(connection: Connection) -> list[BatchBacklog]:
         BatchBacklog(row[0], row[1], Scope(row[2], row[3]), *(row[4:]))
         for row in _backlog.fetch(connection)
     ]
+
+
+def pending_sample(connection: Connection, batch_id: int, scope: Scope, *, most: int) -> list[str]:
+    """Read the requests of some pending jobs of a batch and scope, evenly taken: JSON."""
+    which = {"batch_id": batch_id, **scope._asdict()}
+    ((first, last),) = _pending_span.fetch(connection, **which)
+    if first is None:
+        return []
+    next_of = _pending_from[connection.dialect.name]
+    places = {first + (last - first) * n // most for n in range(most)}
+    rows = [row for place in places for row in next_of.fetch(connection, **which, first=place)]
+    return [row[1] for row in {row[0]: row for row in rows}.values()]
 
 
 def started_jobs(connection: Connection) -> dict[Scope, int]:

@@ -79,6 +79,11 @@ class Tariff:
         halves = (tuple(price // 2 for price in astuple(one)) for one in self.rates)
         return replace(self, rates=tuple(Rates(*half) for half in halves))
 
+    def is_below(self, other: "Tariff") -> bool:
+        """Whether a small call costs less by it."""
+        mine, others = self.rates[0], other.rates[0]
+        return mine.plain_input + mine.output < others.plain_input + others.output
+
     @property
     def is_free(self) -> bool:
         """Whether nothing that a call uses costs anything."""

@@ -71,7 +71,7 @@ class Feeder:
         self._rates = StartRates(over_s=settings.dispatch.depth_s / 2)
         self._redis = Outage("redis", clock=clock)
         self._live: Sequence[LiveLimit] = ()
-        self.lanes = LaneSorter(settings, database)
+        self.lanes = LaneSorter(settings, database, clock=clock)
         """what keeps jobs from being hinted that go another way"""
         self.left: Sequence[BatchBacklog] = ()
         """what was left to do at the last look"""

@@ -18,6 +18,10 @@ class Outlook:
     """jobs a second that the live limits carry; None: nobody knows"""
     saves: bool = True
     """whether the batch API costs less"""
+    ahead: int = 0
+    """jobs of others that the same limits carry before, or beside"""
+    others: int = 0
+    """batches that these are of"""
 
 
 def live_jobs(terms: LaneTerms, outlook: Outlook, *, window_s: float, margin_s: float) -> int:
@@ -36,7 +40,15 @@ def live_jobs(terms: LaneTerms, outlook: Outlook, *, window_s: float, margin_s: 
         return 0
     if outlook.rate is None:
         return outlook.pending
-    return min(outlook.pending, math.ceil(outlook.rate * terms.left_s))
+    return min(outlook.pending, carried(outlook, outlook.rate * terms.left_s))
+
+
+def carried(outlook: Outlook, jobs: float) -> int:
+    """Tell how many of the *jobs* that the limits carry are its own.
+
+    What others leave, and a fair share at least: of those that go live each has one.
+    """
+    return math.ceil(max(jobs - outlook.ahead, jobs / (1 + outlook.others), 0.0))
 
 
 def is_to_leave(terms: LaneTerms, outlook: Outlook, *, margin_s: float) -> bool:

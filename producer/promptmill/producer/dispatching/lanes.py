@@ -4,12 +4,15 @@ The dispatcher chooses, since it knows what waits and what the live limits carry
 not set aside it hints like any other.
 """
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from promptmill.producer.dispatching.lane_choice import Outlook, is_to_leave, live_jobs
+from promptmill.producer.dispatching.lane_load import Loads, counts_tokens, rate_carried
 from promptmill.schema.backlog import BatchBacklog, Scope
 from promptmill.schema.ceilings import limits_of
 from promptmill.schema.database import Connection, Database
@@ -25,7 +28,6 @@ _CHUNK = 1000
 """jobs moved in one transaction: some 20 ms of SQLite's only writer"""
 _CHUNKS = 20
 """for a round: the rest of a large batch waits for the next one"""
-_SECONDS = {"rpm": 60.0, "rpd": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,30 @@ class _Aside:
     jobs: int
 
 
-class LaneSorter:
-    """Sorts pending jobs by lane. For one thread."""
+class _Ahead:
+    """What is asked live by the same limits: *live* first, and then what is counted."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, live: Iterable[BatchBacklog]) -> None:
+        self.jobs: Counter[Scope] = Counter()
+        self.batches: Counter[Scope] = Counter()
+        for one in live:
+            self.count(one.scope, one.left)
+
+    def count(self, scope: Scope, jobs: int) -> None:
+        """Count the jobs of another batch."""
+        if jobs:
+            self.jobs[scope] += jobs
+            self.batches[scope] += 1
+
+
+class LaneSorter:
+    """Sorts pending jobs by lane. For one thread; *clock* is monotonic, in seconds."""
+
+    def __init__(
+        self, settings: Settings, database: Database, *, clock: Callable[[], float]
+    ) -> None:
         self._settings, self._database = settings, database
+        self._loads = Loads(clock=clock)
         self._aside: list[_Aside] = []
         self._leaving: set[int] = set()
         self._left: set[int] = set()
@@ -57,10 +78,17 @@ class LaneSorter:
         terms = lane_terms(connection)
         if not terms:
             return backlog
-        return [
-            self._sorted(one, terms[one.batch_id], limits) if one.batch_id in terms else one
-            for one in backlog
-        ]
+        laned = [one for one in backlog if one.batch_id in terms and self._has_lane(one.scope)]
+        laned.sort(key=lambda one: _left_s(terms[one.batch_id]))
+        kept = {(one.batch_id, one.scope): one for one in backlog}
+        sorted_here = {(one.batch_id, one.scope) for one in laned}
+        ahead = _Ahead(one for one in backlog if (one.batch_id, one.scope) not in sorted_here)
+        for one in laned:
+            told = terms[one.batch_id]
+            outlook = self._outlook(connection, one, told, ahead=ahead, limits=limits)
+            kept[one.batch_id, one.scope] = self._sorted(one, told, outlook)
+            ahead.count(one.scope, kept[one.batch_id, one.scope].ready)
+        return list(kept.values())
 
     def turn(self) -> None:
         """Move what `sort` has chosen, a part of it at a time."""
@@ -70,14 +98,12 @@ class LaneSorter:
         for batch_id in self._leaving - self._left:
             self._leave(batch_id)
 
-    def _sorted(
-        self, one: BatchBacklog, terms: LaneTerms, limits: Sequence[LiveLimit]
-    ) -> BatchBacklog:
-        provider = self._settings.providers.get(one.scope.provider)
-        if provider is None or not provider.has_batch_api:
-            return one
+    def _has_lane(self, scope: Scope) -> bool:
+        provider = self._settings.providers.get(scope.provider)
+        return provider is not None and provider.has_batch_api
+
+    def _sorted(self, one: BatchBacklog, terms: LaneTerms, outlook: Outlook) -> BatchBacklog:
         lane = self._settings.lane
-        outlook = self._outlook(one, limits)
         if is_to_leave(terms, outlook, margin_s=lane.margin_s):
             self._leaving.add(one.batch_id)
         live = live_jobs(terms, outlook, window_s=lane.window_s, margin_s=lane.margin_s)
@@ -85,23 +111,30 @@ class LaneSorter:
             self._aside.append(_Aside(one.batch_id, one.scope, one.pending - live))
         return replace(one, live=live)
 
-    def _outlook(self, one: BatchBacklog, limits: Sequence[LiveLimit]) -> Outlook:
+    def _outlook(
+        self,
+        connection: Connection,
+        one: BatchBacklog,
+        terms: LaneTerms,
+        *,
+        ahead: _Ahead,
+        limits: Sequence[LiveLimit],
+    ) -> Outlook:
         name, model = one.scope
         provider = self._settings.providers[name]
         held = limits_of(provider, model, live_ceilings(limits, name))
-        rates = [
-            ceilings[dimension] / seconds
-            for ceilings in (held.limits, held.shared)
-            for dimension, seconds in _SECONDS.items()
-            if dimension in ceilings
-        ]
+        load = None
+        if terms.left_s is not None and counts_tokens(held):
+            load = self._loads.of(connection, one.batch_id, one.scope, provider.kind)
         prices = price_list_of(name, provider)
         usual, half = prices.tariff_now(model), prices.tariff_now(model, BATCH)
         return Outlook(
             pending=one.pending,
-            left=one.pending + one.queued + one.running + one.waiting,
-            rate=min(rates, default=None),
-            saves=usual is None or half != usual,
+            left=one.left,
+            rate=rate_carried(held, provider.kind, load),
+            saves=usual is None or (half is not None and half.is_below(usual)),
+            ahead=ahead.jobs[one.scope],
+            others=ahead.batches[one.scope],
         )
 
     def _set_aside(self, aside: _Aside) -> None:
@@ -127,3 +160,7 @@ class LaneSorter:
             _log.warning("leaves the lane", batch=batch_id, jobs=moved, recalled=recalled)
         if moved < _CHUNK:
             self._left.add(batch_id)
+
+
+def _left_s(terms: LaneTerms) -> float:
+    return math.inf if terms.left_s is None else terms.left_s

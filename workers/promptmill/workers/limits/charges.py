@@ -9,16 +9,12 @@ count); Gemini's page "Rate limits" (tokens a minute are input tokens).
 from dataclasses import dataclass
 from typing import assert_never
 
+from promptmill.schema.charging import COUNTED
 from promptmill.schema.outcomes import Usage
 from promptmill.schema.settings import ProviderKind
 from promptmill.workers.limits.learned import Learned
 from promptmill.workers.limits.limit import Charging, Dimension, Estimate
 
-_TOKENS = {
-    ProviderKind.OPENAI: "max_tokens",
-    ProviderKind.ANTHROPIC: "usage",
-    ProviderKind.GEMINI: "input",
-}
 _CACHED_INPUT = {
     ProviderKind.OPENAI: "counts",
     ProviderKind.ANTHROPIC: "free",
@@ -42,7 +38,7 @@ class Charges:
 
     def __init__(self, kind: ProviderKind, charging: Charging | None = None) -> None:
         charging = charging or Charging()
-        self._tokens = charging.tokens or _TOKENS[kind]
+        self._tokens = charging.tokens or COUNTED[kind]
         self._cached_is_free = (charging.cached_input or _CACHED_INPUT[kind]) == "free"
         self._sure = _SURE_INPUT[kind]
 
