@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from promptmill.producer.cli.main import VERBS, load_verb
 from promptmill.producer.metrics.table import METRICS
-from promptmill.schema.settings import PREFIX, ProviderSettings, Settings
+from promptmill.schema.settings import PREFIX, PoolSettings, ProviderSettings, Settings
 
 PAGE = Path(__file__).parent / "reference.md"
 _HEAD = """# Reference
@@ -29,7 +29,10 @@ Every command, setting and metric, written by `./run reference` from the code. W
 with examples, is on the pages of [commands](cli.md), [settings](settings.md) and
 [monitoring](monitoring.md).
 """
-_MAPPINGS = {"providers": ("NAME", ProviderSettings)}
+_MAPPINGS: dict[str, tuple[str, type[BaseModel]]] = {
+    "providers": ("NAME", ProviderSettings),
+    "pools": ("NAME", PoolSettings),
+}
 
 
 def main() -> None:

@@ -28,6 +28,8 @@ from tests.schema.scene import MODEL, PROVIDER, Clock, assert_sums, rows_of
 
 MAX_CRASHES = 3
 OTHER = ("anthropic", "claude-test")
+MEMBER = "openai-b"
+"""of a pool, where jobs are dealt to it; else `PROVIDER` is who is asked"""
 ENDS = ["finish", "retry", "snooze", "fail", "hold", "fall back"]
 WORKERS = st.sampled_from(["w1", "w2"])
 
@@ -89,15 +91,15 @@ class Moves(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule(most=st.integers(1, 3))
-    def dispatch(self, most: int) -> None:
+    @rule(most=st.integers(1, 3), to=st.sampled_from([PROVIDER, MEMBER]))
+    def dispatch(self, most: int, to: str = PROVIDER) -> None:
         queued = []
-        for provider, model in (PROVIDER, MODEL), OTHER:
-            queued += queueing.queue_waiting(self.sql, provider=provider, model=model, most=most)
+        for provider, model, whose in (PROVIDER, MODEL, to), (*OTHER, OTHER[0]):
+            scope = {"provider": provider, "model": model, "to": whose}
+            queued += queueing.queue_waiting(self.sql, **scope, most=most)
             for batch_id in self.batches:
-                queued += queueing.queue_pending(
-                    self.sql, batch_id=batch_id, provider=provider, model=model, most=most
-                )
+                queued += queueing.queue_pending(self.sql, batch_id=batch_id, **scope, most=most)
+        assert {job.provider for job in queued} <= {to, OTHER[0]}
         self.hints += [row.hint for row in queued]
 
     @precondition(lambda self: self.hints)
@@ -109,6 +111,10 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data(), delay=st.sampled_from([1, 2.5]))
     def postpone_a_hint(self, data: st.DataObject, delay: float) -> None:
         queueing.postpone(self.sql, [(data.draw(st.sampled_from(self.hints)), delay)])
+
+    @rule(most=st.integers(1, 3))
+    def a_member_gives_back(self, most: int) -> None:
+        queueing.give_back(self.sql, provider=MEMBER, model=MODEL, pool=PROVIDER, most=most)
 
     @rule(batch=st.integers(0, 1), back=st.booleans())
     def a_provider_is_paused(self, batch: int, back: bool) -> None:
@@ -357,6 +363,22 @@ order by r.job_id""",
             allowed = most if job.batch_id == self.batches[0] else 1
             is_held = job.state == JobState.QUARANTINED
             assert is_held == (job.crashes >= allowed), "held for a person, and no other"
+
+    @invariant()
+    def what_nobody_works_on_is_its_pools(self) -> None:
+        rows = rows_of(
+            self.sql,
+            "select j.provider, j.pool, j.state, j.fell_back_from, a.provider as asked from jobs j"
+            " left join results r on r.job_id = j.id"
+            " left join attempts a on a.job_id = j.id and a.fence = coalesce(r.fence, j.fence)",
+        )
+        for job in rows:
+            assert job.pool in (None, PROVIDER)
+            assert job.fell_back_from in (None, f"{PROVIDER}/{MODEL}", "/".join(OTHER))
+            if job.state in (JobState.PENDING, JobState.WAITING):
+                assert job.provider in (PROVIDER, OTHER[0])
+            elif job.state in (JobState.RUNNING, JobState.SUCCEEDED):
+                assert job.provider == job.asked, "who was asked is who is named"
 
     @invariant()
     def sums_are_kept(self) -> None:

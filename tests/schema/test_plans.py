@@ -18,7 +18,13 @@ from promptmill.schema.moves.closing import close
 from promptmill.schema.moves.endings import finish, retry
 from promptmill.schema.moves.laning import let_go, set_aside, take
 from promptmill.schema.moves.loading import analyze, create_batch
-from promptmill.schema.moves.queueing import postpone, queue_pending, queue_waiting, unqueue
+from promptmill.schema.moves.queueing import (
+    give_back,
+    postpone,
+    queue_pending,
+    queue_waiting,
+    unqueue,
+)
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import orphaned_owners
@@ -160,9 +166,8 @@ def test_closing_finds_jobs_and_attempts_by_their_key(full: Database) -> None:
 
 
 def test_pending_jobs_are_queued_by_jobs_due(full: Database) -> None:
-    plan = plans(
-        full, lambda c: queue_pending(c, batch_id=7, provider=PROVIDER, model=MODEL, most=100)
-    )
+    scope: Any = {"provider": PROVIDER, "model": MODEL}
+    plan = plans(full, lambda c: queue_pending(c, batch_id=7, **scope, most=100, to="a member"))
     assert "jobs_due" in plan
     assert_no_scan(plan)
     assert "TEMP B-TREE" not in plan, "the index gives the order"
@@ -195,6 +200,13 @@ def test_waiting_jobs_are_queued_by_jobs_waiting_and_only_the_due_are_read(full:
     bound = {"sqlite": r"jobs_waiting \(.*run_at<\?\)", "postgresql": r"Index Cond: .*run_at <="}
     assert "jobs_waiting" in plan
     assert re.search(bound[full.dialect], plan), plan
+    assert_no_scan(plan)
+
+
+def test_a_member_gives_back_by_jobs_queued(full: Database) -> None:
+    scope: Any = {"provider": PROVIDER, "model": MODEL}
+    plan = plans(full, lambda c: give_back(c, **scope, pool="both", most=100))
+    assert "jobs_queued" in plan
     assert_no_scan(plan)
 
 

@@ -14,6 +14,7 @@ from promptmill.schema.secret import Secret
 from promptmill.schema.settings import (
     FallbackList,
     LimitSettings,
+    PoolSettings,
     PriceSettings,
     ProviderKind,
     ProviderSettings,
@@ -306,6 +307,8 @@ def names(model: type[BaseModel], prefix: str = "") -> list[str]:
         inner = info.annotation
         if inner == dict[str, ProviderSettings]:
             found += names(ProviderSettings, f"{prefix}{field}.<name>.")
+        elif inner == dict[str, PoolSettings]:
+            found += names(PoolSettings, f"{prefix}{field}.<name>.")
         elif inner == dict[str, LimitSettings]:
             found += names(LimitSettings, f"{prefix}{field}.<model>.")
         elif inner in (dict[str, str], dict[str, FallbackList]):
@@ -354,6 +357,7 @@ def shown_default(name: str) -> str:
         "limits": LimitSettings,
         "models": LimitSettings,
         "prices": PriceSettings,
+        "pools": PoolSettings,
     }
     for part in path:
         model = inner.get(part) or model.model_fields[part].annotation
@@ -391,6 +395,36 @@ def test_a_proxy_that_cannot_be_spoken_to_is_told_without_its_password(
     with pytest.raises(SettingsError, match=r"network\.https_proxy: a proxy is http://") as told:
         load_settings()
     assert "secret" not in str(told.value)
+
+
+POOL = "[pools.both]\nmembers = { openai = 3, openai-b = 1 }\n"
+
+
+def test_a_pool_has_members_of_one_kind_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_B_API_KEY", "sk-second")
+    monkeypatch.setenv("PROMPTMILL_POOLS__TOO__MEMBERS", '{"openai-b": 0, "openai": 0.5}')
+    Path("promptmill.toml").write_text(POOL + '[providers.openai-b]\nkind = "openai"\n')
+    settings = load_settings()
+    assert settings.pools["both"].members == {"openai": 3, "openai-b": 1}
+    assert settings.pools["too"].members == {"openai-b": 0, "openai": 0.5}
+    assert settings.kinds["both"] is settings.kinds["openai"]
+    for written, told in (
+        (POOL, "the member 'openai-b' is no provider; there are anthropic, gemini, openai"),
+        (POOL.replace("openai-b", "gemini"), "gemini of gemini and openai of openai"),
+        (POOL.replace("3", "0").replace(", openai-b = 1", ""), "no member has a weight above 0"),
+        (
+            POOL.replace("both", "openai").replace(", openai-b = 1", ""),
+            "there is a provider of this name too",
+        ),
+    ):
+        monkeypatch.delenv("PROMPTMILL_POOLS__TOO__MEMBERS", raising=False)
+        Path("promptmill.toml").write_text(written)
+        with pytest.raises(SettingsError, match="pools") as refused:
+            load_settings()
+        assert told in str(refused.value)
 
 
 def test_fallbacks_are_tables_in_toml_and_json_in_a_variable(

@@ -70,7 +70,7 @@ class Batch:
     def status(self) -> Progress:
         """Read how far it is: `overall` has the counts, `finished` says whether all ended."""
         with opened(self.settings) as database:
-            return read_progress(database, self.id)
+            return read_progress(database, self.id, self.settings.pools)
 
     def wait(self, timeout: float | None = None) -> Progress:
         """Return when every job has ended. Raises TimeoutError after *timeout* seconds.
@@ -79,7 +79,8 @@ class Batch:
         """
         patience = _Patience(timeout, self.id)
         with opened(self.settings) as database:
-            while not (progress := read_progress(database, self.id)).finished:
+            pools = self.settings.pools
+            while not (progress := read_progress(database, self.id, pools)).finished:
                 Event().wait(patience.next_wait())
         return progress
 

@@ -1,16 +1,17 @@
 """Which provider answers a model."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from promptmill.schema.errors import UsageError
+from promptmill.schema.pools import Pools, members_of
 from promptmill.schema.provider_settings import ProviderKind
 
 Kinds = Mapping[str, ProviderKind]
-"""of each provider, by its name"""
+"""of each provider and pool, by its name"""
 _FAMILIES = {
     ProviderKind.OPENAI: re.compile(r"gpt-|chatgpt-|o[134](-|$)|ft:"),
     ProviderKind.ANTHROPIC: re.compile(r"claude-"),
@@ -91,6 +92,20 @@ def route(
         )
         raise UsageError(msg)
     return found
+
+
+def with_members(
+    routes: Mapping[str | None, Sequence[Route]], pools: Pools
+) -> dict[str | None, tuple[Route, ...]]:
+    """Put into the place of each pool its members, who may be asked any of it."""
+    return {
+        line: tuple(
+            Route(member, one.model)
+            for one in found
+            for member in sorted(members_of([one.provider], pools))
+        )
+        for line, found in routes.items()
+    }
 
 
 def _found(

@@ -1,5 +1,6 @@
 """What can be set for one provider: its key, its limits, and how it counts them."""
 
+import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -27,6 +28,11 @@ def parse_amount(value: object) -> object:
         return value
     match = re.fullmatch(r"\s*([\d.]+)\s*([kmg]?)\s*", value.replace(",", ""), re.IGNORECASE)
     return float(match[1]) * _SCALE[match[2].lower()] if match else value
+
+
+def from_json(value: object) -> object:
+    """Read what a variable of the environment has to hold as one text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def check_zone(name: str) -> str:

@@ -55,6 +55,13 @@ class DueJob:
     """of its batch, as they are stored: see `schema.fallbacks`"""
     fell_back_from: str | None = None
     """`provider/model` that was asked first; None: this one"""
+    pool: str | None = None
+    """of which it was dealt to this provider; None: of none"""
+
+    @property
+    def now(self) -> str:
+        """Name who is asked now, as `provider/model`; of a pool that one, whoever its member is."""
+        return f"{self.pool or self.provider}/{self.model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ select j.id, j.dispatch_no, j.batch_id, j.position, j.provider, j.model, j.attem
   b.cache_similar, b.on_invalid,
   b.truncate, b.max_input_tokens,
   cast(coalesce(b.mask_pii in ('answers', 'both'), false) as integer),
-  b.fallbacks, j.fell_back_from"""
+  b.fallbacks, j.fell_back_from, j.pool"""
 
 
 def _due_statement(dialect: str) -> Statement:
@@ -139,7 +146,7 @@ def _due_statement(dialect: str) -> Statement:
         f"""{due_columns(dialect)}
 from {{hints}}
 join jobs j on j.id = hints.job_id and j.dispatch_no = hints.dispatch_no
-  and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}})
+  and (+j.state = 1 or +j.state = 3 and j.run_at <= {{now}} and j.pool is null)
 join batches b on b.id = j.batch_id and b.state = 'open'
   and (b.budget_micros is null or not exists (select 1 from batch_spending s
     where s.batch_id = b.id and s.wanted_micros > {ROOM}))

@@ -1,13 +1,12 @@
 """The sections of the settings, but those of providers and of the network."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from promptmill.schema.fallbacks import USUAL, When
-from promptmill.schema.provider_settings import Strict, parse_amount
+from promptmill.schema.provider_settings import Strict, from_json, parse_amount
 
 
 class RetrySettings(Strict):
@@ -166,11 +165,6 @@ class CheckSettings(Strict):
     """of all texts in a prompt together; None: any number"""
 
 
-def _from_json(value: object) -> object:
-    """Read what a variable of the environment has to hold as one text."""
-    return json.loads(value) if isinstance(value, str) else value
-
-
 class FallbackSettings(Strict):
     """Another model that is asked."""
 
@@ -179,7 +173,7 @@ class FallbackSettings(Strict):
     when: tuple[When, ...] = Field(default=USUAL, min_length=1)
 
 
-FallbackList = Annotated[tuple[FallbackSettings, ...], BeforeValidator(_from_json)]
+FallbackList = Annotated[tuple[FallbackSettings, ...], BeforeValidator(from_json)]
 
 
 class RetentionSettings(Strict):

@@ -9,7 +9,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +27,7 @@ from pydantic_settings import (
 from promptmill.schema.environment import PREFIX, Defaults, Environment, provider_names
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
+from promptmill.schema.pools import PoolSettings, check_pools
 from promptmill.schema.provider_settings import (
     Ceilings,
     LimitSettings,
@@ -58,6 +66,7 @@ __all__ = [
     "LimitSettings",
     "NetworkSettings",
     "Platform",
+    "PoolSettings",
     "PriceSettings",
     "ProviderKind",
     "ProviderSettings",
@@ -73,6 +82,7 @@ __all__ = [
 FILE_BYTES = 10_000_000
 _SECTIONS: tuple[type[BaseModel], ...] = (
     ProviderSettings,
+    PoolSettings,
     LimitSettings,
     PriceSettings,
     RetrySettings,
@@ -115,8 +125,11 @@ class Settings(BaseSettings):
     key_prefix: str = "promptmill:"
     """before every key in Redis"""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    pools: dict[str, PoolSettings] = Field(default_factory=dict)
+    """keys and endpoints that share what is asked of the pool, by weight"""
     routes: dict[str, str] = Field(default_factory=dict)
-    """model, or pattern such as `llama-*`, to provider or provider/model; the first that fits"""
+    """model, or pattern such as `llama-*`, to whom it is asked of (a provider, a pool), or
+    provider/model; the first that fits"""
     fallbacks: dict[str, FallbackList] = Field(default_factory=dict)
     """model, or pattern, to the models that are asked where it does not answer, in their order"""
     network: NetworkSettings = NetworkSettings()
@@ -145,6 +158,28 @@ class Settings(BaseSettings):
     """least level that is written"""
     parent_fd: int | None = None
     """a pipe held open by the process that started this one; end of file means: stop"""
+
+    @property
+    def kinds(self) -> dict[str, ProviderKind]:
+        """Tell whose wire format whoever may be asked speaks: providers and pools."""
+        return {name: provider.kind for name, provider in self.askable.items()}
+
+    @property
+    def askable(self) -> dict[str, ProviderSettings]:
+        """Tell by whose prices is estimated: of a pool by those of its first member."""
+        found = dict(self.providers)
+        for name, pool in self.pools.items():
+            found[name] = self.providers[next(iter(pool.members))]
+        return found
+
+    @field_validator("pools")
+    @classmethod
+    def _pools_can_be_dealt(
+        cls, pools: dict[str, PoolSettings], info: ValidationInfo
+    ) -> dict[str, PoolSettings]:
+        if "providers" in info.data:  # else what is wrong with those is told
+            check_pools(pools, info.data["providers"])
+        return pools
 
     @property
     def sql_url(self) -> str:

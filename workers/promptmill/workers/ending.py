@@ -65,7 +65,7 @@ async def end(
     pause: KeyPause | BatchPause | None = _pause(outcome, served, scope)
     if to is None:
         pause = _systematic(bench, outcome, job, reply) or pause
-    elif isinstance(meant, Refusal) and meant.kind in DOWN:
+    if isinstance(meant, Refusal) and meant.kind in DOWN and (to or _is_out(bench, job, scope)):
         pause = _outage(served, scope, seconds=bench.policy.fallback_after_s + MOVING_S)
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
@@ -146,6 +146,12 @@ def _fallback(
         return None
     after_s, outage_s = bench.policy.fallback_after_s, bench.outages.lasts_s(scope)
     return fallback_after(outcome, job, outage_s=outage_s, after_s=after_s)
+
+
+def _is_out(bench: Bench, job: DueJob, scope: Scope) -> bool:
+    """Tell whether the other members of a pool are to take over, since this one is down."""
+    lasts_s = bench.outages.lasts_s(scope)
+    return job.pool is not None and lasts_s is not None and lasts_s >= bench.policy.fallback_after_s
 
 
 def _systematic(

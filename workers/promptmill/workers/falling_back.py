@@ -23,9 +23,8 @@ def fallback_for(job: DueJob, when: When) -> Fallback | None:
     """Tell where *job* goes for this reason; None: nowhere."""
     if job.fallbacks is None:
         return None
-    now = f"{job.provider}/{job.model}"
     rules = read_rules(job.fallbacks)
-    return next_for(rules, asked=job.fell_back_from or now, now=now, when=when)
+    return next_for(rules, asked=job.fell_back_from or job.now, now=job.now, when=when)
 
 
 def unless_filtered(reply: Answer | Refusal, job: DueJob) -> Answer | Refusal:
@@ -53,11 +52,14 @@ def fallback_after(
     """Tell where *job* goes after *outcome*; None: nowhere else.
 
     *outage_s*: for how long its provider has answered nobody; None: it does. A pause or an outage
-    counts from *after_s* on.
+    counts from *after_s* on. Of a pool's member it sends the job to the others only: the dispatcher
+    knows when there are none.
     """
     is_out = outage_s is not None and outage_s >= after_s
     when = _when(outcome, is_out=is_out, after_s=after_s)
-    return None if when is None else fallback_for(job, when)
+    if when is None or (when is When.PAUSED and job.pool is not None):
+        return None
+    return fallback_for(job, when)
 
 
 def _when(outcome: Outcome, *, is_out: bool, after_s: float) -> When | None:

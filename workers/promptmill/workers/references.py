@@ -41,11 +41,14 @@ class References:
         self._secret: bytes | None = None
         self._away = Away("cache")
 
-    async def key(self, served: Served, request_hash: str) -> str:
-        """Name a request, hashed over provider, model and body, as *served* asks it."""
+    async def key(self, served: Served, request_hash: str, *, pool: str | None = None) -> str:
+        """Name a request, hashed over provider, model and body, as *served* asks it.
+
+        Of a *pool* all members ask the same.
+        """
         if self._secret is None:
             self._secret = await asyncio.to_thread(self._read_secret)
-        where = served.settings.base_url or ""
+        where = served.settings.base_url or "" if pool is None else f"pool {pool}"
         named = f"{served.kind}\0{where}\0{request_hash}".encode()
         return self._prefix + hmac.new(self._secret, named, hashlib.sha256).hexdigest()[:32]
 

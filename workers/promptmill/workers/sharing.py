@@ -28,7 +28,7 @@ async def share(
 async def _share_equal(
     bench: Bench, served: Served, hint: Hint, job: DueJob, keep_s: int
 ) -> Report | None:
-    key = await bench.references.key(served, job.request_hash)
+    key = await bench.references.key(served, job.request_hash, pool=job.pool)
     refused = None
     for _ in range(TRIES):
         other = await bench.references.meet(key, job.job_id, keep_s=keep_s, refused=refused)

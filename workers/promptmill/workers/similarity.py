@@ -72,7 +72,7 @@ class Similarity:
         """Look for what is similar to *job*. None: it cannot be compared, or not now."""
         tools = await self._opened()
         body = msgspec.json.decode(job.body)
-        parts = split(served, job.model, body, embedder=self._settings.embedder)
+        parts = split(served, job.model, body, embedder=self._settings.embedder, pool=job.pool)
         if tools is None or parts is None or job.cache_similar is None:
             return None
         try:

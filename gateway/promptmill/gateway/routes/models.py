@@ -39,9 +39,8 @@ def _named(settings: Settings) -> set[str]:
 
 
 def _shape(settings: Settings, model: str) -> dict[str, object] | None:
-    kinds = {name: provider.kind for name, provider in settings.providers.items()}
     try:
-        found = route(model, kinds, rules=settings.routes)
+        found = route(model, settings.kinds, rules=settings.routes)
     except UsageError:
         return None
     return {"id": model, "object": "model", "created": 0, "owned_by": found.provider}

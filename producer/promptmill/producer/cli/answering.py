@@ -45,7 +45,13 @@ def answer_here(
                 crew.start_worker(provider, number=number)
         with view, watching(settings, crew.redis.url) as limits:
             progress = follow(
-                database, batch_id, view, stop, limits=limits, check=lambda: _all_there(crew)
+                database,
+                batch_id,
+                view,
+                stop,
+                limits=limits,
+                pools=settings.pools,
+                check=lambda: _all_there(crew),
             )
         if stop.is_set():
             typer.echo("stopping: open calls end, nothing new is sent", err=True)

@@ -31,16 +31,16 @@ def show_estimate(settings: Settings, request: SubmitRequest, *, as_json: bool) 
     plan = examine(request, settings)
     try:
         with opened(settings) as database:
-            forecasts = forecast(plan.checked, plan.routes, settings.providers, database)
+            forecasts = forecast(plan.checked, plan.routes, settings.askable, database)
             known = read_known(database)
     except (UsageError, ServiceError, ContractError):  # no database yet: nothing to learn from
-        forecasts, known = forecast(plan.checked, plan.routes, settings.providers, None), Known()
+        forecasts, known = forecast(plan.checked, plan.routes, settings.askable, None), Known()
     held = duration_at_limits(forecasts, settings, known)
     if as_json:
         print_json(_as_object(plan, forecasts, held))
         return
     print_table(_HEADERS, [_row(one) for one in forecasts])
-    for line in _remarks(plan, forecasts, held, misspelt(plan.routes, settings.providers)):
+    for line in _remarks(plan, forecasts, held, misspelt(plan.routes, settings.askable)):
         note(line)
 
 

@@ -26,6 +26,7 @@ from promptmill.schema.errors import SettingsError
 from promptmill.schema.fallbacks import providers_of, read_rules
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import lift_pauses, pauses_now
+from promptmill.schema.pools import members_of
 from promptmill.schema.settings import PREFIX, Settings, load_settings, parse_amount
 from promptmill.schema.states import BatchState
 
@@ -60,10 +61,11 @@ def run_batch(
             require=partial(_require_keys, settings),
             admit=confirming(settings, database, request, yes=yes),
         )
-        progress = read_progress(database, stored.batch_id)
+        progress = read_progress(database, stored.batch_id, settings.pools)
         names = [tally.name for tally in progress.providers if tally.ended < tally.total]
         if names:
-            names = sorted({*names, *providers_of(read_rules(progress.batch.fallbacks))})
+            others = providers_of(read_rules(progress.batch.fallbacks))
+            names = sorted(members_of({*names, *others}, settings.pools))
         if names and progress.batch.state != BatchState.PAUSED:
             _require_keys(settings, names)
             _lift_pauses(database, names)

@@ -43,7 +43,8 @@ def show_status(batch: int | None, *, as_json: bool) -> None:
     """Print all there is to tell of *batch*, or of the latest."""
     settings = load_settings()
     with opened(settings) as database:
-        overview = read_overview(database, batch_or_latest(database, batch))
+        batch_id = batch_or_latest(database, batch)
+        overview = read_overview(database, batch_id, settings.pools)
         standings = _standings(database, settings, overview)
     if as_json:
         print_json(_as_object(overview, standings))

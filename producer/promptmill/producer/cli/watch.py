@@ -14,6 +14,7 @@ from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.producer.watching.progress import Progress, read_progress
 from promptmill.producer.watching.sight import Watcher
 from promptmill.schema.database import Database
+from promptmill.schema.pools import NO_POOLS, Pools
 from promptmill.schema.settings import load_settings
 
 EXIT_SOME_FAILED = 3
@@ -34,7 +35,7 @@ def watch_batch(batch: int | None, *, as_json: bool) -> None:
             choose_view(as_json=as_json) as view,
             watching(settings, redis_in_use(settings)) as limits,
         ):
-            progress = follow(database, batch_id, view, stop, limits=limits)
+            progress = follow(database, batch_id, view, stop, limits=limits, pools=settings.pools)
     raise typer.Exit(EXIT_INTERRUPTED if stop.is_set() else exit_code(progress))
 
 
@@ -45,12 +46,13 @@ def follow(
     stop: Event,
     *,
     limits: LimitWatch,
+    pools: Pools = NO_POOLS,
     check: Callable[[], None] = lambda: None,
 ) -> Progress:
     """Show progress until the batch ends, nothing can move, or *stop*; *check* runs each time."""
     watcher = Watcher()
     while True:
-        progress = read_progress(database, batch_id)
+        progress = read_progress(database, batch_id, pools)
         monotonic, now = time.monotonic(), datetime.now(UTC)
         standings = limits.read(database, monotonic=monotonic)
         sight = watcher.look(progress, standings, monotonic=monotonic, now=now)

@@ -15,13 +15,14 @@ from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.logs import configure_logging
 from promptmill.schema.parent import watch_parent
+from promptmill.schema.pools import members_of
 from promptmill.schema.settings import PREFIX, Settings, load_settings
 
 
 def run_workers(providers: Sequence[str], *, concurrency: int | None, processes: int) -> None:
     """Answer the prompts of *providers*, or of all, until stopped."""
     settings = load_settings()
-    names = providers or list(settings.providers)
+    names = sorted(members_of(providers, settings.pools)) or list(settings.providers)
     for name in names:
         if name not in settings.providers:
             known = ", ".join(settings.providers)

@@ -10,6 +10,7 @@ from promptmill.schema.database import Database
 from promptmill.schema.fallbacks import When
 from promptmill.schema.moves.rerouting import Detour, Ruled, reroute, ruled_batches
 from promptmill.schema.pauses import Pause, lasting_pauses
+from promptmill.schema.pools import NO_POOLS, Pools, members_of
 from promptmill.schema.presence import WorkerSeen, live_workers
 from promptmill.schema.settings import RetrySettings
 
@@ -25,9 +26,15 @@ class Detours:
     """
 
     def __init__(
-        self, policy: RetrySettings, database: Database, *, clock: Callable[[], float]
+        self,
+        policy: RetrySettings,
+        database: Database,
+        *,
+        clock: Callable[[], float],
+        pools: Pools = NO_POOLS,
     ) -> None:
         self._policy, self._database, self._clock = policy, database, clock
+        self._pools = pools
         self._at = clock()
 
     def turn(self) -> int:
@@ -46,7 +53,9 @@ class Detours:
                 return []
             pauses = lasting_pauses(connection, seconds=self._policy.fallback_after_s)
             workers = live_workers(connection)
-        return [detour for batch in batches for detour in detours(batch, workers, pauses)]
+        return [
+            detour for batch in batches for detour in detours(batch, workers, pauses, self._pools)
+        ]
 
     def _move(self, detour: Detour) -> int:
         with self._database.write() as connection:
@@ -57,16 +66,21 @@ class Detours:
 
 
 def detours(
-    batch: Ruled, workers: Sequence[WorkerSeen], pauses: Sequence[Pause]
+    batch: Ruled,
+    workers: Sequence[WorkerSeen],
+    pauses: Sequence[Pause],
+    pools: Pools = NO_POOLS,
 ) -> Iterator[Detour]:
     """Say, of each model that jobs of *batch* wait for in vain, where those go.
 
-    That is one that is paused; and before the deadline the one that was asked first.
+    That is one that is paused, of a pool with every member; and before the deadline the one that
+    was asked first.
     """
 
     def holds(name: str) -> bool:
         provider, _, model = name.partition("/")
-        return is_paused(Scope(provider, model), workers, pauses)
+        asked = members_of([provider], pools)
+        return all(is_paused(Scope(one, model), workers, pauses) for one in asked)
 
     for asked, way in batch.rules.items():
         for at, now in enumerate([asked, *(one.to for one in way)]):

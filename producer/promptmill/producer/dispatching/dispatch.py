@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from threading import Event
 
 import structlog
@@ -40,6 +41,7 @@ def run_dispatcher(settings: Settings, stop: Event) -> None:
             _log.warning("newer database, this release may go on", revision=found)
         dispatcher = Dispatcher(settings, database, sender, owner=new_owner())
         with (
+            closing(dispatcher),
             served_metrics(settings, leads=lambda: dispatcher.leads),
             courier_at_work(settings, database),
         ):
@@ -73,7 +75,7 @@ class Dispatcher:
             settings.retention, database, clock=clock, files_dir=settings.files_folder
         )
         self._twins = TwinEnder(database, clock=clock)
-        self._detours = Detours(settings.retry, database, clock=clock)
+        self._detours = Detours(settings.retry, database, clock=clock, pools=settings.pools)
         self._sql = Outage("sql", clock=clock)
         self._sweep_at = clock()
         self._hinted = 0
@@ -95,6 +97,10 @@ class Dispatcher:
             self._lead.resign()
         except (DatabaseError, ServiceError) as error:
             _log.warning("lead not given up", error=type(error).__name__)
+
+    def close(self) -> None:
+        """Close what it opened."""
+        self._feeder.close()
 
     def round(self) -> Fed:
         """Feed once, if this process leads."""

@@ -4,13 +4,23 @@ The move is committed first: a hint that is never published is found by the swee
 published before its move would be dropped as stale.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from promptmill.producer.dispatching.broker import BrokerLostError, HintSender
+from promptmill.producer.dispatching.decks import (
+    Deck,
+    Decks,
+    Place,
+    Return,
+    with_pools,
+    without_pools,
+)
 from promptmill.producer.dispatching.depth import (
     StartRates,
     concurrency_of,
@@ -26,7 +36,13 @@ from promptmill.schema.broker import step_of
 from promptmill.schema.ceilings import limits_of
 from promptmill.schema.database import Database
 from promptmill.schema.live_limits import LiveLimit, live_ceilings, read_limits
-from promptmill.schema.moves.queueing import Queued, queue_pending, queue_waiting, unqueue
+from promptmill.schema.moves.queueing import (
+    Queued,
+    give_back,
+    queue_pending,
+    queue_waiting,
+    unqueue,
+)
 from promptmill.schema.pauses import Pause, pauses_now
 from promptmill.schema.presence import WorkerSeen, live_workers
 from promptmill.schema.settings import Settings
@@ -53,6 +69,8 @@ class _Order:
     waiting: int
     pending: Mapping[int, int]
     """batch to number of jobs"""
+    to: str
+    """the provider whose queue it is: of a pool, the member that is dealt to"""
 
 
 class Feeder:
@@ -73,12 +91,15 @@ class Feeder:
         self._live: Sequence[LiveLimit] = ()
         self.lanes = LaneSorter(settings, database, clock=clock)
         """what keeps jobs from being hinted that go another way"""
+        self._decks = Decks(settings, clock=clock)
+        self._returns: Sequence[Return] = ()
         self.left: Sequence[BatchBacklog] = ()
         """what was left to do at the last look"""
 
     def feed(self) -> Fed:
         """Look once at what is due, and hint as much of it as there is room for."""
         orders = self._orders()
+        self._take_back()
         if not orders or self._redis.rests:
             return Fed()
         try:
@@ -89,7 +110,12 @@ class Feeder:
             self._redis.goes_on(lost)
             return Fed()
         self._redis.is_over()
-        return Fed(hints, more=any(_size(order) > _CHUNK for order in orders))
+        dealt = sum(_size(order) for order in orders if order.to != order.scope.provider)
+        return Fed(hints, more=dealt >= _CHUNK or any(_size(order) > _CHUNK for order in orders))
+
+    def close(self) -> None:
+        """Close what it opened."""
+        self._decks.close()
 
     def _orders(self) -> list[_Order]:
         with self._database.read() as connection:
@@ -97,20 +123,67 @@ class Feeder:
             self.left = self.lanes.sort(connection, backlog(connection), self._live)
             self._rates.observe(self._clock(), started_jobs(connection))
             workers, pauses = live_workers(connection), pauses_now(connection)
-            orders, scopes = [], _by_scope(self.left)
-            wanted = {
-                scope: self._target(scope, workers, pauses)
-                for scope in scopes
-                if not is_paused(scope, workers, pauses)
-            }
-            for scope, target in share_depth(wanted, self._settings.dispatch).items():
-                batches = scopes[scope]
-                room = target - sum(batch.queued for batch in batches)
+            due_of = partial(due_waiting, connection)
+            scopes = _by_scope(self.left)
+            decks = self._decks.look(scopes, workers, pauses, self._live, due_of)
+            orders, rooms, places = [], {}, {}
+            for scope, target in self._targets(scopes, decks, workers, pauses).items():
+                batches = scopes.get(scope, [])
+                room = rooms[scope] = target - sum(batch.queued for batch in batches)
                 waiting = 0
                 if room > 0 and any(batch.waiting for batch in batches):
-                    waiting = due_waiting(connection, scope, most=room)
-                orders.append(_Order(scope, waiting, allot(target - waiting, batches)))
+                    waiting = due_of(scope, most=room)
+                ours = [deck for deck in decks if scope in deck.weights]
+                due = max(0, min(room - waiting, sum(deck.due for deck in ours)))
+                shares = allot(target - waiting - due, with_pools(scope, batches, ours))
+                own, dealt = without_pools(shares, batches) if ours else (shares, {})
+                orders.append(_Order(scope, waiting, own, scope.provider))
+                places[scope] = Place(due, dealt)
+        orders += [order for deck in decks for order in self._dealt(deck, places)]
+        self._returns = [one for deck in decks for one in self._given_back(deck, scopes, rooms)]
         return [order for order in orders if _size(order)]
+
+    def _targets(
+        self,
+        scopes: Mapping[Scope, Sequence[BatchBacklog]],
+        decks: Sequence[Deck],
+        workers: Sequence[WorkerSeen],
+        pauses: Sequence[Pause],
+    ) -> dict[Scope, int]:
+        """Say how deep the queues should be; a pool has none."""
+        members = {member for deck in decks for member in deck.weights}
+        wanted = {
+            scope: self._target(scope, workers, pauses)
+            for scope in (*scopes, *sorted(members - set(scopes)))
+            if scope.provider not in self._settings.pools and not is_paused(scope, workers, pauses)
+        }
+        return share_depth(wanted, self._settings.dispatch)
+
+    def _dealt(self, deck: Deck, places: Mapping[Scope, Place]) -> Iterator[_Order]:
+        for dealt in deck.dealt(self._decks.dealer(deck), places, most=_CHUNK):
+            yield _Order(deck.scope, dealt.due, dealt.pending, dealt.member.provider)
+
+    def _given_back(
+        self,
+        deck: Deck,
+        scopes: Mapping[Scope, Sequence[BatchBacklog]],
+        rooms: Mapping[Scope, int],
+    ) -> Iterator[Return]:
+        members = (*deck.weights, *deck.unable)
+        queued = {one: sum(batch.queued for batch in scopes.get(one, ())) for one in members}
+        depth_s = self._settings.dispatch.depth_s
+        soon = {one: math.ceil(self._rates.of(one) * depth_s) for one in members}
+        return deck.returns(queued, rooms, soon)
+
+    def _take_back(self) -> None:
+        """Give to their pools what members would start late, or never; it is dealt anew."""
+        for one in self._returns:
+            with self._database.write() as connection:
+                jobs = give_back(
+                    connection, **one.member._asdict(), pool=one.pool, most=min(one.most, _CHUNK)
+                )
+            if jobs:
+                _log.info("given back", jobs=jobs, pool=one.pool, **one.member._asdict())
 
     def _target(self, scope: Scope, workers: Sequence[WorkerSeen], pauses: Sequence[Pause]) -> int:
         dispatch = self._settings.dispatch
@@ -123,7 +196,7 @@ class Feeder:
         if not concurrency:
             return min(dispatch.depth_min, dispatch.depth_max)
         scopes = {batch.scope for batch in self.left if batch.scope.provider == scope.provider}
-        return target_depth(self._rates.of(scope), concurrency / len(scopes), dispatch)
+        return target_depth(self._rates.of(scope), concurrency / max(1, len(scopes)), dispatch)
 
     def _fill(self, order: _Order) -> int:
         """Move at most a chunk of one scope, then publish it; put it back where that fails."""
@@ -146,7 +219,10 @@ class Feeder:
             return []
         with self._database.write() as connection:
             return queue_waiting(
-                connection, **order.scope._asdict(), most=min(order.waiting, _CHUNK)
+                connection,
+                **order.scope._asdict(),
+                most=min(order.waiting, _CHUNK),
+                to=order.to,
             )
 
     def _move_pending(self, order: _Order) -> list[Queued]:
@@ -157,7 +233,11 @@ class Feeder:
         with self._database.write() as connection:
             for batch_id, most in sorted(_cut(order.pending, _CHUNK).items()):
                 moved += queue_pending(
-                    connection, batch_id=batch_id, **order.scope._asdict(), most=most
+                    connection,
+                    batch_id=batch_id,
+                    **order.scope._asdict(),
+                    most=most,
+                    to=order.to,
                 )
         return moved
 

@@ -1,8 +1,9 @@
 """How long an input takes at the limits that are known: configured, set live, told or learned."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from promptmill.producer.estimate.forecast import Forecast, Range
 from promptmill.producer.limits.memory import LimitMemory
@@ -11,6 +12,7 @@ from promptmill.producer.limits.standing import Known, ScopeStanding, stand
 from promptmill.producer.limits.watch import redis_in_use
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.live_limits import ACCOUNT
+from promptmill.schema.pools import members_of
 from promptmill.schema.settings import Settings
 
 _DAY_S, _MINUTE_S = 86_400.0, 60.0
@@ -38,15 +40,44 @@ def duration_at_limits(
     found: list[Duration] = []
     shared: defaultdict[str, dict[str, Range]] = defaultdict(dict)
     for one in forecasts:
-        provider, model = one.route.provider, one.route.model
+        asked, model = one.route.provider, one.route.model
         amounts = _amounts(one)
         for dimension, amount in amounts.items():
-            before = shared[provider].get(dimension, Range(0, 0))
-            shared[provider][dimension] = before + amount
-        for standing in stand(settings, known, memory, provider=provider, model=model):
-            of_all = standing.name == ACCOUNT
-            found += _durations(standing, shared[provider] if of_all else amounts)
+            before = shared[asked].get(dimension, Range(0, 0))
+            shared[asked][dimension] = before + amount
+        by_member = []
+        for provider in sorted(members_of([asked], settings.pools)):
+            held = [
+                _durations(standing, shared[asked] if standing.name == ACCOUNT else amounts)
+                for standing in stand(settings, known, memory, provider=provider, model=model)
+            ]
+            by_member.append(_longest(chain.from_iterable(held)))
+        found += _together(asked, by_member)
+    return _longest(found)
+
+
+def _longest(found: Iterable[Duration]) -> Duration | None:
     return max(found, key=lambda one: one.seconds.high or one.seconds.low, default=None)
+
+
+def _together(asked: str, by_member: Sequence[Duration | None]) -> list[Duration]:
+    """Say how long the members of a pool take: each does as much of it as its limits allow.
+
+    *by_member*: what each would take alone. Nothing is known where one has no limit.
+    """
+    held = [one for one in by_member if one is not None]
+    if len(held) < len(by_member) or len(held) == 1:
+        return held if len(by_member) == 1 else []
+    highs = [one.seconds.high for one in held]
+    known = [high for high in highs if high is not None]
+    high = _shared_s(known) if len(known) == len(highs) else None
+    seconds = Range(_shared_s(one.seconds.low for one in held), high)
+    return [Duration(seconds, f"{asked}: {', '.join(one.by for one in held)}")]
+
+
+def _shared_s(seconds: Iterable[float]) -> float:
+    alone = list(seconds)
+    return 1 / sum(1 / one for one in alone) if all(alone) else 0.0
 
 
 def _amounts(one: Forecast) -> dict[str, Range]:

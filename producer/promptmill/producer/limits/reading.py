@@ -5,8 +5,8 @@ The keys and numbers are those of `schema.limit_state`; workers change them by s
 
 import re
 import struct
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -46,18 +46,38 @@ class LimitReader:
 
     def read(self) -> LimitMemory:
         """Read what there is. Raises ServiceError where Redis does not answer."""
-        try:
-            return self._read()
-        except (redis.RedisError, OSError) as error:
-            msg = f"{self._shown} does not answer: {type(error).__name__}"
-            raise ServiceError(msg) from None
+        with self._answering():
+            return self._read(self._names())
+
+    def read_only(self, scopes: Iterable[tuple[Account, str]]) -> LimitMemory:
+        """Read these and their accounts, by (account, section), without a look at all keys."""
+        keys: set[str] = set()
+        for account, section in scopes:
+            start = account_prefix("", account.provider, account.key)
+            keys |= {f"{start}:account", f"{start}:model:{section}"}
+        named = {key: _NAMED.fullmatch(key) for key in keys}
+        with self._answering():
+            return self._read(
+                {
+                    f"{self._prefix}{key}".encode(): one.groupdict()
+                    for key, one in named.items()
+                    if one
+                }
+            )
 
     def close(self) -> None:
         """Close all connections."""
         self._redis.close()
 
-    def _read(self) -> LimitMemory:
-        names = self._names()
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (redis.RedisError, OSError) as error:
+            msg = f"{self._shown} does not answer: {type(error).__name__}"
+            raise ServiceError(msg) from None
+
+    def _read(self, names: Mapping[bytes, Mapping[str, str]]) -> LimitMemory:
         keys = [key for key, named in names.items() if named["kind"] != "leases"]
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.time()

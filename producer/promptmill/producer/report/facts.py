@@ -105,7 +105,7 @@ def gather(
     database: Database, settings: Settings, batch_id: int, *, now: datetime, with_prompts: bool
 ) -> Facts:
     """Read all of it, in some seconds for a million jobs. Raises UsageError for no such batch."""
-    overview = read_overview(database, batch_id)
+    overview = read_overview(database, batch_id, settings.pools)
     with database.read() as connection:
         usage = batch_usage(connection, batch_id)
         histograms = latencies(connection, batch_id)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from promptmill.producer.reading import Checked, Input, ReadOptions, read_prompts
 from promptmill.producer.reading.content_checks import ContentChecks
-from promptmill.producer.routing import Kinds, Route, Router, route
+from promptmill.producer.routing import Route, Router, route
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.settings import CheckSettings, Settings
@@ -34,7 +34,7 @@ def asked_routes(request: SubmitRequest, settings: Settings) -> tuple[Route, ...
     """Route the models of -m, each once and in the order of their names. Raises UsageError."""
     if request.reading.model is None:
         return ()
-    models, kinds = (request.reading.model, *request.also), kinds_of(settings)
+    models, kinds = (request.reading.model, *request.also), settings.kinds
     found = {route(model, kinds, rules=settings.routes) for model in models}
     return tuple(sorted(found, key=lambda one: one.full))
 
@@ -74,8 +74,3 @@ def _checks(policy: str, settings: CheckSettings) -> ContentChecks | None:
         phrases=settings.phrases,
         max_characters=settings.max_characters,
     )
-
-
-def kinds_of(settings: Settings) -> Kinds:
-    """Tell the kind of each provider by its name."""
-    return {name: provider.kind for name, provider in settings.providers.items()}

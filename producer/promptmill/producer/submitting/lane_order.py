@@ -46,6 +46,12 @@ def require_batch_api(order: LaneOrder, providers: Iterable[str], settings: Sett
     if order.lane is not Lane.BATCH:
         return
     for name in sorted(providers):
+        if name in settings.pools:
+            msg = (
+                f"{name} is a pool, which is asked live only: leave --lane out, or ask one of its"
+                f" members, such as -m {min(settings.pools[name].members)}/MODEL"
+            )
+            raise UsageError(msg)
         if not settings.providers[name].has_batch_api:
             msg = (
                 f"{name} has no batch API that promptmill knows of: leave --lane out, or set"

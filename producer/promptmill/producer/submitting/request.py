@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def providers(self) -> frozenset[str]:
-        """Those that are asked."""
+        """Those that are asked, pools among them."""
         return frozenset(found.provider for found in chain.from_iterable(self.routes.values()))
 
 

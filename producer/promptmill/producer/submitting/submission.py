@@ -17,9 +17,9 @@ from promptmill.producer.reading import (
     refuse_duplicate,
 )
 from promptmill.producer.reading.parameters import check_taken
-from promptmill.producer.routing import Router
+from promptmill.producer.routing import Router, with_members
 from promptmill.producer.submitting.answer_cache import change_cache
-from promptmill.producer.submitting.asked import asked_routes, kinds_of, placed, routes_of, spelled
+from promptmill.producer.submitting.asked import asked_routes, placed, routes_of, spelled
 from promptmill.producer.submitting.chunks import Chunk
 from promptmill.producer.submitting.failure_limit import (
     FailureLimit,
@@ -44,6 +44,7 @@ from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.fallbacks import Rules, write_rules
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
+from promptmill.schema.pools import members_of
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import BatchState
 
@@ -73,7 +74,7 @@ def submit(
     webhook = None if request.webhook is None else parse_webhook(request.webhook, settings.webhooks)
     asked = asked_routes(request, settings)
     options = spelled(request, asked, settings)
-    router = Router(kinds_of(settings), settings.routes, asked)
+    router = Router(settings.kinds, settings.routes, asked)
     with (
         open_input(request.source, settings.state_dir / "spool") as source,
         Intake(source, placed(options, source), router) as intake,
@@ -110,7 +111,7 @@ def examine(request: SubmitRequest, settings: Settings) -> Plan:
     with open_input(request.source, settings.state_dir / "spool") as source:
         options = placed(options, source)
         checked = check_input(source, options)
-        router = Router(kinds_of(settings), settings.routes, asked, checked.only_for)
+        router = Router(settings.kinds, settings.routes, asked, checked.only_for)
         return Plan(source.name, checked, routes_of(source, options, checked, router))
 
 
@@ -141,7 +142,8 @@ class _Submission:
             self.intake.look_through()
             return None
         asked = with_fallbacks(routes, self._rules(routes))
-        self.require(frozenset(one.provider for one in chain.from_iterable(asked.values())))
+        whom = {one.provider for one in chain.from_iterable(asked.values())}
+        self.require(frozenset(members_of(whom, self.settings.pools)))
         if self.request.lane is not None:
             first = frozenset(one.provider for one in chain.from_iterable(routes.values()))
             require_batch_api(self.request.lane, first, self.settings)
@@ -285,7 +287,7 @@ class _Submission:
     def _require_keepable(self, routes: Routes) -> None:
         budget, checked = self.request.budget, self.intake.checked
         if budget is not None and checked is not None:
-            asked = with_fallbacks(routes, self._rules(routes))
+            asked = with_members(with_fallbacks(routes, self._rules(routes)), self.settings.pools)
             require_keepable(budget, checked, asked, self.settings.providers)
 
     def _change_budget(self, batch_id: int) -> bool:

@@ -8,6 +8,7 @@ from promptmill.producer.watching.progress import ALL, Progress, Tally, read_pro
 from promptmill.schema.answers import FailureGroup, failures_of
 from promptmill.schema.course import first_tokens, latencies
 from promptmill.schema.database import Database
+from promptmill.schema.pools import NO_POOLS, Pools
 from promptmill.schema.reading import batch_counts, batch_usage
 
 
@@ -32,9 +33,9 @@ class Overview:
         return counted if counted < self.progress.overall.failed else None
 
 
-def read_overview(database: Database, batch_id: int) -> Overview:
+def read_overview(database: Database, batch_id: int, pools: Pools = NO_POOLS) -> Overview:
     """Read all there is to tell. Raises UsageError for a batch that is not there."""
-    progress = read_progress(database, batch_id)
+    progress = read_progress(database, batch_id, pools)
     with database.read() as connection:
         counts = batch_counts(connection, batch_id)
         usage = batch_usage(connection, batch_id)

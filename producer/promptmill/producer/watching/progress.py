@@ -1,7 +1,7 @@
 """How far a batch is, as one value: counters, usage and pauses, read together."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database
@@ -10,6 +10,7 @@ from promptmill.schema.fallbacks import leads_on, read_rules
 from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.pauses import Pause, pauses_now
+from promptmill.schema.pools import NO_POOLS, Pools, members_of
 from promptmill.schema.presence import WorkerSeen, live_workers
 from promptmill.schema.provider_batches import ProviderBatch, open_provider_batches
 from promptmill.schema.reading import (
@@ -71,10 +72,11 @@ class Progress:
     models: tuple[Scope, ...]
     overall: Tally
     pauses: tuple[Pause, ...]
-    """of this batch's providers"""
+    """of this batch's providers, and of the members of its pools"""
     workers: tuple[WorkerSeen, ...]
     away: tuple[ProviderBatch, ...] = ()
     """what of it is at a provider's batch API, or on its way there"""
+    pools: Pools = field(default_factory=lambda: NO_POOLS)
 
     @property
     def finished(self) -> bool:
@@ -103,14 +105,16 @@ class Progress:
         left = {tally.name for tally in self.providers if tally.ended < tally.total}
         lasting = [pause for pause in self.pauses if self._holds(pause)]
         held = {pause.provider for pause in lasting}
+        held |= {name for name in self.pools if members_of([name], self.pools) <= held}
         if left <= held and not leads_on(read_rules(self.batch.fallbacks), left=left, held=held):
             return tuple(lasting)
         return ()
 
     @property
     def unattended(self) -> tuple[str, ...]:
-        """Providers that have jobs left, and no worker."""
+        """Providers and pools that have jobs left, and no worker."""
         served = {name for worker in self.workers for name in worker.keys}
+        served |= {name for name in self.pools if members_of([name], self.pools) & served}
         left = {one.name for one in self.providers if one.ended < one.total}
         return tuple(sorted(left - served))
 
@@ -142,8 +146,11 @@ class Progress:
         return "" in stopped or keys <= stopped
 
 
-def read_progress(database: Database, batch_id: int) -> Progress:
-    """Read how far a batch is. Raises UsageError for one that is not there."""
+def read_progress(database: Database, batch_id: int, pools: Pools = NO_POOLS) -> Progress:
+    """Read how far a batch is. Raises UsageError for one that is not there.
+
+    *pools*: of the settings, to tell whether anything can move.
+    """
     with database.read() as connection:
         batch = batch_row(connection, batch_id)
         if batch is None:
@@ -155,6 +162,7 @@ def read_progress(database: Database, batch_id: int) -> Progress:
         workers = live_workers(connection)
         away = open_provider_batches(connection, batch_id=batch_id)
     names = sorted({count.provider for count in counts})
+    asked = members_of(names, pools) | set(names)
     tallies = tuple(
         tally_of(
             name,
@@ -168,9 +176,10 @@ def read_progress(database: Database, batch_id: int) -> Progress:
         providers=tallies,
         models=tuple(sorted({Scope(count.provider, count.model) for count in counts})),
         overall=tally_of(ALL, counts, usage),
-        pauses=tuple(pause for pause in pauses if pause.provider in names),
+        pauses=tuple(pause for pause in pauses if pause.provider in asked),
         workers=tuple(workers),
         away=tuple(away),
+        pools=pools,
     )
 
 

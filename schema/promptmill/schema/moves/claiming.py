@@ -80,8 +80,8 @@ def _due(condition: str) -> Due:
     )
 
 
-HINTED = _due("(+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now})")
-"""by a hint: queued, or waiting and due"""
+HINTED = _due("(+jobs.state = 1 or +jobs.state = 3 and jobs.run_at <= {now} and jobs.pool is null)")
+"""by a hint: queued, or waiting and due; what waits for a pool is dealt first"""
 LANED = _due(f"+jobs.state = 3 and jobs.run_at = {LANE_AT}")
 """by the lane, for a provider batch"""
 

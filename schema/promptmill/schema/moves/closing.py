@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from promptmill.schema.moves.endings import Closing
 from promptmill.schema.moves.failing import pause_where_too_many_failed
 from promptmill.schema.moves.storing import store_results
+from promptmill.schema.pools import BACK
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
 
@@ -84,26 +85,32 @@ where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state in (6,
   and moves.state = 4""",
     _MOVES,
 )
+# Of a pool's job another member may have been given it meanwhile: who answered is who was asked.
 _adopt = Statement(
     """
 update jobs set state = 2, lease_owner = :worker_id, queued_at = null, run_at = null,
-  twin_of = null
+  twin_of = null, provider = case when jobs.pool is null then jobs.provider
+    else coalesce((select a.provider from attempts a
+      where a.job_id = jobs.id and a.fence = jobs.fence), jobs.provider) end
 from {moves}
 where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state in (0, 1, 3)
   and moves.state = 4""",
     _MOVES,
 )
 _move = Statement(
-    """
+    f"""
 update jobs set state = moves.state, attempts = jobs.attempts + moves.attempts,
   refusals = jobs.refusals + moves.refusals, lease_owner = null,
-  queued_at = case when moves.state = 1 then {now} end,
-  run_at = case when moves.state = 3 then {after:moves.delay_s} end,
-  finished_at = case when moves.state >= 4 then {now} end,
-  provider = coalesce(moves.provider, jobs.provider), model = coalesce(moves.model, jobs.model),
-  fell_back_from = coalesce(jobs.fell_back_from,
-    case when moves.provider is not null then jobs.provider || '/' || jobs.model end)
-from {moves}
+  queued_at = case when moves.state = 1 then {{now}} end,
+  run_at = case when moves.state = 3 then {{after:moves.delay_s}} end,
+  finished_at = case when moves.state >= 4 then {{now}} end,
+  provider = coalesce(moves.provider,
+    case when moves.state in (0, 3) then {BACK} else jobs.provider end),
+  pool = case when moves.provider is null then jobs.pool end,
+  model = coalesce(moves.model, jobs.model), fell_back_from = coalesce(jobs.fell_back_from,
+    case when moves.provider is not null
+      then coalesce(jobs.pool, jobs.provider) || '/' || jobs.model end)
+from {{moves}}
 where jobs.id = moves.job_id and jobs.fence = moves.fence and +jobs.state = 2
 returning jobs.id""",
     _MOVES,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from promptmill.schema.hint import Hint
+from promptmill.schema.pools import BACK
 from promptmill.schema.statement import Column, RowSet, Statement
 
 
@@ -32,7 +33,8 @@ _HINTS = RowSet("hints", (Column("job_id", "bigint"), Column("dispatch_no", "int
 # The plus keeps the partial index of that state out of it: where statistics know none of its rows,
 # PostgreSQL would read all of them for each id.
 _QUEUED = """
-update jobs set state = 1, dispatch_no = dispatch_no + 1, queued_at = {now}, run_at = null
+update jobs set state = 1, dispatch_no = dispatch_no + 1, queued_at = {now}, run_at = null,
+  pool = case when :to <> provider then provider else pool end, provider = :to
 where +state = %s and id in (%s)
 returning id, dispatch_no, batch_id, position, provider, model, attempts
 """
@@ -65,23 +67,25 @@ returning id, dispatch_no, batch_id, position, provider, model, attempts""",
     RowSet("served", (Column("provider", "text"),)),
 )
 _unqueue = Statement(
-    """
-update jobs set state = 0, queued_at = null from {hints}
+    f"""
+update jobs set state = 0, queued_at = null, provider = {BACK} from {{hints}}
 where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and +jobs.state = 1
 returning jobs.id""",
     _HINTS,
 )
+# A pool's are dealt anew.
 _requeue = Statement(
     """
 update jobs set state = 1, queued_at = {now}, run_at = null from {hints}
 where jobs.id = hints.job_id and jobs.dispatch_no = hints.dispatch_no and +jobs.state = 3
-  and jobs.run_at <= {now}
+  and jobs.run_at <= {now} and jobs.pool is null
 returning jobs.id""",
     _HINTS,
 )
 _postpone = Statement(
-    """
-update jobs set state = 3, queued_at = null, run_at = {after:postponed.delay_s} from {postponed}
+    f"""
+update jobs set state = 3, queued_at = null, run_at = {{after:postponed.delay_s}},
+  provider = {BACK} from {{postponed}}
 where jobs.id = postponed.job_id and jobs.dispatch_no = postponed.dispatch_no
   and +jobs.state in (1, 3)
 returning jobs.id""",
@@ -96,19 +100,48 @@ returning jobs.id""",
 )
 
 
+# A member whose queue stands still gives back what nobody has begun; the newest first.
+_give_back = Statement(
+    """
+update jobs set state = 0, queued_at = null, provider = pool
+where +state = 1 and id in (select id from jobs where provider = :provider and model = :model
+  and state = 1 and pool = :pool
+  and not exists (select 1 from background_responses r where r.job_id = jobs.id)
+  order by queued_at desc limit :most)"""
+)
+
+
 def queue_pending(
-    connection: Connection, *, batch_id: int, provider: str, model: str, most: int
+    connection: Connection,
+    *,
+    batch_id: int,
+    provider: str,
+    model: str,
+    most: int,
+    to: str | None = None,
 ) -> list[Queued]:
-    """Move the oldest pending jobs of one scope of an open batch to queued; list them by age."""
+    """Move the oldest pending jobs of one scope of an open batch to queued; list them by age.
+
+    *to*: the member that they are dealt to, where *provider* is a pool.
+    """
     rows = _queue_pending.fetch(
-        connection, batch_id=batch_id, provider=provider, model=model, most=most
+        connection,
+        batch_id=batch_id,
+        provider=provider,
+        model=model,
+        most=most,
+        to=to or provider,
     )
     return sorted((Queued(*row) for row in rows), key=lambda job: job.job_id)
 
 
-def queue_waiting(connection: Connection, *, provider: str, model: str, most: int) -> list[Queued]:
-    """Move waiting jobs whose time has come to queued."""
-    rows = _queue_waiting.fetch(connection, provider=provider, model=model, most=most)
+def queue_waiting(
+    connection: Connection, *, provider: str, model: str, most: int, to: str | None = None
+) -> list[Queued]:
+    """Move waiting jobs whose time has come to queued; *to* as above."""
+    rows = _queue_waiting.fetch(
+        connection, provider=provider, model=model, most=most, to=to or provider
+    )
     return [Queued(*row) for row in rows]
 
 
@@ -120,6 +153,14 @@ def queue_line(connection: Connection, batch_id: int, *, providers: Iterable[str
     rows = [(provider,) for provider in providers]
     moved = _queue_line.fetch(connection, {"served": rows}, batch_id=batch_id)
     return Queued(*moved[0]) if moved else None
+
+
+def give_back(connection: Connection, *, provider: str, model: str, pool: str, most: int) -> int:
+    """Put queued jobs of *pool* back that were dealt to *provider*; return how many.
+
+    Their hints are stale from the commit on.
+    """
+    return _give_back.run(connection, provider=provider, model=model, pool=pool, most=most)
 
 
 def unqueue(connection: Connection, hints: Sequence[Hint]) -> set[int]:

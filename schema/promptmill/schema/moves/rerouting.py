@@ -19,7 +19,7 @@ _FREE = """coalesce(fell_back_from, :here) = :asked
 # The oldest first, and a retry whose time has not come too. One branch a state, for its own index.
 _reroute = Statement(
     f"""
-update jobs set provider = :to_provider, model = :to_model, state = 0, run_at = null,
+update jobs set provider = :to_provider, model = :to_model, state = 0, run_at = null, pool = null,
   fell_back_from = coalesce(fell_back_from, provider || '/' || model)
 where state in (0, 3) and twin_of is null and id in (
   select id from (select id from jobs where batch_id = :batch_id and provider = :provider

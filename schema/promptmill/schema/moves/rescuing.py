@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from promptmill.schema.moves.failing import pause_where_too_many_failed
+from promptmill.schema.pools import BACK
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
 
@@ -28,6 +29,7 @@ _HELD = """b.on_unknown = 'hold' and not exists (select 1 from background_respon
 _release = Statement(
     f"""
 update jobs set crashes = crashes + 1, lease_owner = null,
+  provider = case when {_HELD} or crashes + 1 >= :max_crashes then jobs.provider else {BACK} end,
   state = case when {_HELD} or crashes + 1 >= :max_crashes then 7 else 0 end,
   finished_at = case when {_HELD} or crashes + 1 >= :max_crashes then {{now}} end
 from {{lost}}, batches b

@@ -77,7 +77,7 @@ _replay_jobs = Statement(
 update jobs set state = case when twin_of is null then 0 else 3 end,
   run_at = case when twin_of is not null then {after:cast(:never_s as float)} end,
   generation = generation + 1, fence = fence + 1, attempts = 0,
-  refusals = 0, crashes = 0, finished_at = null
+  refusals = 0, crashes = 0, finished_at = null, provider = coalesce(pool, provider)
 where state in (select wanted.state from {wanted}) and state in (5, 6, 7)
   and id in (select j.id from jobs j where +j.batch_id = :batch_id
     and j.id > :after and j.id <= :last

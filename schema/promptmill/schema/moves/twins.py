@@ -68,7 +68,8 @@ returning jobs.id, jobs.state""",
 )
 _promote = Statement(
     """
-update jobs set state = 0, twin_of = null, run_at = null from {moved}
+update jobs set state = 0, twin_of = null, run_at = null, provider = coalesce(pool, provider)
+from {moved}
 where jobs.id = moved.id and jobs.twin_of = moved.twin_of and +jobs.state = 3""",
     _MOVED,
 )

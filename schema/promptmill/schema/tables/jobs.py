@@ -42,6 +42,8 @@ jobs = Table(
     Column("twin_of", BigInteger),
     # `provider/model` that was asked first, where another one is asked now; see `fallbacks`.
     Column("fell_back_from", Text),
+    # Of which pool it was dealt to `provider`; NULL: of none, or not yet. See `pools`.
+    Column("pool", Text),
     CheckConstraint("state between 0 and 7", name="state"),
     CheckConstraint("(state = 1) = (queued_at is not null)", name="queued_at_iff_queued"),
     CheckConstraint("(state = 2) = (lease_owner is not null)", name="lease_iff_running"),

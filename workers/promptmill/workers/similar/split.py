@@ -25,8 +25,12 @@ class Split:
     text: str = field(repr=False)
 
 
-def split(served: Served, model: str, body: Mapping[str, Any], *, embedder: str) -> Split | None:
+def split(
+    served: Served, model: str, body: Mapping[str, Any], *, embedder: str, pool: str | None = None
+) -> Split | None:
     """Take the last message's text out of *body*. None: this is no request of a user's text.
+
+    Of a *pool* all members are asked the same.
 
     Numbers are of the scope, since texts that differ in nothing else ask for something else.
     """
@@ -38,10 +42,16 @@ def split(served: Served, model: str, body: Mapping[str, Any], *, embedder: str)
     if not isinstance(text, str) or not text.strip() or len(text) > _LONGEST:
         return None
     same = {
-        "asked": [served.name, served.kind, served.settings.base_url, model],
+        "asked": [*_whom(served, pool), model],
         "embedder": embedder,
         "body": {**body, "messages": [*before, {**last, "content": None}]},
         "numbers": _NUMBER.findall(text),
     }
     scope = hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
     return Split(scope, text)
+
+
+def _whom(served: Served, pool: str | None) -> list[str | None]:
+    if pool is not None:
+        return [pool, served.kind, None]
+    return [served.name, served.kind, served.settings.base_url]

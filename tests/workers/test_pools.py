@@ -1,0 +1,75 @@
+"""Two keys of one provider, as a pool: by weight, each with its limits, and one for the other."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from promptmill.schema.live_limits import set_limit
+from promptmill.schema.pauses import pauses_now
+from promptmill.simulator import Simulator, SimulatorConfig
+from tests.services.running_mill import RunningMill
+from tests.services.valkey import Valkey
+from tests.services.world import assert_world
+
+POOL, FIRST, SECOND = "both", "first", "second"
+TIGHT = "gpt-4o"
+"""a model of which the first key has a small limit"""
+
+
+@pytest.fixture
+def mill(run_folder: Path, tmp_path: Path) -> Iterator[RunningMill]:
+    """A mill with two keys at one provider, and a worker for both."""
+    members = f'{{"{FIRST}": 3, "{SECOND}": 1}}'
+    with (
+        Valkey(Path(tempfile.mkdtemp(dir=run_folder))) as valkey,
+        Simulator(SimulatorConfig(latency_s=0.02)) as simulator,
+        RunningMill(
+            tmp_path,
+            valkey,
+            simulator,
+            vendors=[FIRST, SECOND],
+            env={f"POOLS__{POOL.upper()}__MEMBERS": members, "WORKER__CONCURRENCY": "20"},
+        ) as mill,
+    ):
+        mill.start_worker(FIRST, SECOND)
+        mill.start_dispatcher()
+        yield mill
+
+
+def answered(mill: RunningMill, batch: int) -> dict[str, int]:
+    rows = mill.sql(
+        "select provider, count(*) as n from promptmill_results"
+        f" where batch_id = {batch} group by 1"
+    )
+    return {row["provider"]: row["n"] for row in rows}
+
+
+def test_two_keys_share_by_weight_and_each_stands_in_for_the_other(mill: RunningMill) -> None:
+    even = mill.load(400, providers=[POOL])
+    assert mill.wait_done(even) == {"succeeded": 400}
+    assert answered(mill, even)[FIRST] == pytest.approx(300, abs=30)
+
+    again = mill.load(8, providers=[POOL], cache_s=3600, different=1)
+    assert mill.wait_done(again) == {"succeeded": 8}
+    assert mill.requests(again) == 1, "the answer is the same, whichever key was asked"
+
+    with mill.database.write() as connection:
+        set_limit(connection, provider=FIRST, model=TIGHT, dimension="rpm", ceiling=60.0)
+    tight = mill.load(200, providers=[POOL], model=TIGHT)
+    assert mill.wait_done(tight) == {"succeeded": 200}
+    assert answered(mill, tight)[FIRST] < 60, "its limit gives its share to the other"
+
+    mill.simulator.configure(keys=(mill.key(SECOND),))
+    refused = mill.load(60, providers=[POOL])
+    assert mill.wait_done(refused) == {"succeeded": 60}
+    assert answered(mill, refused) == {SECOND: 60}
+    with mill.database.read() as connection:
+        assert [one.provider for one in pauses_now(connection)] == [FIRST]
+
+    paid = [row for row in mill.simulator.bill() if row.billed]
+    assert len(paid) == 400 + 1 + 200 + 60, "nothing was paid twice"
+    rows = mill.sql("select provider, count(*) as n from promptmill_attempts group by 1")
+    assert {row["provider"] for row in rows} == {FIRST, SECOND}, "who was asked is on each attempt"
+    assert_world(mill)
