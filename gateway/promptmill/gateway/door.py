@@ -8,7 +8,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -41,18 +41,16 @@ _DRAIN_S = 2.0
 
 
 class Door:
-    """Wraps the application; *clock* is monotonic, in seconds."""
+    """Wraps the application."""
 
-    def __init__(
-        self, app: ASGIApp, gateway: Gateway, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._app, self._gateway, self._clock = app, gateway, clock
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app, self._gateway = app, gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _Visit(scope, receive, send, self._gateway, self._clock)
+        visit = _Visit(scope, receive, send, self._gateway)
         try:
             visit.caller = await self._admit(scope)
             scope.setdefault("state", {})["caller"] = visit.caller
@@ -101,20 +99,13 @@ class Door:
 class _Visit:
     """One request, from the door to its line in the log."""
 
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        gateway: Gateway,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, gateway: Gateway) -> None:
         self.id = f"req_{uuid.uuid4().hex}"
         self.caller: Caller | None = None
         self.status = 0
-        self._scope, self._receive, self._send, self._clock = scope, receive, send, clock
+        self._scope, self._receive, self._send = scope, receive, send
         self._settings = gateway.settings.gateway
-        self._began = clock()
+        self._began = time.monotonic()
         self._bytes_in = self._bytes_out = 0
         self._is_whole = False
         self._takes_file = bool(_UPLOADS.fullmatch(scope["path"]))
@@ -170,7 +161,7 @@ class _Visit:
             method=self._scope["method"],
             path=self._scope.get("raw_path", b"").decode("latin-1")[:200],
             status=self.status or 500,
-            ms=round(1000 * (self._clock() - self._began), 1),
+            ms=round(1000 * (time.monotonic() - self._began), 1),
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
             tenant=self.caller and self.caller.tenant_id,

@@ -32,8 +32,8 @@ class NewFile:
     purpose: Purpose
     bytes: int
     lines: int
-    expires_s: float | None
-    """from now; None: never"""
+    expires_s: float
+    """from now"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,7 @@ _LIVE = "(expires_at is null or expires_at > {now})"
 _add = Statement(
     """
 insert into gateway_files (id, tenant_id, filename, purpose, bytes, lines, created_at, expires_at)
-values (:id, :tenant_id, :filename, :purpose, :bytes, :lines, {now},
-  case when :forever = 0 then {after::expires_s} end)"""
+values (:id, :tenant_id, :filename, :purpose, :bytes, :lines, {now}, {after::expires_s})"""
 )
 _file = Statement(
     f"select {_FILE} from gateway_files where id = :id and tenant_id = :tenant_id and {_LIVE}"
@@ -87,8 +86,7 @@ def add_file(connection: Connection, new: NewFile) -> None:
         purpose=new.purpose.value,
         bytes=new.bytes,
         lines=new.lines,
-        forever=int(new.expires_s is None),
-        expires_s=new.expires_s or 0.0,
+        expires_s=new.expires_s,
     )
 
 

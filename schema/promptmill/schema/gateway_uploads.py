@@ -24,7 +24,6 @@ class UploadRow:
     file_expires_s: int | None
     status: str
     """pending, completed, cancelled or expired"""
-    file_id: str | None
     created_at: datetime
     expires_at: datetime
 
@@ -49,7 +48,7 @@ _upload = Statement(
     """
 select id, filename, bytes, file_expires_s,
   case when status = 'pending' and expires_at <= {now} then 'expired' else status end,
-  file_id, created_at, expires_at
+  created_at, expires_at
 from gateway_uploads where id = :id and tenant_id = :tenant_id"""
 )
 _move = Statement(
@@ -106,7 +105,7 @@ def upload_of(connection: Connection, tenant_id: int, upload_id: str) -> UploadR
     if not rows:
         return None
     row = rows[0]
-    return UploadRow(*[*row[:6], known_instant(row[6]), known_instant(row[7])])
+    return UploadRow(*[*row[:5], known_instant(row[5]), known_instant(row[6])])
 
 
 def add_part(

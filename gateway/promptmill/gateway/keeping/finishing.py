@@ -51,9 +51,9 @@ class Finishing:
 
     role = "gateway-finish"
 
-    def __init__(self, gateway: Gateway, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._gateway, self._clock = gateway, clock
-        self._tidy_at = clock()
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._tidy_at = time.monotonic()
 
     def turn(self, beat: Callable[[], None]) -> None:
         """Look at all that has begun and not ended, and move on what can be."""
@@ -63,8 +63,8 @@ class Finishing:
         for order in orders:
             beat()
             self._move_on(order, counts.get(order.batch_id or 0, NO_COUNTS), beat)
-        if self._clock() >= self._tidy_at:
-            self._tidy_at = self._clock() + _TIDY_S
+        if time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + _TIDY_S
             self._tidy()
 
     def _move_on(self, order: OrderRow, counts: Counts, beat: Callable[[], None]) -> None:

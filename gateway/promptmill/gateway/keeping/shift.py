@@ -38,9 +38,7 @@ class Work(Protocol):
 class Shift(Thread):
     """Does *work* again and again, until `end`."""
 
-    def __init__(
-        self, gateway: Gateway, work: Work, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, gateway: Gateway, work: Work) -> None:
         super().__init__(name=work.role)
         self._gateway, self._work = gateway, work
         self._lead = Lead(
@@ -48,10 +46,10 @@ class Shift(Thread):
             role=work.role,
             owner=new_owner(),
             patience_s=gateway.settings.dispatch.leader_s,
-            clock=clock,
+            clock=time.monotonic,
         )
-        self._sql = Outage("sql", clock=clock)
-        self._files = Outage("folder of files", clock=clock)
+        self._sql = Outage("sql", clock=time.monotonic)
+        self._files = Outage("folder of files", clock=time.monotonic)
         self._told = Event()
 
     def run(self) -> None:
