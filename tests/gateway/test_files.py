@@ -1,6 +1,7 @@
 """Files by OpenAI's own client, and files that no batch can be made of."""
 
 from hashlib import md5
+from typing import Any
 
 import pytest
 from openai import APIStatusError, BadRequestError, NotFoundError, OpenAI
@@ -12,6 +13,7 @@ from tests.services.running_gateway import RunningGateway
 from tests.services.waiting import wait_until
 
 MODEL = "gpt-4o-mini"
+VECTORS, EMBED = "text-embedding-3-small", "/v1/embeddings"
 
 
 def test_files_and_batches_are_kept_listed_by_pages_and_deleted(gateway: RunningGateway) -> None:
@@ -137,6 +139,9 @@ def test_a_bad_file_runs_nothing_and_tells_its_lines(gateway: RunningGateway) ->
     ]
     assert "does not tell its provider" in (found[2][0].message or "")
     assert "6 lines, and 5 are taken" in (found[4][0].message or "")
+    vectors = [line(n, VECTORS, url=EMBED, input=["x", "y", "z"]) for n in "ab"]
+    (one,) = errors_of(client, vectors, endpoint=EMBED)
+    assert (one.line, "more than 5 texts to embed" in (one.message or "")) == (2, True)
     reads = ended_validation(
         client, [line("f", MODEL, messages=[{"role": "user", "content": image}])]
     )
@@ -146,9 +151,9 @@ def test_a_bad_file_runs_nothing_and_tells_its_lines(gateway: RunningGateway) ->
     assert "file:secret" in str(bodies)
 
 
-def errors_of(client: OpenAI, lines: list[str]) -> list[BatchError]:
+def errors_of(client: OpenAI, lines: list[str], **asked: Any) -> list[BatchError]:
     """Order the answers to a file that is refused; return why."""
-    batch = ended(client, order(client, *lines))
+    batch = ended(client, order(client, *lines, **asked))
     assert (batch.status, batch.output_file_id, batch.in_progress_at) == ("failed", None, None)
     assert batch.failed_at
     assert batch.errors

@@ -44,6 +44,21 @@ def source(tmp_path: Path) -> Path:
     return write_batch(tmp_path / "in.jsonl", 10)
 
 
+def test_what_goes_with_the_opening_of_a_batch_is_in_its_commit(
+    scene: Scene, submitting: Submit, source: Path
+) -> None:
+    def killed(_connection: object, _batch_id: int) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        submitting(SubmitRequest(source), opened=killed)
+    assert [row.state for row in scene.sql("select state from batches")] == ["loading"]
+    heard: list[int] = []
+    done = submitting(SubmitRequest(source), opened=lambda _connection, batch: heard.append(batch))
+    assert heard == [done.batch_id]
+    assert submitting(SubmitRequest(source), opened=killed).how is How.REUSED
+
+
 def stored_ids(scene: Scene) -> list[str]:
     return [row.custom_id for row in scene.sql("select custom_id from jobs order by id")]
 

@@ -97,6 +97,16 @@ def subject_of(native: Mapping[str, Any]) -> Any:
     return native.get("input") or native.get("content") or native.get("prompt")
 
 
+def inputs_of(body: Mapping[str, Any]) -> int:
+    """Count the texts that a stored request has embedded: tokens of one are numbers in a list."""
+    if endpoint_of(body) is not Endpoint.EMBEDDINGS:
+        return 0
+    given = (native_of(body) or {}).get("input")
+    if not isinstance(given, list) or any(isinstance(one, int) for one in given):
+        return 1
+    return len(given)
+
+
 def native_most_output(native: Mapping[str, Any]) -> Any:
     """Return the most tokens that a provider's own body allows for the answer, or None."""
     config = native.get("generationConfig") or native.get("generation_config") or {}

@@ -4,6 +4,7 @@ A gateway that dies here leaves a batch that is loading; the same order goes on 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from promptmill.producer.estimate.budgets import Budget
 from promptmill.producer.reading import ReadOptions
 from promptmill.producer.submitting.request import SubmitRequest, Submitted
 from promptmill.producer.submitting.submission import submit
+from promptmill.schema.database import Connection
 from promptmill.schema.errors import InputError, RepeatedError, UsageError
 from promptmill.schema.gateway_batches import (
     OrderRow,
@@ -29,6 +31,7 @@ from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.order_events import announce_order
 
 _log = structlog.get_logger(__name__)
+_EMBEDDINGS = "/v1/embeddings"
 _OPEN = frozenset({Status.VALIDATING, Status.CANCELLING})
 
 
@@ -55,12 +58,6 @@ class Validation:
                         announce_order(connection, order.tenant_id, order.id, Status.FAILED)
                 _log.info("order refused", order=order.id, error=type(error).__name__)
             else:
-                with database.write() as connection:
-                    begin_order(connection, order.id, submitted.batch_id)
-                    now = order_of(connection, order.tenant_id, order.id)
-                    if now is not None and now.status == Status.CANCELLING:
-                        cancel_batch(connection, submitted.batch_id)
-                    divide_anew(connection, order.tenant_id)
                 _log.info("order begun", order=order.id, batch=submitted.batch_id)
 
     def _submit(self, order: OrderRow, beat: Callable[[], None]) -> Submitted:
@@ -77,7 +74,9 @@ class Validation:
             raise UsageError(msg)
         request = SubmitRequest(
             gateway.folder.path(file.id),
-            ReadOptions(url=order.endpoint),
+            ReadOptions(
+                url=order.endpoint, max_inputs=most if order.endpoint == _EMBEDDINGS else None
+            ),
             name=order.id,
             order=order.id,
             tenant_id=order.tenant_id,
@@ -89,7 +88,17 @@ class Validation:
             gateway.settings,
             require=lambda _providers: beat(),
             report=lambda _done, _total: beat(),
+            opened=partial(_begin, order),
         )
+
+
+def _begin(order: OrderRow, connection: Connection, batch_id: int) -> None:
+    """Say that the order is this batch, in the commit that opens it: no crash comes between."""
+    begin_order(connection, order.id, batch_id)
+    now = order_of(connection, order.tenant_id, order.id)
+    if now is not None and now.status == Status.CANCELLING:
+        cancel_batch(connection, batch_id)
+    divide_anew(connection, order.tenant_id)
 
 
 def _is_new(order: OrderRow) -> bool:

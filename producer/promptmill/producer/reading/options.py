@@ -56,6 +56,8 @@ class ReadOptions:
     max_file_bytes: int = FILE_BYTES
     """of the files in one prompt"""
     max_line_bytes: int = 16 << 20
+    max_inputs: int | None = None
+    """texts to embed, over all lines; None: any"""
     max_errors: int = 20
     """bad lines after which `check_input` stops looking for more"""
 

@@ -14,6 +14,7 @@ from promptmill.producer.reading.sample import Sample
 from promptmill.producer.reading.source import Input
 from promptmill.schema.errors import InputError, RepeatedError
 from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.requests import inputs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Check:
         self._sample, self._body_bytes = Sample(), 0
         self._files = hashlib.sha256()
         self._has_files = False
+        self._inputs = 0
 
     def prompts(self) -> Iterator[Prompt]:
         """Yield the prompts of the input in its order, up to the first bad line.
@@ -98,6 +100,27 @@ class Check:
             raise _joined(errors)
 
     def _refused(self, prompt: Prompt) -> InputError | None:
+        """Hold a prompt against what refuses it."""
+        return self._too_many(prompt) or self._found_in(prompt)
+
+    def _too_many(self, prompt: Prompt) -> InputError | None:
+        """Count the texts to embed, where they are bounded."""
+        most = self._options.max_inputs
+        if most is None or self._inputs > most:  # it was said of the line that was too much
+            return None
+        self._inputs += inputs_of(prompt.request)
+        if self._inputs <= most:
+            return None
+        return InputError(
+            problem=f"up to here there are more than {most:,} texts to embed",
+            file=self._source.name,
+            line=prompt.position,
+            unit=_unit(self._source),
+            value="",
+            fix="split the file",
+        )
+
+    def _found_in(self, prompt: Prompt) -> InputError | None:
         """Hold a prompt against the checks that refuse it."""
         checks = self._options.checks
         finding = next(checks.findings(prompt), None) if checks and checks.refuse else None
