@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from promptmill.gateway.answering import Answering
 from promptmill.gateway.folder import FileFolder
+from promptmill.gateway.looks import Looks
 from promptmill.gateway.rates import Rates
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings
@@ -22,6 +23,7 @@ class Gateway:
     folder: FileFolder
     rates: Rates
     answering: Answering
+    looks: Looks = field(default_factory=Looks)
     news: Event = field(default_factory=Event)
     """set when a client ordered something: it need not wait for the next look"""
 

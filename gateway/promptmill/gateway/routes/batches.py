@@ -6,8 +6,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
-from promptmill.gateway.context import caller_of, gateway_of
+from promptmill.gateway.context import Gateway, caller_of, gateway_of
 from promptmill.gateway.errors import ApiError, no_batch, no_file
 from promptmill.gateway.folder import new_id
 from promptmill.gateway.routes.files import checked_seconds, storable
@@ -106,30 +107,45 @@ def list_batches(
 
 
 @router.get("/{batch_id}")
-def retrieve(request: Request, batch_id: str) -> Response:
-    """Tell how far a batch is."""
-    caller = caller_of(request)
-    with gateway_of(request).database.read() as connection:
-        row = _found(connection, caller.tenant_id, batch_id)
+async def retrieve(request: Request, batch_id: str) -> Response:
+    """Tell how far a batch is, or was a moment ago."""
+    gateway, named = gateway_of(request), (caller_of(request).tenant_id, batch_id)
+    body = gateway.looks.fresh(named)
+    if body is None:
+        keep = gateway.looks.begin()
+        body = await run_in_threadpool(_look, gateway, *named)
+        keep(named, body)
+    return Response(body, media_type="application/json")
+
+
+def _look(gateway: Gateway, tenant_id: int, batch_id: str) -> bytes:
+    with gateway.database.read() as connection:
+        row = _found(connection, tenant_id, batch_id)
         (shape,) = _shapes(connection, [row])
-    return answer(shape)
+    return msgspec.json.encode(shape)
 
 
 @router.post("/{batch_id}/cancel")
-def cancel(request: Request, batch_id: str) -> Response:
+async def cancel(request: Request, batch_id: str) -> Response:
     """Begin nothing more of a batch; what was answered until then can be taken."""
     gateway, caller = gateway_of(request), caller_of(request)
+    shape = await run_in_threadpool(_cancel, gateway, caller.tenant_id, batch_id)
+    gateway.looks.forget((caller.tenant_id, batch_id))
+    gateway.news.set()
+    return answer(shape)
+
+
+def _cancel(gateway: Gateway, tenant_id: int, batch_id: str) -> BatchShape:
     with gateway.database.write() as connection:
-        moved = cancel_order(connection, caller.tenant_id, batch_id)
-        row = _found(connection, caller.tenant_id, batch_id)
+        moved = cancel_order(connection, tenant_id, batch_id)
+        row = _found(connection, tenant_id, batch_id)
         if moved and row.batch_id is not None:
             cancel_batch(connection, row.batch_id)  # nothing is claimed from this commit on
         (shape,) = _shapes(connection, [row])
     if not moved and row.status not in (Status.CANCELLING, Status.CANCELLED):
         msg = f"Cannot cancel a batch with status '{row.status}'."
         raise ApiError(400, msg, code="invalid_status")
-    gateway.news.set()
-    return answer(shape)
+    return shape
 
 
 def _found(connection: Connection, tenant_id: int, order_id: str) -> OrderRow:
