@@ -45,6 +45,20 @@ def test_batches_are_listed_the_latest_first(
     assert max(map(len, table)) <= 80
 
 
+def test_live_calls_are_listed_where_asked_for_and_are_never_the_latest_batch(
+    batch_id: int, promptmill: Here, tmp_path: Path, scene: Scene
+) -> None:
+    promptmill("submit", write_batch(tmp_path / "other.jsonl", 1))
+    with scene.database.write() as connection:
+        connection.exec_driver_sql(
+            "update batches set name = 'live_1', tenant_id = 1 where name = 'other.jsonl'"
+        )
+    assert [row["name"] for row in promptmill("ls", "--json").objects] == ["in.jsonl"]
+    everything = promptmill("ls", "--live", "--json").objects
+    assert [row["name"] for row in everything] == ["live_1", "in.jsonl"]
+    assert promptmill("status", "--json").objects[0]["batch"] == batch_id
+
+
 def test_status_tells_counts_usage_failures_and_what_to_do(batch_id: int, promptmill: Here) -> None:
     (told,) = promptmill("status", "--json").objects
     assert (told["batch"], told["total"], told["succeeded"], told["failed"]) == (batch_id, 6, 2, 3)

@@ -30,10 +30,9 @@ from promptmill.schema.gateway_batches import NO_COUNTS, counts_of
 from promptmill.schema.moves.allowances import divide_anew, left_of
 from promptmill.schema.moves.queueing import Queued, queue_line
 from promptmill.schema.moves.spending import BUDGET
-from promptmill.schema.reading import batch_row
+from promptmill.schema.reading import LIVE_NAME, batch_row
 from promptmill.schema.states import BatchState, JobState
 
-_LIVE_ID = "live_"
 _NO_BUDGET = "insufficient_quota"
 
 
@@ -64,7 +63,7 @@ class LiveCall:
 
         Else workers make it, as soon as the limits allow. Raises ApiError.
         """
-        name, self._providers = new_id(_LIVE_ID), providers
+        name, self._providers = new_id(LIVE_NAME), providers
         line = {"custom_id": name, "method": "POST", "url": self._url, "body": body}
         written = self._gateway.folder.begin()
         path = self._gateway.folder.path(name)

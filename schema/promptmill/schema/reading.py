@@ -160,8 +160,13 @@ _BATCH = (
     "id, name, state, paused_reason, input_name, total, created_at, opened_at,"
     " failures_before + max_failures, pruned, fallbacks"
 )
+LIVE_NAME: Final = "live_"
+"""Begin of the name of a batch that is one live call of the gateway's."""
+_NOT_LIVE = f"(tenant_id is null or substr(name, 1, {len(LIVE_NAME)}) <> '{LIVE_NAME}')"
 _batch = Statement(f"select {_BATCH} from batches where id = :batch_id")
-_latest = Statement(f"select {_BATCH} from batches order by id desc limit :most")
+_latest = Statement(
+    f"select {_BATCH} from batches where :with_live = 1 or {_NOT_LIVE} order by id desc limit :most"
+)
 _counts = Statement(
     "select batch_id, provider, model, state, jobs from batch_counts where jobs > 0"
     " and batch_id = :batch_id"
@@ -192,9 +197,13 @@ def batch_row(connection: Connection, batch_id: int) -> BatchRow | None:
     return replace(BatchRow(*rows[0]), spending=spending)
 
 
-def latest_batches(connection: Connection, *, most: int = 20) -> list[BatchRow]:
-    """List batches, the newest first."""
-    return [BatchRow(*row) for row in _latest.fetch(connection, most=most)]
+def latest_batches(
+    connection: Connection, *, most: int = 20, with_live: bool = False
+) -> list[BatchRow]:
+    """List batches, the newest first; *with_live*: also those that are one live call."""
+    return [
+        BatchRow(*row) for row in _latest.fetch(connection, most=most, with_live=int(with_live))
+    ]
 
 
 def batch_counts(connection: Connection, batch_id: int) -> list[ScopeCount]:

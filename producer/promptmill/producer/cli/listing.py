@@ -11,11 +11,11 @@ from promptmill.schema.settings import load_settings
 _COLUMNS = ("batch", "name", "state", "total", "succeeded", "failed", "left", "created (UTC)")
 
 
-def list_batches(number: int, *, as_json: bool) -> None:
-    """Print the latest *number* batches, the latest first."""
+def list_batches(number: int, *, live: bool, as_json: bool) -> None:
+    """Print the latest *number* batches, the latest first; *live*: also live calls."""
     with opened(load_settings()) as database:
         with database.read() as connection:
-            batches = latest_batches(connection, most=number)
+            batches = latest_batches(connection, most=number, with_live=live)
         listed = [_row(read_progress(database, batch.id)) for batch in batches]
     if as_json:
         for row in listed:

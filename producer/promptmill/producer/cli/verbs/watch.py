@@ -14,12 +14,15 @@ def ls(
     number: Annotated[
         int, Option("-n", min=1, metavar="N", help="How many, the latest first.")
     ] = 20,
+    live: Annotated[
+        bool, Option("--live", help="Also live calls of the gateway, each a batch of one prompt.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="One JSON object a batch.")] = False,
 ) -> None:
     """List batches, the latest first."""
     from promptmill.producer.cli.listing import list_batches
 
-    list_batches(number, as_json=as_json)
+    list_batches(number, live=live, as_json=as_json)
 
 
 def status(batch: Batch = None, as_json: Json = False) -> None:
