@@ -1,29 +1,18 @@
 """Ask a provider what is no call of a job: each question with a deadline, each error a refusal."""
 
 from collections.abc import Awaitable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx2
 
 from promptmill.workers.providers.base import Refusal
 from promptmill.workers.providers.http import Lost, exchange
+from promptmill.workers.providers.judge import Judge
 from promptmill.workers.providers.reply import Reply, decode
 
 T = TypeVar("T")
 ASK_S: Final = 60.0
 """for what is answered at once"""
-
-
-class Judge(Protocol):
-    """Tells what it means that a question was not answered."""
-
-    def refuse(self, reply: Reply) -> Refusal:
-        """Tell what an error means that is about no call."""
-        ...
-
-    def lost(self, loss: Lost) -> Refusal:
-        """Tell what it means that no complete answer came."""
-        ...
 
 
 class Asking:

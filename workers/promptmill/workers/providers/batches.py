@@ -14,6 +14,7 @@ from typing import Protocol
 import httpx2
 
 from promptmill.schema.requests import Endpoint
+from promptmill.workers.providers.asking import Asking
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.json_lines import lines_of
 from promptmill.workers.providers.reply import Reply
@@ -131,21 +132,27 @@ FULL = "token_limit_exceeded"
 """The `code` of a refusal: as much waits at the provider already as it takes (OpenAI's word)."""
 
 
-async def rows_in(
-    opened: httpx2.Response,
-    ask: Callable[[Awaitable[bytes]], Awaitable[bytes | Refusal]],
+async def rows_of(
+    standing: Standing,
+    asking: Asking,
+    open_: Callable[[str], Awaitable[httpx2.Response]],
     read: Callable[[bytes], Row | None],
 ) -> AsyncGenerator[Row | Refusal, None]:
-    """Read the rows of a result that was opened, and close it; see `BatchApi.rows`.
+    """Read the rows of all results of *standing*, each opened by *open_*; see `BatchApi.rows`.
 
-    Each line is awaited by *ask*, within its deadline; what *read* makes nothing of is left out.
+    Each line is awaited within its deadline; what *read* makes nothing of is left out.
     """
-    async with aclosing(opened):
-        lines = lines_of(opened.aiter_bytes())
-        while (line := await ask(anext(lines, b""))) != b"":
-            if isinstance(line, Refusal):
-                yield line
-                return
-            row = read(line)
-            if row is not None:
-                yield row
+    for place in standing.results:
+        opened = await asking.ask(open_(place))
+        if isinstance(opened, Refusal):
+            yield opened
+            return
+        async with aclosing(opened):
+            lines = lines_of(opened.aiter_bytes())
+            while (line := await asking.ask(anext(lines, b""))) != b"":
+                if isinstance(line, Refusal):
+                    yield line
+                    return
+                row = read(line)
+                if row is not None:
+                    yield row

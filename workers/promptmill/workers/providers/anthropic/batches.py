@@ -27,7 +27,7 @@ from promptmill.workers.providers.batches import (
     Sought,
     Stage,
     Standing,
-    rows_in,
+    rows_of,
 )
 from promptmill.workers.providers.chat import encode
 from promptmill.workers.providers.reply import Reply, decode
@@ -98,7 +98,7 @@ class AnthropicBatches:
         self._provider = provider
         self._client, self._url = provider.place.client, f"{provider.place.url}{_PATH}"
         self._asking = Asking(
-            provider,
+            provider.judge,
             sdk_errors=(anthropic.AnthropicError,),
             status_errors=(anthropic.APIStatusError,),
         )
@@ -152,14 +152,8 @@ class AnthropicBatches:
         answer = await self._asking.told(self._post(f"/{provider_id}/cancel", b"{}"), _Batch)
         return answer if isinstance(answer, Refusal) else None
 
-    async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
-        for provider_id in standing.results:
-            opened = await self._asking.ask(self._get(f"/{provider_id}/results", stream=True))
-            if isinstance(opened, Refusal):
-                yield opened
-                return
-            async for row in rows_in(opened, self._asking.ask, _row):
-                yield row
+    def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
+        return rows_of(standing, self._asking, self._open, _row)
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
         return self._provider.value(call, reply)
@@ -172,6 +166,9 @@ class AnthropicBatches:
         if isinstance(first, Refusal):
             return first
         return first is not None and first.custom_id in custom_ids
+
+    async def _open(self, provider_id: str) -> httpx2.Response:
+        return await self._get(f"/{provider_id}/results", stream=True)
 
     async def _post(self, path: str, content: bytes) -> httpx2.Response:
         return await self._client.post(

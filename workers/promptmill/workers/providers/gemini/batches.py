@@ -22,7 +22,7 @@ from promptmill.workers.providers.batches import (
     Sought,
     Stage,
     Standing,
-    rows_in,
+    rows_of,
 )
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.fold import encode_body
@@ -99,7 +99,7 @@ class GeminiBatches:
 
     def __init__(self, provider: GeminiProvider) -> None:
         self._provider = provider
-        self._asking = Asking(provider, sdk_errors=(ValueError,))
+        self._asking = Asking(provider.judge, sdk_errors=(ValueError,))
 
     def line(self, call: Call) -> bytes:
         return encode({"key": call.request_id, "request": self._provider.request(call)})
@@ -108,7 +108,7 @@ class GeminiBatches:
         try:
             path = path_of(handed.model, "batchGenerateContent")
         except UnsendableError as verdict:
-            return self._provider.unsendable(verdict)
+            return self._provider.judge.unsendable(verdict)
         file = await self._upload(handed)
         if isinstance(file, Refusal):
             return file
@@ -142,7 +142,9 @@ class GeminiBatches:
             return found
         if found.state == _FAILED:
             body = encode_body({"error": found.error or {"message": "the batch failed"}})
-            return Standing(Stage.REFUSED, refusal=self._provider.refuse(Reply(400, {}, body)))
+            return Standing(
+                Stage.REFUSED, refusal=self._provider.judge.refuse(Reply(400, {}, body))
+            )
         if found.state not in _ENDED:
             return Standing(Stage.WORKING, done=found.done)
         file = found.metadata.output.responses_file
@@ -158,15 +160,8 @@ class GeminiBatches:
         answer = await self._asking.ask(self._send("POST", f"{provider_id}:cancel", b"{}"))
         return answer if isinstance(answer, Refusal) else None
 
-    async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
-        for file in standing.results:
-            path = f"{file}:download?alt=media"
-            opened = await self._asking.ask(self._send("GET", path, stream=True))
-            if isinstance(opened, Refusal):
-                yield opened
-                return
-            async for row in rows_in(opened, self._asking.ask, _row):
-                yield row
+    def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
+        return rows_of(standing, self._asking, self._open, _row)
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
         return self._provider.value(call, reply)
@@ -191,6 +186,9 @@ class GeminiBatches:
         sending = self._send("POST", where, content, headers=whole, is_whole=True)
         made = await self._asking.told(sending, _Uploaded, timeout_s=_CREATE_S)
         return made if isinstance(made, Refusal) else made.file.name
+
+    async def _open(self, file: str) -> httpx2.Response:
+        return await self._send("GET", f"{file}:download?alt=media", stream=True)
 
     async def _send(
         self,

@@ -15,14 +15,13 @@ from google import genai
 from google.genai import types
 
 from promptmill.schema.secret import Secret
-from promptmill.workers.providers import errors
 from promptmill.workers.providers.address import Address, post
-from promptmill.workers.providers.base import NO_CALL, Answer, Call, Refusal
+from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.lean import LeanClient
-from promptmill.workers.providers.operation import Operation, operation_of
+from promptmill.workers.providers.operation import operation_of
 from promptmill.workers.providers.reply import Reply
 from promptmill.workers.providers.signing import Signer
 from promptmill.workers.providers.streaming import Stream, stream_of
@@ -69,8 +68,8 @@ class GeminiProvider:
         signer: Signer,
         secrets: tuple[str, ...],
     ) -> None:
-        self._name, self._client, self._http = name, client, http
-        self._signer, self._secrets = signer, secrets
+        self._client, self._http, self._signer = client, http, signer
+        self.judge = wire.judge_of(name, secrets)
         at_vertex = bool(client.vertexai)
         self._operations = wire.VERTEX_OPERATIONS if at_vertex else wire.OPERATIONS
         self._publisher = "publishers/google/" if at_vertex else ""
@@ -81,21 +80,19 @@ class GeminiProvider:
         try:
             operation = operation_of(self._operations, call.endpoint)
             body = operation.body(call)
-            stream = stream_of(operation, call, body, secrets=self._secrets)
+            stream = stream_of(operation, call, body, secrets=self.judge.secrets)
             method = operation.path if stream is None else stream.path
             path = wire.path_of(call.model, method, publisher=self._publisher)
             sent = encode(body)
         except UnsendableError as verdict:
-            return errors.unsendable(self._name, verdict)
+            return self.judge.unsendable(verdict)
         reply = await exchange(
             self._post(path, sent, call.request_id, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(ValueError,),  # an address or a key that the SDK refuses
             listener=call.listener,
         )
-        if stream is None:
-            return self._value(operation, reply, call)
-        return stream.told(self._value(operation, stream.whole(reply), call))
+        return self.judge.heard(operation, reply, call, stream)
 
     def request(self, call: Call) -> Mapping[str, Any]:
         """Say what would be sent for *call*. Raises UnsendableError."""
@@ -116,19 +113,7 @@ class GeminiProvider:
 
     def value(self, call: Call, reply: Reply) -> Answer | Refusal:
         """Tell what *reply* means for *call*, whichever way it came."""
-        return self._value(operation_of(self._operations, call.endpoint), reply, call)
-
-    def refuse(self, reply: Reply) -> Refusal:
-        """Tell what an error means that is about no call."""
-        return wire.refused(self._name, reply, call=NO_CALL, secrets=self._secrets)
-
-    def lost(self, loss: Lost) -> Refusal:
-        """Tell what it means that no complete answer came."""
-        return errors.lost(self._name, loss)
-
-    def unsendable(self, verdict: UnsendableError) -> Refusal:
-        """Tell what it means that something cannot be said."""
-        return errors.unsendable(self._name, verdict)
+        return self.judge.value(operation_of(self._operations, call.endpoint), reply, call)
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
@@ -147,8 +132,3 @@ class GeminiProvider:
         sender = self._client._api_client  # noqa: SLF001  tests hold it to what the public call sends
         request = sender._build_request("post", path, {})  # noqa: SLF001
         return Address(request.url, request.headers)
-
-    def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
-        if isinstance(reply, Lost):
-            return errors.lost(self._name, reply)
-        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)

@@ -20,7 +20,6 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
-from promptmill.workers.providers import errors
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.blocking import lead
 from promptmill.workers.providers.chat import UnsendableError, encode
@@ -71,8 +70,7 @@ class GeminiLegacyProvider:
         concurrency: int,
         network: NetworkSettings = DIRECT,
     ) -> None:
-        self._name = name
-        self._secrets = (api_key.reveal(),)
+        self.judge = wire.judge_of(name, (api_key.reveal(),))
         # The SDK keeps its key in a global. The client made here keeps this one.
         sdk.configure(
             api_key=api_key.reveal(),
@@ -92,19 +90,17 @@ class GeminiLegacyProvider:
         try:
             operation = operation_of(wire.OPERATIONS, call.endpoint)
             body = operation.body(call)
-            stream = stream_of(operation, call, body, secrets=self._secrets)
+            stream = stream_of(operation, call, body, secrets=self.judge.secrets)
             request = _request(operation, call.model, body)
         except UnsendableError as verdict:
-            return errors.unsendable(self._name, verdict)
+            return self.judge.unsendable(verdict)
         reply = await exchange(
             self._post(operation, request, call, stream),
             timeout_s=call.timeout_s,
             sdk_errors=(GoogleAPICallError, GoogleAuthError, HTTPError, ValueError),
             listener=call.listener,
         )
-        if stream is None:
-            return self._value(operation, reply, call)
-        return stream.told(self._value(operation, stream.whole(reply), call))
+        return self.judge.heard(operation, reply, call, stream)
 
     async def close(self) -> None:
         """Close its connections; threads still open end by their deadlines."""
@@ -120,11 +116,6 @@ class GeminiLegacyProvider:
         told = _Told(loop, stream)
         reply = await loop.run_in_executor(self._threads, self._send_streamed, request, call, told)
         return reply or stream.end()
-
-    def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
-        if isinstance(reply, Lost):
-            return errors.lost(self._name, reply)
-        return wire.value_of(self._name, operation, reply, call=call, secrets=self._secrets)
 
     def _send(self, operation: Operation, request: Any, call: Call) -> Reply:
         method = getattr(self._client, _SAID[operation.path][0])

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from promptmill.schema.requests import Endpoint
-from promptmill.workers.providers import errors
-from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError
 from promptmill.workers.providers.gemini.embed import EMBED
 from promptmill.workers.providers.gemini.faults import fault_of
 from promptmill.workers.providers.gemini.generate import GENERATE
-from promptmill.workers.providers.operation import Envelope, Operation, read_reply
-from promptmill.workers.providers.reply import Reply
+from promptmill.workers.providers.judge import Judge
+from promptmill.workers.providers.operation import Operation
 
 BASE_URL: Final = "https://generativelanguage.googleapis.com"
 API_VERSION: Final = "v1beta"
@@ -35,38 +33,11 @@ def path_of(model: str, method: str, *, publisher: str = "") -> str:
     return f"{full}:{method}"
 
 
-def value_of(
-    provider: str, operation: Operation, reply: Reply, *, call: Call, secrets: tuple[str, ...]
-) -> Answer | Refusal:
-    """Turn a complete response into a value."""
-    envelope = Envelope(_request_id(reply))  # Gemini tells no limits
-    if not 200 <= reply.status < 300:
-        return refused(provider, reply, call=call, secrets=secrets)
-    read = read_reply(operation, call, reply, envelope)
-    if isinstance(read, Answer):
-        return read
-    return errors.unanswered(
+def judge_of(provider: str, secrets: tuple[str, ...]) -> Judge:
+    """Judge what Gemini says; it tells no limits."""
+    return Judge(
         provider,
-        reply,
-        read,
+        fault_of,
         secrets=secrets,
-        usage=operation.usage(reply),
-        request_id=envelope.request_id,
+        request_ids=("x-request-id", "x-goog-request-id"),
     )
-
-
-def refused(provider: str, reply: Reply, *, call: Call, secrets: tuple[str, ...]) -> Refusal:
-    """Turn an error into a value."""
-    return errors.refused(
-        provider,
-        reply,
-        fault_of(reply),
-        call=call,
-        secrets=secrets,
-        request_id=_request_id(reply),
-        limits={},
-    )
-
-
-def _request_id(reply: Reply) -> str | None:
-    return reply.headers.get("x-request-id") or reply.headers.get("x-goog-request-id")

@@ -24,7 +24,7 @@ from promptmill.workers.providers.batches import (
     Sought,
     Stage,
     Standing,
-    rows_in,
+    rows_of,
 )
 from promptmill.workers.providers.chat import encode
 from promptmill.workers.providers.fold import encode_body
@@ -81,7 +81,7 @@ class OpenAIBatches:
         self._provider = provider
         self._sdk = provider.sdk
         self._asking = Asking(
-            provider, sdk_errors=(openai.OpenAIError,), status_errors=(openai.APIStatusError,)
+            provider.judge, sdk_errors=(openai.OpenAIError,), status_errors=(openai.APIStatusError,)
         )
 
     def line(self, call: Call) -> bytes:
@@ -128,7 +128,7 @@ class OpenAIBatches:
         if isinstance(found, Refusal):
             return found
         if not isinstance(found, Batch):  # what is no JSON comes as a text
-            return self._provider.lost(Lost(sent=True, why="no batch"))
+            return self._provider.judge.lost(Lost(sent=True, why="no batch"))
         stage = _STAGES.get(found.status, Stage.WORKING)
         counts = found.request_counts
         return Standing(
@@ -146,14 +146,8 @@ class OpenAIBatches:
         answer = await self._asking.ask(self._sdk.batches.cancel(provider_id))
         return answer if isinstance(answer, Refusal) else None
 
-    async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
-        for file in standing.results:
-            opened = await self._asking.ask(self._open(file))
-            if isinstance(opened, Refusal):
-                yield opened
-                return
-            async for row in rows_in(opened, self._asking.ask, _row):
-                yield row
+    def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
+        return rows_of(standing, self._asking, self._open, _row)
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
         return self._provider.value(call, reply)
@@ -171,7 +165,7 @@ class OpenAIBatches:
         code = next((one.code for one in problems if one.code), None)
         said = next((one.message for one in problems if one.message), "")
         body = encode_body({"error": {"code": code, "message": said, "type": code}})
-        refusal = self._provider.refuse(Reply(400, {}, body))
+        refusal = self._provider.judge.refuse(Reply(400, {}, body))
         if code != FULL:
             return refusal
         return Refusal(ErrorKind.RATE, refusal.message, code=FULL)

@@ -15,11 +15,11 @@ from openai._types import RequestOptions
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.requests import Endpoint
 from promptmill.schema.secret import Secret
-from promptmill.workers.providers import errors
 from promptmill.workers.providers.address import Address, address_by, post
-from promptmill.workers.providers.base import NO_CALL, Answer, Begun, Call, Refusal
+from promptmill.workers.providers.base import Answer, Begun, Call, Refusal
 from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.http import TIMEOUT, Lost, exchange
+from promptmill.workers.providers.judge import Judge
 from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.openai.background import (
     ASK_TIMEOUT_S,
@@ -35,8 +35,8 @@ from promptmill.workers.providers.openai.images import IMAGES
 from promptmill.workers.providers.openai.moderations import MODERATIONS
 from promptmill.workers.providers.openai.responses import RESPONSES
 from promptmill.workers.providers.openai.server import server_of
-from promptmill.workers.providers.operation import Envelope, Operation, operation_of, read_reply
-from promptmill.workers.providers.reply import Reply, limits_told
+from promptmill.workers.providers.operation import Operation, operation_of
+from promptmill.workers.providers.reply import Reply
 from promptmill.workers.providers.streaming import Stream, stream_of
 
 # Said with each request, or the SDK would copy its defaults deeply, and make up a key, for each.
@@ -62,11 +62,17 @@ class OpenAIProvider:
         read_limit_headers: bool | None = None,
         on_azure: bool = False,
     ) -> None:
-        self.name = name
-        self._secrets = (api_key.reveal(),)
-        self._server = server_of(base_url, read_limit_headers=read_limit_headers, on_azure=on_azure)
+        server = server_of(base_url, read_limit_headers=read_limit_headers, on_azure=on_azure)
+        self.judge = Judge(
+            name,
+            fault_of,
+            secrets=(api_key.reveal(),),
+            request_ids=("x-request-id",),
+            limit_headers=server.limit_headers,
+            error_inside=error_inside,
+        )
         self._operations = {
-            Endpoint.CHAT: chat(self._server),
+            Endpoint.CHAT: chat(server),
             Endpoint.RESPONSES: RESPONSES,
             Endpoint.EMBEDDINGS: EMBEDDINGS,
             Endpoint.IMAGES: IMAGES,
@@ -91,10 +97,10 @@ class OpenAIProvider:
             body = operation.body(call)
             stream = None
             if call.begun is None:  # else nobody is connected to be told of it
-                stream = stream_of(operation, call, body, secrets=self._secrets)
+                stream = stream_of(operation, call, body, secrets=self.judge.secrets)
             sent = encode(body if stream is None else stream.ask(body))
         except UnsendableError as verdict:
-            return errors.unsendable(self.name, verdict)
+            return self.judge.unsendable(verdict)
         if call.begun is not None:
             return await self._look_after(call.begun, operation, sent, call)
         reply = await exchange(
@@ -103,9 +109,7 @@ class OpenAIProvider:
             sdk_errors=(openai.OpenAIError,),
             listener=call.listener,
         )
-        if stream is None:
-            return self._value(operation, reply, call)
-        return stream.told(self._value(operation, stream.whole(reply), call))
+        return self.judge.heard(operation, reply, call, stream)
 
     async def _look_after(
         self, begun: Begun, operation: Operation, body: bytes, call: Call
@@ -126,9 +130,11 @@ class OpenAIProvider:
             timeout_s=call.timeout_s,
         )
         if isinstance(ended, StillMade):
-            message = f"{self.name} still makes the response; the next attempt looks for it"
+            message = (
+                f"{self.judge.provider} still makes the response; the next attempt looks for it"
+            )
             return Refusal(ErrorKind.TRANSIENT, message, http_status=200, code=STILL_MADE)
-        value = self._value(operation, ended.reply, call)
+        value = self.judge.value(operation, ended.reply, call)
         if ended.is_over and begun.known is not None and not isinstance(value, Answer):
             await begun.forget()
         return value
@@ -144,15 +150,7 @@ class OpenAIProvider:
 
     def value(self, call: Call, reply: Reply) -> Answer | Refusal:
         """Tell what *reply* means for *call*, whichever way it came."""
-        return self._value(operation_of(self._operations, call.endpoint), reply, call)
-
-    def refuse(self, reply: Reply) -> Refusal:
-        """Tell what an error means that is about no call."""
-        return self._refuse(reply, NO_CALL)
-
-    def lost(self, loss: Lost) -> Refusal:
-        """Tell what it means that no complete answer came."""
-        return errors.lost(self.name, loss)
+        return self.judge.value(operation_of(self._operations, call.endpoint), reply, call)
 
     async def close(self) -> None:
         """Do nothing: connections belong to the shared client."""
@@ -182,42 +180,3 @@ class OpenAIProvider:
         except openai.APIStatusError as error:
             response = error.response
         return Reply(response.status_code, response.headers, response.content)
-
-    def _value(self, operation: Operation, reply: Reply | Lost, call: Call) -> Answer | Refusal:
-        if isinstance(reply, Lost):
-            return errors.lost(self.name, reply)
-        if 200 <= reply.status < 300:
-            return self._read(operation, reply, call)
-        return self._refuse(reply, call)
-
-    def _read(self, operation: Operation, reply: Reply, call: Call) -> Answer | Refusal:
-        envelope = self._envelope(reply)
-        read = read_reply(operation, call, reply, envelope)
-        if isinstance(read, Answer):
-            return read
-        if (error := error_inside(reply)) is not None:
-            return self._refuse(error, call)
-        return errors.unanswered(
-            self.name,
-            reply,
-            read,
-            secrets=self._secrets,
-            usage=operation.usage(reply),
-            request_id=envelope.request_id,
-        )
-
-    def _refuse(self, reply: Reply, call: Call) -> Refusal:
-        envelope = self._envelope(reply)
-        return errors.refused(
-            self.name,
-            reply,
-            fault_of(reply),
-            call=call,
-            secrets=self._secrets,
-            request_id=envelope.request_id,
-            limits=envelope.limits,
-        )
-
-    def _envelope(self, reply: Reply) -> Envelope:
-        told = limits_told(reply.headers, self._server.limit_headers)
-        return Envelope(reply.headers.get("x-request-id"), told)
