@@ -46,8 +46,11 @@ def test_a_command_that_is_shown_has_its_verb_and_options(page_: Page) -> None:
         if verb in {"VERB", "…", "--help"} or (program == "./run" and verb in RUN_VERBS):
             continue
         assert verb in VERB_NAMES, f"{page_} shows `{program} {verb}`"
-        given = {word.partition("=")[0] for word in arguments if re.match(r"-{1,2}[a-z]", word)}
-        assert given <= options_of(verb), f"{page_} shows `{program} {verb}` with {given}"
+        at = arguments.index("--") if "--" in arguments else len(arguments)
+        # What a schedule submits is behind the dashes.
+        for of, words in ((verb, arguments[:at]), ("submit", arguments[at:])):
+            given = {word.partition("=")[0] for word in words if re.match(r"-{1,2}[a-z]", word)}
+            assert given <= options_of(of), f"{page_} shows `{program} {verb}` with {given}"
 
 
 def test_the_pages_show_commands_at_all() -> None:

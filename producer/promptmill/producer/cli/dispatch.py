@@ -6,6 +6,7 @@ from threading import Event
 
 from promptmill.producer.dispatching.dispatch import run_dispatcher
 from promptmill.producer.embedded.valkey import ensure_redis
+from promptmill.producer.scheduling.clockwork import clockwork_at_work
 from promptmill.schema.logs import configure_logging
 from promptmill.schema.parent import watch_parent
 from promptmill.schema.settings import load_settings
@@ -27,4 +28,6 @@ def run_until_stopped() -> None:
             then_exit_after_s=_GRACE_S,
         )
     with ensure_redis(settings) as redis:
-        run_dispatcher(settings.model_copy(update={"redis_url": redis.url}), stop)
+        run_dispatcher(
+            settings.model_copy(update={"redis_url": redis.url}), stop, beside=clockwork_at_work
+        )

@@ -51,6 +51,7 @@ VERBS = (
     Verb("estimate", ASK, "Tell what prompts will cost."),
     Verb("run", ASK, "Submit prompts and watch them being answered."),
     Verb("submit", ASK, "Store prompts as a batch, to be answered."),
+    Verb("schedule", ASK, "Submit prompts by the clock, again and again."),
     Verb("ls", WATCH, "List batches."),
     Verb("status", WATCH, "Show how far a batch is, and what went wrong."),
     Verb("watch", WATCH, "Follow a batch until it ends."),

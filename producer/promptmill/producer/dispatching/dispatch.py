@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from threading import Event
 
 import structlog
@@ -31,8 +31,16 @@ _log = structlog.get_logger(__name__)
 ROLE = "dispatch"
 
 
-def run_dispatcher(settings: Settings, stop: Event) -> None:
-    """Dispatch until *stop* is set. Raises ContractError for a database of another release."""
+def run_dispatcher(
+    settings: Settings,
+    stop: Event,
+    *,
+    beside: Callable[[Settings], AbstractContextManager[object]] = nullcontext,
+) -> None:
+    """Dispatch until *stop* is set, with what *beside* has go on meanwhile.
+
+    Raises ContractError for a database of another release.
+    """
     database = Database.from_settings(settings, patience_s=SERVICE_PATIENCE_S)
     sender = make_sender(settings)
     try:
@@ -44,6 +52,7 @@ def run_dispatcher(settings: Settings, stop: Event) -> None:
             closing(dispatcher),
             served_metrics(settings, leads=lambda: dispatcher.leads),
             courier_at_work(settings, database),
+            beside(settings),
         ):
             dispatcher.run(stop)
     finally:

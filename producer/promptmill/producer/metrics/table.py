@@ -100,6 +100,7 @@ SPOOL_FILES = Metric(
 WEBHOOKS = Metric(
     "promptmill_webhook_deliveries", "gauge", "Webhooks of the last 30 days.", ("state",)
 )
+SCHEDULES = Metric("promptmill_schedules", "gauge", "Schedules.", ("state",))
 SERVICE_UP = Metric(
     "promptmill_service_up", "gauge", "Whether this dispatcher could read it.", ("service",)
 )
@@ -137,5 +138,6 @@ METRICS = (
     LEADER,
     SPOOL_FILES,
     WEBHOOKS,
+    SCHEDULES,
     SERVICE_UP,
 )

@@ -20,6 +20,7 @@ from promptmill.schema.live_limits import ACCOUNT, EVERY_MODEL
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.reading import ScopeUsage
+from promptmill.schema.schedules import count_schedules
 from promptmill.schema.settings import Settings
 from promptmill.schema.spool_files import SpoolKind, spool_files
 from promptmill.schema.states import JobState
@@ -86,6 +87,7 @@ class MetricsReader:
                 first_tokens = first_token_totals(connection)
                 under_way = batches_under_way(connection, most=_BATCHES)
                 webhooks = count_deliveries(connection)
+                schedules = count_schedules(connection)
                 beating = beating_workers(connection, within_s=self.settings.dispatch.lease_s)
         except (DatabaseError, ServiceError):
             return None, []
@@ -114,6 +116,7 @@ class MetricsReader:
                 Sample(metrics.BATCH_JOBS, (str(batch), JobState(state).word), count)
                 for batch, state, count in under_way
             ),
+            *(Sample(metrics.SCHEDULES, (state,), n) for state, n in schedules.items()),
             *(Sample(metrics.WEBHOOKS, (state.value,), n) for state, n in webhooks.items()),
         ]
 

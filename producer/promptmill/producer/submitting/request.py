@@ -1,6 +1,7 @@
 """What is to be submitted, what it is before anything is stored, and what became of it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -15,8 +16,22 @@ from promptmill.schema.answer_forms import OnInvalid
 from promptmill.schema.errors import UsageError
 from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.settings import FallbackSettings
+from promptmill.schema.types import iso
 
 _LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A time of a schedule."""
+
+    schedule_id: int
+    at: datetime
+
+    @property
+    def order(self) -> str:
+        """Make its batch another than those of all other times."""
+        return f"schedule {self.schedule_id} at {iso(self.at)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,8 @@ class SubmitRequest:
     """whose order"""
     lane: LaneOrder | None = None
     """how it is asked, and by when; None: as before, and a new one live"""
+    scheduled: Scheduled | None = None
+    """for which time of a schedule it is; None: it is submitted by hand"""
     webhook: str | None = None
     """address that hears of its end, or `none`; None: as before, and of a new one nobody"""
     new: bool = False

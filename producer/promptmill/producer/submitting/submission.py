@@ -47,6 +47,7 @@ from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, 
 from promptmill.schema.pools import members_of
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import BatchState
+from promptmill.schema.types import iso
 
 
 def submit(
@@ -241,12 +242,12 @@ class _Submission:
     def _batch(self, routes: Routes) -> NewBatch:
         """Describe the batch, as far as it is known."""
         request, checked = self.request, self.intake.checked
-        lane = request.lane or LaneOrder()
+        lane, scheduled = request.lane or LaneOrder(), request.scheduled
         asked = options_of(
             self.options,
             routes,
             dedupe=request.dedupe,
-            order=request.order,
+            order=scheduled.order if scheduled else request.order,
             mask_pii=request.mask_pii,
         )
         total = 0
@@ -278,6 +279,8 @@ class _Submission:
             deadline_s=lane.deadline_s,
             mask_pii=request.mask_pii,
             webhook_url=self.webhook or None,
+            schedule_id=scheduled.schedule_id if scheduled else None,
+            scheduled_at=iso(scheduled.at) if scheduled else None,
         )
 
     def _find(self, routes: Routes) -> BatchFound | None:

@@ -68,6 +68,9 @@ batches = Table(
     # (`moves.announcing`); NULL: nobody, nothing.
     Column("webhook_url", Text),
     Column("announced", Text),
+    # Of which schedule it is, and for which of its times; NULL: it was submitted by hand.
+    Column("schedule_id", BigInteger),
+    Column("scheduled_at", Instant),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -78,6 +81,14 @@ Index(
     "batches_laned",
     batches.c.id,
     **where("lane <> 'live'"),
+)
+# schedules: the batch of a time, of which there is one at most
+Index(
+    "batches_scheduled",
+    batches.c.schedule_id,
+    batches.c.scheduled_at,
+    unique=True,
+    **where("schedule_id is not null and state <> 'loading'"),
 )
 # announcing: of which batches there may be news
 Index("batches_unannounced", batches.c.id, **where(UNANNOUNCED))

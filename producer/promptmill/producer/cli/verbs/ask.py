@@ -1,8 +1,8 @@
-"""`demo`, `estimate`, `run` and `submit`."""
+"""`demo`, `estimate`, `run`, `submit` and `schedule`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from typer import Option
+from typer import Argument, Option, Typer
 
 from promptmill.producer.cli.verbs.arguments import Json, JsonEvents, Yes
 from promptmill.producer.cli.verbs.request import takes_prompts
@@ -76,6 +76,86 @@ def submit(request: "SubmitRequest", yes: Yes = False, as_json: Json = False) ->
     from promptmill.producer.cli.submit import submit_batch
 
     submit_batch(request, yes=yes, as_json=as_json)
+
+
+schedule = Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+Name = Annotated[str, Argument(metavar="NAME", help="Name of the schedule.")]
+
+
+@schedule.callback()
+def schedule_or_command() -> None:
+    """Submit prompts by the clock, again and again. A dispatcher does it, on its machine."""
+
+
+@schedule.command("add")
+def add_schedule(
+    name: Name,
+    cron: Annotated[
+        str, Argument(metavar="CRON", help="When: minute hour day month weekday, '0 2 * * *'.")
+    ],
+    words: Annotated[
+        list[str],
+        Argument(metavar="-- INPUT [OPTION]...", help="A file, and options of `submit`."),
+    ],
+    *,
+    timezone: Annotated[
+        str, Option(metavar="ZONE", help="By whose clock: UTC, Europe/Berlin.")
+    ] = "UTC",
+    overlap: Annotated[
+        Literal["skip", "allow"],
+        Option(metavar="DO", help="skip a time while the batch before is open, or allow it."),
+    ] = "skip",
+    as_json: Json = False,
+) -> None:
+    """Submit INPUT at each time of CRON, as a batch of its own.
+
+    promptmill schedule add nightly '0 2 * * *' -- reviews.csv -m gpt-4o-mini --budget 5
+    """
+    from promptmill.producer.cli.schedule import add
+
+    add(name, cron, words, timezone=timezone, overlap=overlap, as_json=as_json)
+
+
+@schedule.command("list")
+def list_schedules(
+    as_json: Annotated[bool, Option("--json", help="One JSON object a schedule.")] = False,
+) -> None:
+    """List schedules: when each is due, and what came of the time before."""
+    from promptmill.producer.cli.schedule import show_all
+
+    show_all(as_json=as_json)
+
+
+@schedule.command("remove")
+def remove_schedule(name: Name) -> None:
+    """Submit it no more. Its batches stay."""
+    from promptmill.producer.cli.schedule import remove
+
+    remove(name)
+
+
+@schedule.command("pause")
+def pause_schedule(name: Name) -> None:
+    """Submit it no more until told."""
+    from promptmill.producer.cli.schedule import pause
+
+    pause(name)
+
+
+@schedule.command("resume")
+def resume_schedule(name: Name) -> None:
+    """Go on from now; times that were paused over are not caught up."""
+    from promptmill.producer.cli.schedule import resume
+
+    resume(name)
+
+
+@schedule.command("run")
+def run_schedule(name: Name, as_json: Json = False) -> None:
+    """Submit it once more, now and from here; the times of its clock stay."""
+    from promptmill.producer.cli.schedule import run_now
+
+    run_now(name, as_json=as_json)
 
 
 def _estimate(request: "SubmitRequest", *, as_json: bool) -> None:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from typer import Argument, Option
 
-from promptmill.schema.errors import UsageError
-
 if TYPE_CHECKING:
     from promptmill.producer.submitting.request import SubmitRequest
 
@@ -140,54 +138,10 @@ def read_request(
     ] = False,
 ) -> "SubmitRequest":
     """Make one value of what was typed. Raises UsageError."""
-    from promptmill.producer.estimate.budgets import parse_budget
-    from promptmill.producer.reading import ReadOptions, parse_parameter, read_schema, read_template
-    from promptmill.producer.submitting.answer_cache import parse_cache
-    from promptmill.producer.submitting.falling_back import parse_fallbacks
-    from promptmill.producer.submitting.lane_order import parse_lane
-    from promptmill.producer.submitting.request import SubmitRequest
-    from promptmill.producer.submitting.truncating import parse_truncation
-    from promptmill.schema.pii.values import MaskPii
+    given = dict(locals())
+    from promptmill.producer.submitting.typed import typed_request
 
-    if prompt is not None and template is not None:
-        msg = "-p and -t both give a template: leave one out"
-        raise UsageError(msg)
-    reading = ReadOptions(
-        template=prompt if template is None else read_template(template),
-        template_name="-p" if template is None else str(template),
-        system=system,
-        id_column=id_column,
-        file_columns=tuple(file_column or ()),
-        model=model[0] if model else None,
-        schema=None if schema is None else read_schema(schema),
-        parameters=dict(parse_parameter(*pair) for pair in option or ()),
-        format=format,
-        limit=limit,
-    )
-    return SubmitRequest(
-        source=source,
-        reading=reading,
-        also=tuple(model[1:] if model else ()),
-        dedupe=dedupe,
-        cache=(
-            parse_cache(ttl=cache_ttl, similar=cache_similar)
-            if cache or cache_ttl is not None or cache_similar is not None
-            else None
-        ),
-        lane=None if lane is None and deadline is None else parse_lane(lane or "live", deadline),
-        webhook=webhook,
-        name=name,
-        priority=priority,
-        on_unknown=on_unknown,
-        on_invalid=on_invalid,
-        max_failures=max_failures,
-        fallbacks=None if fallback is None else parse_fallbacks(fallback),
-        truncation=parse_truncation(truncate, max_input_tokens),
-        checks=checks,
-        mask_pii=None if mask_pii is None else MaskPii(mask_pii),
-        new=new,
-        budget=None if budget is None else parse_budget(budget),
-    )
+    return typed_request(**given)
 
 
 def takes_prompts(verb: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,1 @@
+"""Submit batches by the clock."""

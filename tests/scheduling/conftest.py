@@ -1,0 +1,19 @@
+"""A migrated database of each engine in turn, on a clock that the test moves."""
+
+from tests.schema.conftest import (
+    database,
+    migrated_postgres,
+    migrated_sqlite,
+    postgres_database,
+    scene,
+    sqlite_database,
+)
+
+__all__ = [
+    "database",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "postgres_database",
+    "scene",
+    "sqlite_database",
+]
