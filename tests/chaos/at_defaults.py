@@ -1,6 +1,7 @@
 """At the times that people have who set none: R57 to R59. All else is played with short ones."""
 
 import signal
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -28,7 +29,7 @@ def rescued(stage: Stage) -> None:
         end(doomed)
         ended_at = monotonic()
         helper = mill.start_worker(OPENAI)
-        wait_until(lambda pid=doomed.pid: not _held_by(mill, pid), "a rescue", timeout=90)
+        wait_until(partial(_is_rescued, mill, doomed.pid), "a rescue", timeout=90)
         after_s = monotonic() - ended_at
         if not doomed.has_ended:
             doomed.kill()
@@ -94,6 +95,10 @@ def _wait_open(mill: RunningMill) -> None:
 def _held_by(mill: RunningMill, pid: int) -> bool:
     held = "select 1 from jobs j join workers w on w.id = j.lease_owner where j.state = 2"
     return bool(mill.sql(f"{held} and w.pid = {pid}"))
+
+
+def _is_rescued(mill: RunningMill, pid: int) -> bool:
+    return not _held_by(mill, pid)
 
 
 def _is_done(mill: RunningMill, batch: int) -> bool:
