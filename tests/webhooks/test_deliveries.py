@@ -1,5 +1,6 @@
 """News is sent until somebody takes it: by one at a time, signed, and to nobody it is not for."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from promptmill.producer.webhooks.posting import Post
 from promptmill.producer.webhooks.secret import webhook_secret
 from promptmill.producer.webhooks.verdict import WAITS_S
 from promptmill.schema.moves.endings import finish
-from promptmill.schema.network import DIRECT
+from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.settings import Settings
 from promptmill.schema.webhook_deliveries import (
     Delivery,
@@ -178,6 +179,10 @@ def test_who_does_not_answer_in_time_or_is_not_there_is_told_apart(receiver: Rec
     assert str(post.send(f"{receiver.url}/slow", b"{}", {})) == "no answer within 0.2 s"
     nobody = Post(DIRECT, allow_private=True, timeout_s=10).send("http://127.0.0.1:1/", b"{}", {})
     assert str(nobody) == "no answer: ClientConnectorError"
+    mistrusting = Post(
+        NetworkSettings(ca_bundle=Path("gone.pem")), allow_private=True, timeout_s=10
+    )
+    assert "network.ca_bundle" in str(mistrusting.send(f"{receiver.url}/hook", b"{}", {}))
 
 
 def test_a_courier_tells_of_batches_as_they_end_and_a_slow_receiver_holds_up_no_other(

@@ -15,6 +15,7 @@ import aiohttp
 
 from promptmill.producer.webhooks.verdict import Answer
 from promptmill.schema.addresses import is_public
+from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
 from promptmill.schema.trust import trust_in
 
@@ -41,6 +42,8 @@ class Post:
         }
         try:
             return Answer(asyncio.run(self._send(url, body, told)))
+        except SettingsError as error:  # of the certificate authorities
+            return Answer(None, str(error))
         except TimeoutError:
             return Answer(None, f"no answer within {self.timeout_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
