@@ -26,7 +26,9 @@ PROMPTMILL = (sys.executable, "-m", "promptmill.producer")
 def version_skew(stage: Stage) -> None:
     """Old and new workers and dispatchers share queue and schema; some of each are killed."""
     old = older_release(stage)
-    mill = stage.mill(dispatched=False, upgraded=False, WORKER__CONCURRENCY="10")
+    mill = stage.mill(
+        dispatched=False, upgraded=False, WORKER__CONCURRENCY="10", CONFIRM_ABOVE_USD="1000"
+    )
     batch = submit(stage, mill, old, jobs=stage.size(400, 10_000))
     refused = run(mill, {}, "status", check=False)
     assert "run `promptmill db upgrade`" in refused, refused
@@ -50,7 +52,13 @@ def migration(stage: Stage) -> None:
     """`promptmill db upgrade`, again and again, under four workers; nobody waits for it long."""
     old = older_release(stage)
     url = stage.postgres_url()
-    mill = stage.mill(dispatched=False, upgraded=False, database_url=url, WORKER__CONCURRENCY="20")
+    mill = stage.mill(
+        dispatched=False,
+        upgraded=False,
+        database_url=url,
+        WORKER__CONCURRENCY="20",
+        CONFIRM_ABOVE_USD="1000",
+    )
     batch = submit(stage, mill, old, jobs=stage.size(1500, 20_000))
     stage.dispatch(mill, env=old)
     for worker in [mill.start_worker(OPENAI, env=old, ready=False) for _ in range(4)]:
