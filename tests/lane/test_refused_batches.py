@@ -4,7 +4,6 @@ On PostgreSQL, with the lane in a thread of this process, so that it can be begu
 key; there is no worker that asks live.
 """
 
-import asyncio
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +21,7 @@ from promptmill.schema.settings import Settings
 from promptmill.simulator import Simulator, SimulatorConfig
 from promptmill.simulator.provider import Provider
 from promptmill.workers.lane.loop import LaneLoop
-from promptmill.workers.providers.http import open_http
-from promptmill.workers.served import Served, serve
+from tests.lane.laned import served
 from tests.services.postgres import Postgres
 from tests.services.running_mill import ANTHROPIC, FAST_LANE, GEMINI, OPENAI, RunningMill
 from tests.services.valkey import Valkey
@@ -92,17 +90,6 @@ def changed(settings: Settings, key: str | None, terms: dict[str, Any]) -> Setti
     secret = {} if key is None else {"api_key": Secret(key)}
     providers = {name: one.model_copy(update=secret) for name, one in settings.providers.items()}
     return settings.model_copy(update={"lane": lane, "providers": providers})
-
-
-def served(name: str, settings: Settings) -> Served:
-    async def build() -> Served:
-        http = open_http(concurrency=1)
-        try:
-            return serve(name, settings.providers[name], http)
-        finally:
-            await http.aclose()
-
-    return asyncio.run(build())
 
 
 def provider_batches(mill: RunningMill, batch: int) -> list[dict[str, Any]]:

@@ -16,14 +16,7 @@ from promptmill.schema.provider_settings import ProviderKind
 from promptmill.schema.reading import batch_usage
 from promptmill.schema.tokens import count_input, most_output
 
-_SECONDS: Final = {
-    "rpm": 60.0,
-    "tpm": 60.0,
-    "itpm": 60.0,
-    "otpm": 60.0,
-    "rpd": 86_400.0,
-    "tpd": 86_400.0,
-}
+_DAY_S, _MINUTE_S = 86_400.0, 60.0
 _SAMPLE: Final = 64
 _KEPT_S: Final = 60.0
 _ENOUGH: Final = 10
@@ -72,7 +65,8 @@ def rate_carried(limits: ModelLimits, kind: ProviderKind, load: Load | None) -> 
                 continue
             amount = 1.0 if load is None else load.of(dimension, limits, kind)
             if amount:
-                rates.append(ceiling / _SECONDS[dimension] / amount)
+                window_s = _DAY_S if dimension.endswith("d") else _MINUTE_S
+                rates.append(ceiling / window_s / amount)
     return min(rates, default=None)
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from promptmill.schema.broker import redis_url
 from promptmill.schema.cache_secret import cache_secret
-from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
 from promptmill.schema.leader import Lead
@@ -133,12 +133,14 @@ class LaneLoop:
             for one in there:
                 await _advance(way, one)
             await way.filler.fill()
-        except (DatabaseError, ServiceError) as error:
-            way.lead.missed()
-            _log.warning("sql is away", provider=way.name, error=type(error).__name__)
         except Exception as error:  # noqa: BLE001  the outermost loop of this thread
             # Its text may quote a prompt.
-            _log.error("lane broken", provider=way.name, error=type(error).__name__)
+            name = type(error).__name__
+            if is_passing(error):
+                way.lead.missed()
+                _log.warning("sql is away", provider=way.name, error=name)
+            else:
+                _log.error("lane broken", provider=way.name, error=name)
 
     def _way(self, served: Served, api: BatchApi, references: References) -> _Way:
         settings = self._settings
@@ -176,9 +178,9 @@ async def _advance(way: _Way, one: ProviderBatch) -> None:
     """Take one on; what is wrong with it keeps no other from its way."""
     try:
         await way.passage.advance(one)
-    except (DatabaseError, ServiceError):
-        raise
-    except Exception as error:  # noqa: BLE001  the outermost loop of a provider batch
+    except Exception as error:
+        if is_passing(error):
+            raise
         # Its text may quote a prompt.
         _log.error("not advanced", provider_batch=one.id, error=type(error).__name__)
 
