@@ -7,6 +7,7 @@ from typing import Any, Final
 from openai import OpenAI
 from openai.types import Batch
 
+from tests.services.published import hold_body
 from tests.services.waiting import wait_until
 
 CHAT: Final = "/v1/chat/completions"
@@ -52,5 +53,8 @@ def lines_of(client: OpenAI, file_id: str | None) -> dict[str, Any]:
     assert file_id
     rows = [json.loads(one) for one in client.files.content(file_id).text.splitlines()]
     by_id = {row["custom_id"]: row for row in rows}
+    for row in rows:
+        if row["response"] and row["response"]["status_code"] == 200:
+            hold_body(row["response"]["body"])
     assert len(by_id) == len(rows)
     return by_id

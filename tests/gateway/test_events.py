@@ -1,5 +1,6 @@
 """An answer that was stored whole is said as its provider would have streamed it."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,7 @@ from promptmill.workers.providers.fold import Fold
 from promptmill.workers.providers.openai.chat_stream import ChatFold
 from promptmill.workers.providers.openai.responses_stream import ResponsesFold
 from promptmill.workers.providers.sse import Events as ServerEvents
+from tests.services.published import CHUNK, hold
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
@@ -80,5 +82,7 @@ def gathered(fold: Fold, said: Iterable[bytes]) -> Any:
     """Fold what was streamed."""
     for data in ServerEvents().feed(b"".join(said)):
         fold.add(data)
+        if b"chat.completion.chunk" in data:
+            hold(CHUNK, json.loads(data))
     assert fold.is_complete
     return fold.body()

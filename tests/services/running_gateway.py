@@ -7,12 +7,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 
 from promptmill.gateway.server import bound, make_gateway, make_server
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings
 from promptmill.schema.tenants import Scope, add_key
+from tests.services.published import hold_answer
 from tests.services.waiting import wait_until
 
 ALL = frozenset(Scope)
@@ -36,8 +37,14 @@ class RunningGateway:
             return add_key(connection, tenant, label="", scopes=scopes)[1].reveal()
 
     def client(self, key: str | None = None) -> OpenAI:
-        """Make OpenAI's own client for the holder of *key*, or of a new one; it never repeats."""
-        made = OpenAI(base_url=f"{self.url}/v1", api_key=key or self.key(), max_retries=0)
+        """Make OpenAI's own client for the holder of *key*, or of a new one; it never repeats.
+
+        Whatever it is answered is held against OpenAI's published schema.
+        """
+        http = DefaultHttpxClient(event_hooks={"response": [hold_answer]})
+        made = OpenAI(
+            base_url=f"{self.url}/v1", api_key=key or self.key(), max_retries=0, http_client=http
+        )
         return self._open.enter_context(made)
 
     def http(self, key: str | None = None, **options: Any) -> httpx2.Client:

@@ -50,7 +50,7 @@ def make_app(gateway: Gateway) -> ASGIApp:
         },
     )
     app.state.gateway = gateway
-    for part in (health, files, uploads, batches, live, models):
+    for part in (batches, live, files, uploads, models, health):  # what is asked most comes first
         app.include_router(part.router)
     return Door(app, gateway)
 

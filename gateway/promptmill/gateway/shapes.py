@@ -110,9 +110,13 @@ def batch_shape(row: OrderRow, counts: Counts = NO_COUNTS) -> BatchShape:
 def page(shapes: Sequence[FileShape | BatchShape], most: int) -> Response:
     """Answer with the first *most* of *shapes*; there are more where there is one beyond them."""
     shown = shapes[:most]
-    told: dict[str, Any] = {"object": "list", "data": shown, "has_more": len(shapes) > most}
-    if shown:
-        told |= {"first_id": shown[0].id, "last_id": shown[-1].id}
+    told: dict[str, Any] = {
+        "object": "list",
+        "data": shown,
+        "has_more": len(shapes) > most,
+        "first_id": shown[0].id if shown else "",  # OpenAI's schema requires both of a list
+        "last_id": shown[-1].id if shown else "",
+    }
     return answer(told)
 
 
