@@ -109,6 +109,42 @@ def test_the_time_is_that_of_the_limit_that_takes_longest(
     assert told["limited_by"] == f"openai {MODEL} rpm 20"
 
 
+def test_the_members_of_a_pool_share_the_time(
+    promptmill: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_PROVIDERS__SECOND__KIND", "openai")
+    monkeypatch.setenv("PROMPTMILL_POOLS__BOTH__MEMBERS", '{"openai": 3, "second": 1}')
+    source = write_batch(tmp_path / "in.jsonl", 100)
+    asked = (source, "-m", f"both/{MODEL}")
+    monkeypatch.setenv("PROMPTMILL_PROVIDERS__OPENAI__LIMITS__RPM", "20")
+    assert estimated(promptmill, *asked)["seconds_low"] is None, "the second has no limit"
+    monkeypatch.setenv("PROMPTMILL_PROVIDERS__SECOND__LIMITS__RPM", "5")
+    told = estimated(promptmill, *asked)
+    assert (told["seconds_low"], told["seconds_high"]) == (240, 240)
+    assert told["limited_by"] == f"both: openai {MODEL} rpm 20, second {MODEL} rpm 5"
+    assert told["models"][0]["provider"] == "both"
+    assert told["cost_usd_high"] == estimated(promptmill, source)["cost_usd_high"]
+    said = promptmill("submit", *asked, "--lane", "batch")
+    assert (said.code, "both is a pool, which is asked live only" in said.err) == (2, True)
+    monkeypatch.setenv("SECOND_BASE_URL", "http://127.0.0.1:9/v1")
+    said = promptmill("submit", *asked, "--budget", "1")
+    assert (said.code, "second" in said.err) == (2, True), said.err
+
+
+def test_what_is_cut_is_not_counted(promptmill: Here, tmp_path: Path) -> None:
+    line = batch_line("a1", messages=[{"role": "user", "content": "many words " * 500}])
+    source = write_lines(tmp_path / "in.jsonl", line)
+    (whole,) = estimated(promptmill, source)["models"]
+    cut = ("--truncate", "tail", "--max-input-tokens", "100")
+    (short,) = estimated(promptmill, source, *cut)["models"]
+    assert whole["input_tokens_low"] > 900
+    assert 95 < short["input_tokens_high"] < 105
+    said = promptmill("estimate", source, *cut, "--fallback", "claude-haiku-4-5")
+    assert "fallbacks are not in it" in said.err
+    said = promptmill("estimate", source, "--max-input-tokens", "100")
+    assert "are not sent" in said.err
+
+
 def test_several_models_are_each_estimated(promptmill: Here, tmp_path: Path) -> None:
     source = write_batch(tmp_path / "in.jsonl", 10)
     told = estimated(promptmill, source, "-m", "gpt-4o", "-m", "claude-haiku-4-5")

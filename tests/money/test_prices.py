@@ -209,3 +209,11 @@ def test_images_in_an_answer_have_a_price_of_their_own(
     assert tariff is not None
     assert tariff.most_micros(0, 1100) >= micros
     assert prices.cost_micros(model, Usage(0, 5, image_tokens=6), at=datetime.now(UTC)) is None
+
+
+def test_a_second_key_of_a_vendor_pays_as_the_first_and_a_server_of_its_own_does_not() -> None:
+    first, second = ProviderSettings(kind=ProviderKind.OPENAI), "mine"
+    known = price_list_of("openai", first).cost_micros("gpt-4o", USAGE, at=AT)
+    assert known == price_list_of(second, first).cost_micros("gpt-4o", USAGE, at=AT)
+    own = first.model_copy(update={"base_url": "http://127.0.0.1:8000/v1"})
+    assert price_list_of(second, own).cost_micros("gpt-4o", USAGE, at=AT) is None

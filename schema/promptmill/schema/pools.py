@@ -62,6 +62,11 @@ def _problem(
     return None
 
 
+def priced_as(name: str, pools: Pools) -> str:
+    """Name the provider by whose prices is estimated: of a pool the first member."""
+    return next(iter(pools[name].members)) if name in pools else name
+
+
 def members_of(names: Iterable[str], pools: Pools) -> set[str]:
     """List providers, with the members in the place of each pool."""
     found: set[str] = set()

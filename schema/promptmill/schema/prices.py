@@ -164,8 +164,12 @@ class PriceList:
 
 
 def price_list_of(name: str, provider: ProviderSettings) -> PriceList:
-    """Tell whose prices hold: an OpenAI-compatible vendor has its own, known by its name or not."""
-    source = provider.kind.value if name == provider.kind else name
+    """Tell whose prices hold: an OpenAI-compatible vendor has its own, known by its name or not.
+
+    A further key of the kind's own vendor, which has no address of its own, pays as the first does.
+    """
+    is_vendor = name == provider.kind or provider.base_url is None
+    source = provider.kind.value if is_vendor else name
     return PriceList(provider.platform or source, provider.prices, provider.deployments)
 
 

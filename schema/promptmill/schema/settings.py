@@ -27,7 +27,7 @@ from pydantic_settings import (
 from promptmill.schema.environment import PREFIX, Defaults, Environment, provider_names
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
-from promptmill.schema.pools import PoolSettings, check_pools
+from promptmill.schema.pools import PoolSettings, check_pools, priced_as
 from promptmill.schema.provider_settings import (
     Ceilings,
     LimitSettings,
@@ -162,15 +162,8 @@ class Settings(BaseSettings):
     @property
     def kinds(self) -> dict[str, ProviderKind]:
         """Tell whose wire format whoever may be asked speaks: providers and pools."""
-        return {name: provider.kind for name, provider in self.askable.items()}
-
-    @property
-    def askable(self) -> dict[str, ProviderSettings]:
-        """Tell by whose prices is estimated: of a pool by those of its first member."""
-        found = dict(self.providers)
-        for name, pool in self.pools.items():
-            found[name] = self.providers[next(iter(pool.members))]
-        return found
+        kinds = {name: provider.kind for name, provider in self.providers.items()}
+        return kinds | {name: kinds[priced_as(name, self.pools)] for name in self.pools}
 
     @field_validator("pools")
     @classmethod

@@ -22,6 +22,15 @@ class Truncate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Truncation:
+    """How prompts are cut."""
+
+    how: Truncate
+    most: int | None = None
+    """tokens of a prompt that are sent; None: as many as its model takes"""
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """What was left out of one call, in tokens by our own count; a row of `truncations`."""
 

@@ -27,18 +27,25 @@ def confirming(
     def ask(plan: Plan) -> None:
         if plan.known:
             return
-        for doubt in misspelt(plan.routes, settings.askable):
+        for doubt in misspelt(plan.routes, settings.providers, settings.pools):
             note(f"{doubt} If not, it is asked, and what it costs is not known.")
-        _ask(settings, database, plan)
+        _ask(settings, database, request, plan)
 
     return None if yes or limited else ask
 
 
-def _ask(settings: Settings, database: Database, plan: Plan) -> None:
+def _ask(settings: Settings, database: Database, request: SubmitRequest, plan: Plan) -> None:
     from promptmill.producer.cli.estimate import range_text, usd_range
     from promptmill.producer.estimate.forecast import OutputBy, forecast, total_cost, total_likely
 
-    forecasts = forecast(plan.checked, plan.routes, settings.askable, database)
+    forecasts = forecast(
+        plan.checked,
+        plan.routes,
+        settings.providers,
+        database,
+        pools=settings.pools,
+        truncation=request.truncation,
+    )
     likely = total_likely(forecasts)
     if likely is not None and likely <= settings.confirm_above_usd * 1e6:
         return

@@ -1,6 +1,7 @@
 """`promptmill estimate`: what prompts will cost, before anything is spent."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from promptmill.producer.cli.output import note, print_json, print_table
@@ -21,6 +22,7 @@ from promptmill.producer.submitting.submission import examine
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
 from promptmill.schema.money import dollars
 from promptmill.schema.settings import Settings
+from promptmill.schema.truncation import Truncate
 
 _HEADERS = ("model", "prompts", "tokens in", "tokens out", "cost", "at most")
 _UNKNOWN = "unknown"
@@ -29,18 +31,30 @@ _UNKNOWN = "unknown"
 def show_estimate(settings: Settings, request: SubmitRequest, *, as_json: bool) -> None:
     """Estimate *request*, and print it."""
     plan = examine(request, settings)
+    foreseen = partial(
+        forecast,
+        plan.checked,
+        plan.routes,
+        settings.providers,
+        pools=settings.pools,
+        truncation=request.truncation,
+    )
     try:
         with opened(settings) as database:
-            forecasts = forecast(plan.checked, plan.routes, settings.askable, database)
+            forecasts = foreseen(database)
             known = read_known(database)
     except (UsageError, ServiceError, ContractError):  # no database yet: nothing to learn from
-        forecasts, known = forecast(plan.checked, plan.routes, settings.askable, None), Known()
+        forecasts, known = foreseen(None), Known()
     held = duration_at_limits(forecasts, settings, known)
     if as_json:
         print_json(_as_object(plan, forecasts, held))
         return
     print_table(_HEADERS, [_row(one) for one in forecasts])
-    for line in _remarks(plan, forecasts, held, misspelt(plan.routes, settings.askable)):
+    for line in _remarks(
+        plan, forecasts, held, misspelt(plan.routes, settings.providers, settings.pools)
+    ):
+        note(line)
+    for line in _left_out(request, settings):
         note(line)
 
 
@@ -92,6 +106,15 @@ def _remarks(
     else:
         lines.append(f"time: {range_text(held.seconds, duration)} at least, by {held.by}")
     return lines
+
+
+def _left_out(request: SubmitRequest, settings: Settings) -> Iterator[str]:
+    """Say what may be asked besides, or less."""
+    others = settings.fallbacks if request.fallbacks is None else request.fallbacks
+    if others:
+        yield "fallbacks are not in it: who is asked in their place costs its own price"
+    if request.truncation is not None and request.truncation.how is Truncate.ERROR:
+        yield "prompts that are longer than --max-input-tokens are in it, and are not sent"
 
 
 def _as_object(plan: Plan, forecasts: Sequence[Forecast], held: Duration | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from promptmill.schema.database import Database
 from promptmill.schema.errors import OverBudgetError, UsageError
 from promptmill.schema.money import dollars
 from promptmill.schema.moves.spending import set_budget
+from promptmill.schema.pools import NO_POOLS, Pools, priced_as
 from promptmill.schema.prices import price_list_of
 from promptmill.schema.settings import ProviderSettings
 
@@ -66,16 +67,20 @@ def require_keepable(
         raise OverBudgetError(msg)
 
 
-def terms_of(route: Route, providers: Mapping[str, ProviderSettings]) -> Terms:
+def terms_of(
+    route: Route, providers: Mapping[str, ProviderSettings], pools: Pools = NO_POOLS
+) -> Terms:
     """Tell by what the most that a call can cost is found."""
-    provider = providers[route.provider]
-    return Terms(price_list_of(route.provider, provider), provider.kind, route.model)
+    name = priced_as(route.provider, pools)
+    return Terms(price_list_of(name, providers[name]), providers[name].kind, route.model)
 
 
-def misspelt(routes: Routes, providers: Mapping[str, ProviderSettings]) -> Iterator[str]:
+def misspelt(
+    routes: Routes, providers: Mapping[str, ProviderSettings], pools: Pools = NO_POOLS
+) -> Iterator[str]:
     """Tell of each model that no price list knows, and that is nearly called as another."""
     for route in dict.fromkeys(chain.from_iterable(routes.values())):
-        near = terms_of(route, providers).prices.near(route.model)
+        near = terms_of(route, providers, pools).prices.near(route.model)
         if near is not None:
             yield f"no price list knows {route.full}: is it {near}?"
 

@@ -20,8 +20,10 @@ from promptmill.producer.routing import Route
 from promptmill.schema.bounds import Terms, longest_answer, most_micros
 from promptmill.schema.database import Database
 from promptmill.schema.history import PastAnswer, recent_answers
+from promptmill.schema.pools import NO_POOLS, Pools, priced_as
 from promptmill.schema.settings import ProviderKind, ProviderSettings
 from promptmill.schema.tokens import count_input
+from promptmill.schema.truncation import Truncate, Truncation
 
 _Z = 1.96
 """standard errors to each side: 95 of 100 samples"""
@@ -92,19 +94,28 @@ def forecast(
     routes: Routes,
     providers: Mapping[str, ProviderSettings],
     database: Database | None,
+    *,
+    pools: Pools = NO_POOLS,
+    truncation: Truncation | None = None,
 ) -> tuple[Forecast, ...]:
-    """Estimate each model of an input; without a *database* nothing is learned from."""
+    """Estimate each model of an input; without a *database* nothing is learned from.
+
+    *truncation*: how prompts are cut before they are sent.
+    """
     asked: dict[Route, list[str | None]] = {}
     for model, several in routes.items():
         for route in several:
             asked.setdefault(route, []).append(model)
     return tuple(
         _of_model(
-            terms_of(route, providers),
+            terms_of(route, providers, pools),
             route,
             prompts=sum(checked.models[model] for model in models),
             sample=[one for one in checked.sample if one.model in models] or checked.sample,
-            past=_past(database, route, providers[route.provider].kind),
+            past=_past(
+                database, priced_as(route.provider, pools), terms_of(route, providers, pools)
+            ),
+            truncation=truncation,
         )
         for route, models in asked.items()
     )
@@ -126,11 +137,18 @@ def total_cost(forecasts: Sequence[Forecast]) -> Range:
 
 
 def _of_model(
-    terms: Terms, route: Route, *, prompts: int, sample: Sequence[Prompt], past: _Past | None
+    terms: Terms,
+    route: Route,
+    *,
+    prompts: int,
+    sample: Sequence[Prompt],
+    past: _Past | None,
+    truncation: Truncation | None,
 ) -> Forecast:
     bodies = [msgspec.json.decode(prompt.body) for prompt in sample]
-    counts = [count_input(terms.kind, body) for body in bodies]
-    given = _input(counts, prompts, _table_error(terms, route, past), past)
+    most = _most_sent(terms, truncation)
+    counts = [min(most, count_input(terms.kind, body)) for body in bodies]
+    given = _input(counts, prompts, _table_error(terms, past), past)
     longest = [longest_answer(terms, body) for body in bodies]
     answered = _output(longest, prompts, past)
     bounds = [
@@ -150,7 +168,15 @@ def _of_model(
     )
 
 
-def _input(counts: Sequence[int], prompts: int, table: float, past: _Past | None) -> Range:
+def _most_sent(terms: Terms, truncation: Truncation | None) -> float:
+    """Tell to how many tokens a prompt is cut; of its window the worker keeps a part free."""
+    if truncation is None or truncation.how is Truncate.ERROR:
+        return inf
+    known = (truncation.most, terms.prices.window(terms.model))
+    return min((one for one in known if one is not None), default=inf)
+
+
+def _input(counts: Sequence[float], prompts: int, table: float, past: _Past | None) -> Range:
     if not counts:
         return Range(0, None)
     ratio = past.ratio if past else 1.0
@@ -161,10 +187,10 @@ def _input(counts: Sequence[int], prompts: int, table: float, past: _Past | None
     return Range(prompts * mean * ratio * (1 - error), prompts * mean * ratio * (1 + error))
 
 
-def _table_error(terms: Terms, route: Route, past: _Past | None) -> float:
+def _table_error(terms: Terms, past: _Past | None) -> float:
     if past is not None:
         return _LEARNED
-    return _EXACT if route.provider == terms.kind == ProviderKind.OPENAI else _GUESSED
+    return _EXACT if terms.prices.source == terms.kind == ProviderKind.OPENAI else _GUESSED
 
 
 def _output(longest: Sequence[int | None], prompts: int, past: _Past | None) -> Range:
@@ -195,14 +221,14 @@ def _likely(
     return cost.high if cost else None
 
 
-def _past(database: Database | None, route: Route, kind: ProviderKind) -> _Past | None:
+def _past(database: Database | None, provider: str, terms: Terms) -> _Past | None:
     if database is None:
         return None
     with database.read() as connection:
-        answers = recent_answers(connection, route.provider, route.model)
+        answers = recent_answers(connection, provider, terms.model)
     if len(answers) < _ENOUGH:
         return None
-    counted = sum(_count(kind, answer) for answer in answers)
+    counted = sum(_count(terms.kind, answer) for answer in answers)
     used = sum(answer.input_tokens for answer in answers)
     return _Past(
         used / counted if counted else 1.0, fmean(answer.output_tokens for answer in answers)

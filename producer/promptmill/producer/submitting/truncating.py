@@ -1,21 +1,10 @@
 """What becomes of prompts that are too long: `--truncate tail`, `--max-input-tokens 8k`."""
 
-from dataclasses import dataclass
-
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.moves.steering import set_truncation
 from promptmill.schema.provider_settings import parse_amount
-from promptmill.schema.truncation import Truncate
-
-
-@dataclass(frozen=True, slots=True)
-class Truncation:
-    """How prompts are cut."""
-
-    how: Truncate
-    most: int | None = None
-    """tokens of a prompt that are sent; None: as many as its model takes"""
+from promptmill.schema.truncation import Truncate, Truncation
 
 
 def parse_truncation(how: str | None, most: str | int | None) -> Truncation | None:
