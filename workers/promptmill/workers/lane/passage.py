@@ -50,16 +50,8 @@ _LONGER: Final = 1.5
 _GONE: Final = 404
 _LOOKS: Final = 10
 """in a row that find nothing of it, or no results; then there are none"""
-_PASSING: Final = frozenset(
-    {
-        ErrorKind.RATE,
-        ErrorKind.DAILY,
-        ErrorKind.OVERLOADED,
-        ErrorKind.TRANSIENT,
-        ErrorKind.UNKNOWN,
-    }
-)
-"""refusals that say nothing of the results"""
+_FINAL: Final = frozenset({ErrorKind.REQUEST, ErrorKind.BAD_RESPONSE})
+"""refusals that say that there are none; one of the key says that another may read them"""
 _ANOTHERS: Final = Refusal(
     ErrorKind.KEY,
     "it is shown to the key alone that handed it in",
@@ -240,7 +232,7 @@ class Passage:
 
     def _is_unread(self, one: ProviderBatch, refusal: Refusal) -> None:
         """Take in that it was not found, or its results not read, and perhaps never will."""
-        looks = self._unread.get(one.id, 0) + (refusal.kind not in _PASSING)
+        looks = self._unread.get(one.id, 0) + (refusal.kind in _FINAL)
         if looks < _LOOKS:
             self._unread[one.id] = looks
             self._rest(one, refusal)

@@ -5,6 +5,8 @@ addressed, and what goes there is ours.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,6 +42,7 @@ _ENDED: Final = {
     "CANCELLED": Missed.CANCELLED,
 }
 _FAILED: Final = "FAILED"
+_FORBIDDEN: Final = 403
 _STATUS: Final = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 11: 400, 14: 503, 16: 401}
 """HTTP's for gRPC's, by which errors of rows may be told."""
 
@@ -160,8 +163,14 @@ class GeminiBatches:
         answer = await self._asking.ask(self._send("POST", f"{provider_id}:cancel", b"{}"))
         return answer if isinstance(answer, Refusal) else None
 
-    def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
-        return rows_of(standing, self._asking, self._open, _row)
+    async def rows(self, standing: Standing) -> AsyncGenerator[Row | Refusal, None]:
+        async with aclosing(rows_of(standing, self._asking, self._open, _row)) as rows:
+            async for row in rows:
+                # Of a file that is gone it says "no permission, or it may not exist".
+                if isinstance(row, Refusal) and row.http_status == _FORBIDDEN:
+                    yield replace(row, kind=ErrorKind.REQUEST)
+                else:
+                    yield row
 
     def read(self, call: Call, reply: Reply) -> Answer | Refusal:
         return self._provider.value(call, reply)
