@@ -173,6 +173,15 @@ def test_pending_jobs_are_queued_by_jobs_due(full: Database) -> None:
     assert "TEMP B-TREE" not in plan, "the index gives the order"
 
 
+def test_a_sample_of_the_pending_jobs_is_taken_without_reading_all_of_them(full: Database) -> None:
+    plan = plans(full, lambda c: pending_sample(c, 7, Scope(PROVIDER, MODEL), most=10))
+    assert "jobs_due" in plan
+    assert_no_scan(plan)
+    assert "TEMP B-TREE" not in plan, "the index gives the order"
+    if full.dialect == "sqlite":  # its min() and max() in one select read all that is between
+        assert plan.count("SCALAR SUBQUERY") == 2
+
+
 def test_the_lane_finds_its_jobs_by_indexes_of_its_own(full: Database) -> None:
     scope: Any = {"batch_id": 7, "provider": PROVIDER, "model": MODEL}
 

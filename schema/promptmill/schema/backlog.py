@@ -69,10 +69,12 @@ where c.state < 4 and c.jobs > 0
 group by c.batch_id, b.priority, b.tenant_id, c.provider, c.model
 order by c.batch_id, c.provider, c.model"""
 )
-_pending_span = Statement(
-    "select min(id), max(id) from jobs where batch_id = :batch_id and provider = :provider"
-    " and model = :model and state = 0"
+_PENDING = (
+    "select id from jobs where batch_id = :batch_id and provider = :provider and model = :model"
+    " and state = 0 order by id"
 )
+# Two looks at the index: for min and max in one select SQLite reads all that is between.
+_pending_span = Statement(f"select ({_PENDING} limit 1), ({_PENDING} desc limit 1)")
 _pending_from = {
     dialect: Statement(
         f"""
