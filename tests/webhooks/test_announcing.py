@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from promptmill.producer.webhooks.courier import announce_news
 from promptmill.schema.moves.announcing import announce, found_news, set_webhook
 from promptmill.schema.moves.endings import fail, finish
@@ -107,6 +109,26 @@ def test_news_that_is_old_when_it_is_to_be_announced_is_announced_by_nobody(scen
     with scene.database.write() as connection:
         assert not announce(connection, seen, [ALL])
     assert told(scene) == []
+
+
+def test_a_batch_that_cannot_be_announced_keeps_no_other_from_it(scene: Scene) -> None:
+    broken, other = scene.load(1, name="broken"), scene.load(1)
+    for batch in (broken, other):
+        ((job, fence),) = scene.claim(*scene.queue(batch)).items()
+        scene.close(finish(job, fence, ANSWERED, ANSWER))
+    scene.order(
+        "insert into batch_counts (batch_id, provider, model, state, jobs)"
+        f" select batch_id, provider, model, 99, 1 from batch_counts where batch_id = {broken}"
+        " and state = 4"
+    )
+    failed: set[int] = set()
+    with capture_logs() as logged:
+        for announced in ([other], []):
+            found = announce_news(scene.database, TOLD, failed=failed)
+            assert [one.batch_id for one in found] == announced
+    assert logged == [
+        {"event": "not announced", "log_level": "error", "batch": broken, "error": "ValueError"}
+    ]
 
 
 def test_who_is_named_after_the_end_hears_of_it_at_once_and_others_not_again(scene: Scene) -> None:

@@ -1,12 +1,13 @@
 """News is sent until somebody takes it: by one at a time, signed, and to nobody it is not for."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from promptmill.producer.webhooks.at_once import tell_now
+from promptmill.producer.cli.webhooks import tell_webhooks
 from promptmill.producer.webhooks.courier import Courier, courier_at_work
 from promptmill.producer.webhooks.posting import Post
 from promptmill.producer.webhooks.secret import webhook_secret
@@ -85,6 +86,33 @@ def test_each_address_has_one_request_at_a_time_the_oldest_first(scene: Scene) -
     with scene.database.write() as connection:
         close_delivery(connection, one, DeliveryState.PENDING, answer="503", again_s=60)
     assert [each.no for each in claim(scene)] == [2], "what waits holds up nothing behind it"
+
+
+def test_addresses_that_take_nothing_come_behind_all_others_and_take_turns(scene: Scene) -> None:
+    first, second, quick = "https://a.example/", "https://b.example/", "https://c.example/"
+    for url in (*[first] * 9, *[second] * 9):
+        add(scene, url)
+    turns = []
+    for _ in range(4):
+        with scene.database.write() as connection:
+            (one,) = claim_due(connection, lease_s=LEASE_S, most=1)
+            turns.append(one.url)
+            scene.clock.advance(1)
+            close_delivery(connection, one, DeliveryState.PENDING, answer="503", again_s=60)
+    assert turns == [first, second] * 2
+    add(scene, quick)
+    with scene.database.write() as connection:
+        (one,) = claim_due(connection, lease_s=LEASE_S, most=1)
+    assert one.url == quick
+
+
+def test_what_cannot_be_sent_is_booked_and_not_claimed_again_and_again(scene: Scene) -> None:
+    add(scene, "https://a.example/")
+    webhook_secret(settings(), scene.database)  # it is made up
+    scene.order("update secrets set value = 'no secret'")
+    for _ in range(2):
+        carry(scene)
+    assert (row(scene).attempts, row(scene).answer) == (1, "not sent: ValueError")
 
 
 def test_it_is_sent_again_under_one_id_until_it_is_taken(scene: Scene, receiver: Receiver) -> None:
@@ -185,6 +213,15 @@ def test_who_does_not_answer_in_time_or_is_not_there_is_told_apart(receiver: Rec
     assert "network.ca_bundle" in str(mistrusting.send(f"{receiver.url}/hook", b"{}", {}))
 
 
+def test_a_name_that_is_looked_up_for_too_long_holds_nobody_up(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: receiver.open.wait(30))
+    post = Post(DIRECT, allow_private=True, timeout_s=0.2)
+    assert str(post.send("http://name.example/", b"{}", {})) == "no answer within 0.2 s"
+    assert not receiver.open.is_set()
+
+
 def test_a_courier_tells_of_batches_as_they_end_and_a_slow_receiver_holds_up_no_other(
     scene: Scene, receiver: Receiver
 ) -> None:
@@ -220,7 +257,7 @@ def test_what_a_courier_had_in_hand_when_it_died_is_sent_by_the_next(
 
 
 def test_a_command_tells_what_its_batch_came_to_before_it_ends(
-    scene: Scene, receiver: Receiver
+    scene: Scene, receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = scene.load(1, webhook_url=f"{receiver.url}/other")
     batch = scene.load(1, webhook_url=f"{receiver.url}/hook")
@@ -229,10 +266,21 @@ def test_a_command_tells_what_its_batch_came_to_before_it_ends(
         ((job, fence),) = scene.claim(*scene.queue(each)).items()
         scene.close(finish(job, fence, ANSWERED, ANSWER))
     how = settings(url=f"{receiver.url}/all")
-    ((delivery, answer),) = tell_now(how, scene.database, batch)
-    assert (delivery.url, str(answer)) == (f"{receiver.url}/all", "500")
+    for _ in range(2):
+        tell_webhooks(how, scene.database, batch)
+        assert "webhook 2 to 127.0.0.1" in (said := capsys.readouterr().err)
+        assert "was not taken (500)" in said
     assert [one.path for one in receiver.received] == ["/hook", "/all"]
-    assert list(tell_now(how, scene.database, batch)) == []
+    assert [each.announced for each in scene.sql("select announced from batches order by id")] == [
+        None, "completed"
+    ]  # fmt: skip
+
+    scene.order(f"update batches set webhook_url = null, announced = null where id = {batch}")
+    tell_webhooks(settings(), scene.database, batch)
+    assert scene.count("batches where announced is not null") == 0, "nobody is to hear"
+    scene.order("drop table webhook_deliveries")
+    tell_webhooks(how, scene.database, batch)
+    assert "were not sent from here" in capsys.readouterr().err
 
 
 def test_an_idle_courier_writes_nothing(scene: Scene) -> None:

@@ -91,15 +91,13 @@ insert into webhook_deliveries (id, subject, tenant_id, event, url, body, state,
 values (:id, :subject, :tenant_id, :event, :url, :body, :state, {now}, {now},
   case when :state = 'pending' then null else {now} end)"""
 )
-# Of each address one at a time, the oldest first: one that is slow holds up nobody else's.
-_DUE = """
-select min(d.no) from webhook_deliveries d
-where d.state = 'pending' and d.due_at <= {now}
-  and (d.leased_until is null or d.leased_until <= {now})
-  and (:subject = '' or d.subject = :subject)
-  and not exists (select 1 from webhook_deliveries o
-    where o.url = d.url and o.state = 'pending' and o.leased_until > {now})
-group by d.url order by 1 limit :most"""
+# Of each address one at a time, the oldest first: one that is slow holds up nobody else's. Those
+# that took nothing at their last turn come behind all others, and take turns.
+_OLDEST_DUE = "min(case when due_at <= {now} and (:subject = '' or subject = :subject) then no end)"
+_DUE = f"""
+select {_OLDEST_DUE} from webhook_deliveries where state = 'pending' group by url
+having {_OLDEST_DUE} is not null and (max(leased_until) is null or max(leased_until) <= {{now}})
+order by max(leased_until) is not null, max(leased_until), 1 limit :most"""
 _due = Statement(_DUE)
 _claim = Statement(
     f"""
@@ -110,14 +108,15 @@ returning no, fence, id, subject, tenant_id, event, url, body, attempts"""
 )
 _close = Statement(
     """
-update webhook_deliveries set state = :state, answer = :answer, leased_until = null,
+update webhook_deliveries set state = :state, answer = :answer,
+  leased_until = case when :state = 'pending' then {now} end,
   due_at = {after::again_s}, ended_at = case when :state = 'pending' then null else {now} end
 where no = :no and fence = :fence and state = 'pending'"""
 )
 _end_all = Statement(
     """
 update webhook_deliveries set state = 'gone', ended_at = {now}
-where url = :url and state = 'pending' and leased_until is null"""
+where url = :url and state = 'pending' and (leased_until is null or leased_until <= {now})"""
 )
 _send_again = Statement(
     """

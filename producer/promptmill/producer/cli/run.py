@@ -80,8 +80,8 @@ def run_batch(
                 as_json=as_json,
                 quiet=quiet,
             )
+        _summarise(progress, took_s=time.monotonic() - began)
         tell_webhooks(settings, database, stored.batch_id)
-    _summarise(progress, took_s=time.monotonic() - began)
     raise typer.Exit(exit_code(progress))
 
 

@@ -6,6 +6,7 @@ from promptmill.producer.cli.output import moment, note, print_json, print_table
 from promptmill.producer.opening import opened
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
+from promptmill.schema.moves.announcing import own_webhook
 from promptmill.schema.settings import Settings, load_settings
 from promptmill.schema.webhook_deliveries import (
     DeliveryRow,
@@ -15,6 +16,8 @@ from promptmill.schema.webhook_deliveries import (
 )
 
 _COLUMNS = ("number", "batch", "event", "to", "state", "attempts", "answer", "next or end (UTC)")
+_MOST_TOLD = 20
+_LATER = "a dispatcher sends what waits: `promptmill dispatch`, or the next `promptmill run`"
 
 
 def list_deliveries(subject: str | None, number: int, *, as_json: bool) -> None:
@@ -53,14 +56,35 @@ def show_secret() -> None:
 
 
 def tell_webhooks(settings: Settings, database: Database, batch_id: int) -> None:
-    """Send what there is to tell of a batch, before the dispatcher of this command is gone."""
+    """Send what there is to tell of a batch, and say what nobody took. Raises nothing.
+
+    The dispatcher of this command is gone, and how the batch ended is for its exit code to tell.
+    """
+    try:
+        waiting = _tell(settings, database, batch_id)
+    except Exception as error:  # noqa: BLE001  see above
+        name = type(error).__name__
+        note(f"webhooks of batch {batch_id} were not sent from here ({name}); {_LATER}")
+        return
+    for row in waiting:
+        note(
+            f"webhook {row.no} to {shown_host(row.url)} was not taken"
+            f" ({row.answer or 'no answer yet'}); {_LATER}"
+        )
+
+
+def _tell(settings: Settings, database: Database, batch_id: int) -> list[DeliveryRow]:
+    """Send what is due of a batch, if anybody is to hear; list what waits then."""
+    with database.read() as connection:
+        own = own_webhook(connection, batch_id)
+    if not own and not settings.webhooks.url:
+        return []
     from promptmill.producer.webhooks.at_once import tell_now
 
-    for delivery, answer in tell_now(settings, database, batch_id):
-        note(
-            f"webhook {delivery.no} to {shown_host(delivery.url)} was not taken ({answer});"
-            " a dispatcher sends it again: `promptmill dispatch`, or the next `promptmill run`"
-        )
+    tell_now(settings, database, batch_id)
+    with database.read() as connection:
+        rows = latest_deliveries(connection, most=_MOST_TOLD, subject=str(batch_id))
+    return [row for row in rows if row.state == DeliveryState.PENDING]
 
 
 def shown_host(url: str) -> str:

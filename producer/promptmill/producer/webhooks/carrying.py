@@ -7,7 +7,7 @@ from random import Random
 from promptmill.producer.webhooks.secret import webhook_secret
 from promptmill.producer.webhooks.signature import signed_headers
 from promptmill.producer.webhooks.verdict import Answer, Verdict, judge
-from promptmill.schema.database import Database
+from promptmill.schema.database import Database, is_passing
 from promptmill.schema.settings import Settings
 from promptmill.schema.webhook_deliveries import Delivery, close_delivery
 from promptmill.schema.webhook_settings import check_webhook, signing_keys
@@ -26,8 +26,14 @@ class Carrier:
         self._dice = Random()
 
     def carry(self, delivery: Delivery) -> tuple[Answer, Verdict]:
-        """Send it once and write the end of the attempt."""
-        answer = self._send(delivery)
+        """Send it once and write the end of the attempt, whatever it is; raise an outage of SQL."""
+        try:
+            answer = self._send(delivery)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            # Not booked, it would be sent again whenever its lease is over. Its text is not shown.
+            answer = Answer(None, f"not sent: {type(error).__name__}")
         verdict = judge(answer, delivery.attempts, dice=self._dice)
         with self._database.write() as connection:
             close_delivery(

@@ -14,7 +14,7 @@ import structlog
 from promptmill.producer.dispatching.sideline import Sideline
 from promptmill.producer.webhooks.carrying import Carrier
 from promptmill.producer.webhooks.verdict import Answer, Verdict
-from promptmill.schema.database import Database, DatabaseError
+from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.moves.announcing import Found, announce, found_news
 from promptmill.schema.settings import Settings, WebhookSettings
@@ -59,13 +59,14 @@ class Courier:
         self._webhooks, self._database, self._clock = settings.webhooks, database, clock
         self._carrier = Carrier(settings, database)
         self._on_the_way: set[Thread] = set()
+        self._not_announced: set[int] = set()
         self._tidy_at = clock()
         self.has_room: Callable[[], object] = lambda: None
         """told when one has ended"""
 
     def turn(self) -> None:
         """Do all that is to be done now. Nothing is written where there is nothing."""
-        for found in announce_news(self._database, self._webhooks):
+        for found in announce_news(self._database, self._webhooks, failed=self._not_announced):
             _log.info("announced", batch=found.batch_id, news=found.news.value)
         room = _AT_ONCE - len(self._on_the_way)
         for delivery in take(self._database, self._webhooks, most=room):
@@ -97,16 +98,33 @@ class Courier:
             self.has_room()
 
 
-def announce_news(database: Database, webhooks: WebhookSettings) -> list[Found]:
-    """Announce what became of batches since somebody looked last; list it."""
+def announce_news(
+    database: Database,
+    webhooks: WebhookSettings,
+    *,
+    batch_id: int | None = None,
+    failed: set[int] | None = None,
+) -> list[Found]:
+    """Announce what became of batches, or of one, since somebody looked last; list it.
+
+    What is wrong with a batch keeps no other from it; *failed* takes the batch, to log it once.
+    """
     with database.read() as connection:
-        news = found_news(connection)
+        news = found_news(connection, batch_id=batch_id)
     urls = [webhooks.url] if webhooks.url else []
+    failed = set() if failed is None else failed
     announced = []
     for found in news:
-        with database.write() as connection:
-            if announce(connection, found, urls) and found.news:
-                announced.append(found)
+        try:
+            with database.write() as connection:
+                if announce(connection, found, urls) and found.news:
+                    announced.append(found)
+        except Exception as error:
+            if is_passing(error):
+                raise
+            if found.batch_id not in failed:
+                failed.add(found.batch_id)
+                _log.error("not announced", batch=found.batch_id, error=type(error).__name__)
     return announced
 
 

@@ -7,17 +7,24 @@ moment later. Through a proxy it is the proxy that looks names up, and says who 
 import asyncio
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from threading import Thread
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from promptmill.producer.webhooks.verdict import Answer
 from promptmill.schema.addresses import is_public
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
 from promptmill.schema.trust import trust_in
+
+_USABLE = socket.AI_ADDRCONFIG
+"""no addresses of a family that this machine has none of"""
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class PrivateAddressError(OSError):
@@ -59,6 +66,7 @@ class Post:
             ssl=True if trust is None else trust_in(trust),
             socket_factory=_public_socket if guarded else None,
             force_close=True,
+            resolver=_Names(),
         )
         async with (
             aiohttp.ClientSession(
@@ -76,6 +84,54 @@ class Post:
             ) as response,
         ):
             return response.status
+
+
+class _Names(AbstractResolver):
+    """Looks names up in daemon threads, which are left behind when the time is up.
+
+    asyncio's own are waited for at the end of its loop and of the process, however long.
+    """
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Ask for the addresses of *host*. Raises socket.gaierror."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[Any]] = loop.create_future()
+
+        def settle(infos: list[Any], error: Exception | None) -> None:
+            if found.cancelled():
+                return
+            if error is None:
+                found.set_result(infos)
+            else:
+                found.set_exception(error)
+
+        def look() -> None:
+            infos: list[Any] = []
+            error: Exception | None = None
+            try:
+                infos = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=_USABLE)
+            except Exception as refused:  # noqa: BLE001  it is raised where it is waited for
+                error = refused
+            with suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(settle, infos, error)
+
+        Thread(target=look, name="webhook name", daemon=True).start()
+        return [
+            ResolveResult(
+                hostname=host,
+                host=where[0],
+                port=where[1],
+                family=kin,
+                proto=protocol,
+                flags=_NUMERIC,
+            )
+            for kin, _, protocol, _, where in await found
+        ]
+
+    async def close(self) -> None:
+        """Hold nothing."""
 
 
 def _public_socket(address: Any) -> socket.socket:

@@ -65,6 +65,7 @@ _news = Statement(
     f"""
 select id, {_NEWS}, coalesce(announced, '') from batches
 where {UNANNOUNCED} and state <> 'loading' and {_NEWS} <> coalesce(announced, '')
+  and (:batch_id = 0 or id = :batch_id)
 order by id limit :most"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id")
@@ -78,6 +79,7 @@ _subscribe = Statement(
 update batches set webhook_url = nullif(:url, '')
 where id = :batch_id and coalesce(webhook_url, '') <> :url returning coalesce(announced, '')"""
 )
+_own = Statement("select webhook_url from batches where id = :batch_id")
 _batch = Statement(
     "select name, paused_reason, webhook_url, {now} from batches where id = :batch_id"
 )
@@ -94,9 +96,12 @@ from usage_hourly where batch_id = :batch_id"""
 )
 
 
-def found_news(connection: Connection, *, most: int = 100) -> list[Found]:
-    """List batches that there is news of, the oldest first. Writes nothing."""
-    return [Found(row[0], News(row[1]), row[2]) for row in _news.fetch(connection, most=most)]
+def found_news(
+    connection: Connection, *, batch_id: int | None = None, most: int = 100
+) -> list[Found]:
+    """List batches that there is news of, the oldest first, or only *batch_id*. Writes nothing."""
+    rows = _news.fetch(connection, batch_id=batch_id or 0, most=most)
+    return [Found(row[0], News(row[1]), row[2]) for row in rows]
 
 
 def announce(connection: Connection, found: Found, urls: Iterable[str] = ()) -> bool:
@@ -111,6 +116,12 @@ def announce(connection: Connection, found: Found, urls: Iterable[str] = ()) -> 
     if marked and found.news is not News.NONE:
         _tell(connection, found.batch_id, found.news, urls)
     return bool(marked)
+
+
+def own_webhook(connection: Connection, batch_id: int) -> str | None:
+    """Return the address that a batch has of its own."""
+    found: str | None = _own.fetch(connection, batch_id=batch_id)[0][0]
+    return found
 
 
 def set_webhook(connection: Connection, batch_id: int, url: str) -> None:

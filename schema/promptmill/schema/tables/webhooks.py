@@ -31,7 +31,7 @@ webhook_deliveries = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("due_at", Instant, nullable=False),
-    Column("leased_until", Instant),  # one that is being sent
+    Column("leased_until", Instant),  # one that is being sent, or was without being taken
     Column("answer", Text),  # to the last attempt: an HTTP status, or why there was none
     Column("made_at", Instant, nullable=False),
     Column("ended_at", Instant),
