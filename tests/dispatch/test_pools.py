@@ -12,12 +12,13 @@ from promptmill.producer.dispatching.dealing import Dealer, Hand
 from promptmill.producer.dispatching.dispatch import Dispatcher
 from promptmill.schema.limit_state import SIZE, LimitState, places
 from promptmill.schema.moves import endings
+from promptmill.schema.moves.queueing import queue_pending
 from promptmill.schema.pauses import lift_pauses, pause_provider
 from promptmill.schema.pools import PoolSettings
 from promptmill.schema.settings import ProviderSettings
 from promptmill.schema.states import JobState
 from tests.dispatch.mill import Mill
-from tests.schema.scene import BROKEN, BUSY, new_jobs
+from tests.schema.scene import BROKEN, BUSY, MODEL, new_jobs
 
 POOL, FIRST, SECOND = "both", "openai", "openai-b"
 KEYS = {FIRST: "k1", SECOND: "k2"}
@@ -115,6 +116,35 @@ def test_who_asks_a_member_itself_shares_its_queue_with_the_pool(
     assert queued[direct, FIRST] == 18
     assert queued[pooled, FIRST] + queued[urgent, FIRST] == 22
     assert queued[urgent, FIRST] + queued.get((urgent, SECOND), 0) == 4
+
+
+def test_work_of_others_at_a_full_member_holds_up_no_pool(
+    mill: Mill, dispatcher: Dispatcher
+) -> None:
+    mill.worker(keys=KEYS, concurrency=40)
+    mill.scene.load(200, priority=50)
+    dispatcher.round()
+    assert placed(mill)[FIRST, JobState.QUEUED] == 40, "it is full"
+    load(mill, 100)
+    dispatcher.round()
+    assert placed(mill)[SECOND, JobState.QUEUED] == 40
+
+
+def test_what_is_queued_where_the_pool_has_no_queue_is_dealt_anew(
+    mill: Mill, dispatcher: Dispatcher
+) -> None:
+    batch = load(mill, 60)
+    pooled: dict[str, Any] = {"batch_id": batch, "provider": POOL, "model": MODEL}
+    with mill.database.write() as connection:
+        queue_pending(connection, **pooled, most=20)  # by who knows no pool of the name
+        queue_pending(connection, **pooled, most=20, to="gone")
+    dispatcher.round()
+    assert placed(mill) == {("gone", JobState.QUEUED): 20, (POOL, JobState.PENDING): 40}
+    dispatcher.sweep()
+    assert placed(mill) == {(POOL, JobState.PENDING): 60}
+    mill.worker(keys=KEYS, concurrency=60)
+    dispatcher.round()
+    assert placed(mill) == {(FIRST, JobState.QUEUED): 45, (SECOND, JobState.QUEUED): 15}
 
 
 HANDS = st.lists(

@@ -20,6 +20,7 @@ from promptmill.schema.moves.laning import let_go, set_aside, take
 from promptmill.schema.moves.loading import analyze, create_batch
 from promptmill.schema.moves.queueing import (
     give_back,
+    has_dealt,
     postpone,
     queue_pending,
     queue_waiting,
@@ -214,9 +215,12 @@ def test_waiting_jobs_are_queued_by_jobs_waiting_and_only_the_due_are_read(full:
 
 def test_a_member_gives_back_by_jobs_queued(full: Database) -> None:
     scope: Any = {"provider": PROVIDER, "model": MODEL}
-    plan = plans(full, lambda c: give_back(c, **scope, pool="both", most=100))
-    assert "jobs_queued" in plan
-    assert_no_scan(plan)
+    for plan in (
+        plans(full, lambda c: has_dealt(c, **scope, pool="both")),
+        plans(full, lambda c: give_back(c, **scope, pool="both", most=100)),
+    ):
+        assert "jobs_queued" in plan
+        assert_no_scan(plan)
 
 
 def test_hints_are_taken_back_and_postponed_by_key(full: Database) -> None:

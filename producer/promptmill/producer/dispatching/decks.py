@@ -19,6 +19,8 @@ from promptmill.schema.pauses import Pause
 from promptmill.schema.presence import WorkerSeen
 from promptmill.schema.settings import Settings
 
+MOST = 1000
+"""dealt of a pool in one look"""
 Backlogs = Mapping[Scope, Sequence[BatchBacklog]]
 
 
@@ -71,28 +73,27 @@ class Deck:
     booked_out: frozenset[Scope]
     unable: tuple[Scope, ...]
     """the others"""
+    taken: frozenset[Scope] = frozenset()
+    """of those that are full, the ones that have nothing of the pool: they hold up nobody"""
 
     @property
     def jobs(self) -> int:
         """How many may be dealt."""
         return self.due + sum(batch.ready for batch in self.batches)
 
-    def dealt(self, dealer: Dealer, places: Mapping[Scope, Place], *, most: int) -> Iterator[Dealt]:
-        """Deal up to *most* jobs to who has a place."""
-        ours = {batch.batch_id: batch.ready for batch in self.batches}
-        left, due = dict(ours), self.due
+    def full(self, places: Mapping[Scope, Place]) -> list[Scope]:
+        """List the members that have no place for any job of the pool."""
+        return [one for one in self.weights if one in places and not self._room(places[one])]
+
+    def dealt(self, dealer: Dealer, places: Mapping[Scope, Place]) -> Iterator[Dealt]:
+        """Deal up to `MOST` jobs to who has a place."""
+        left, due = {batch.batch_id: batch.ready for batch in self.batches}, self.due
         hands = [
-            Hand(
-                member.provider,
-                weight,
-                min(due, places[member].due)
-                + sum(min(n, ours.get(batch, 0)) for batch, n in places[member].pending.items()),
-                member in self.booked_out,
-            )
+            Hand(member.provider, weight, self._room(places[member]), member in self.booked_out)
             for member, weight in self.weights.items()
-            if member in places
+            if member in places and member not in self.taken
         ]
-        for name, count in dealer.deal(min(self.jobs, most), hands).items():
+        for name, count in dealer.deal(min(self.jobs, MOST), hands).items():
             member = Scope(name, self.scope.model)
             retries = min(due, count, places[member].due)
             due -= retries
@@ -105,8 +106,12 @@ class Deck:
         """Say what members are to give back, since others would start it earlier.
 
         That is all that is queued at one that nobody can call; and where nothing is left to be
-        dealt, what one that is booked out does not start *soon*, as far as others have room.
+        dealt, what one that is booked out does not start *soon*, as far as others have room. And
+        under the pool's own name there is no queue.
         """
+        astray = sum(batch.queued for batch in self.batches)
+        if astray:
+            yield Return(self.scope.provider, self.scope, astray)
         free = sum(room.get(one, 0) for one in self.weights if one not in self.booked_out)
         if self.weights:
             for member in self.unable:
@@ -119,6 +124,11 @@ class Deck:
             if most > 0:
                 free -= most
                 yield Return(self.scope.provider, member, most)
+
+    def _room(self, place: Place) -> int:
+        ready = {batch.batch_id: batch.ready for batch in self.batches}
+        pending = (min(n, ready.get(batch, 0)) for batch, n in place.pending.items())
+        return min(self.due, place.due) + sum(pending)
 
 
 class Decks:
@@ -182,7 +192,7 @@ class Decks:
         return Deck(
             scope=scope,
             batches=batches,
-            due=due_of(scope, most=self._settings.dispatch.depth_max) if waits and able else 0,
+            due=due_of(scope, most=MOST) if waits and able else 0,
             weights=able,
             booked_out=frozenset(),
             unable=tuple(member for member in weights if member not in able),

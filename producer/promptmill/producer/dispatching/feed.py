@@ -7,13 +7,14 @@ published before its move would be dropped as stale.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
 from promptmill.producer.dispatching.broker import BrokerLostError, HintSender
 from promptmill.producer.dispatching.decks import (
+    MOST,
     Deck,
     Decks,
     Place,
@@ -39,6 +40,7 @@ from promptmill.schema.live_limits import LiveLimit, live_ceilings, read_limits
 from promptmill.schema.moves.queueing import (
     Queued,
     give_back,
+    has_dealt,
     queue_pending,
     queue_waiting,
     unqueue,
@@ -111,7 +113,7 @@ class Feeder:
             return Fed()
         self._redis.is_over()
         dealt = sum(_size(order) for order in orders if order.to != order.scope.provider)
-        return Fed(hints, more=dealt >= _CHUNK or any(_size(order) > _CHUNK for order in orders))
+        return Fed(hints, more=dealt >= MOST or any(_size(order) > _CHUNK for order in orders))
 
     def close(self) -> None:
         """Close what it opened."""
@@ -139,8 +141,12 @@ class Feeder:
                 own, dealt = without_pools(shares, batches) if ours else (shares, {})
                 orders.append(_Order(scope, waiting, own, scope.provider))
                 places[scope] = Place(due, dealt)
+            has = partial(has_dealt, connection)
+            decks = [_with_taken(deck, places, has) for deck in decks]
+            returns = (one for deck in decks for one in self._given_back(deck, scopes, rooms))
+            # Read first: a member may have much queued, and nothing of the pool.
+            self._returns = [one for one in returns if has(**one.member._asdict(), pool=one.pool)]
         orders += [order for deck in decks for order in self._dealt(deck, places)]
-        self._returns = [one for deck in decks for one in self._given_back(deck, scopes, rooms)]
         return [order for order in orders if _size(order)]
 
     def _targets(
@@ -160,7 +166,7 @@ class Feeder:
         return share_depth(wanted, self._settings.dispatch)
 
     def _dealt(self, deck: Deck, places: Mapping[Scope, Place]) -> Iterator[_Order]:
-        for dealt in deck.dealt(self._decks.dealer(deck), places, most=_CHUNK):
+        for dealt in deck.dealt(self._decks.dealer(deck), places):
             yield _Order(deck.scope, dealt.due, dealt.pending, dealt.member.provider)
 
     def _given_back(
@@ -247,6 +253,14 @@ def _by_scope(left: Sequence[BatchBacklog]) -> dict[Scope, list[BatchBacklog]]:
     for batch in left:
         scopes[batch.scope].append(batch)
     return scopes
+
+
+def _with_taken(deck: Deck, places: Mapping[Scope, Place], has: Callable[..., bool]) -> Deck:
+    """Tell *deck* whose queue is full of others' work."""
+    pool = deck.scope.provider
+    full = deck.full(places) if deck.jobs else []
+    taken = (one for one in full if not has(**one._asdict(), pool=pool))
+    return replace(deck, taken=frozenset(taken))
 
 
 def _cut(shares: Mapping[int, int], most: int) -> dict[int, int]:

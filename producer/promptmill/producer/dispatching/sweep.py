@@ -10,11 +10,11 @@ import structlog
 
 from promptmill.producer.dispatching.broker import BrokerLostError, HintSender
 from promptmill.producer.dispatching.lost_hints import LostHints
-from promptmill.schema.backlog import aged_hints, cancelled_batches
+from promptmill.schema.backlog import aged_hints, backlog, cancelled_batches
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity, process_is_gone
-from promptmill.schema.moves.queueing import unqueue
+from promptmill.schema.moves.queueing import give_back, has_dealt, unqueue
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import WorkerSeen, declare_dead, live_workers, orphaned_owners
@@ -76,6 +76,7 @@ class Sweeper:
             lost_hints=self._take_back_lost_hints(),
             cancelled=self._empty_cancelled(),
         )
+        self._take_from_strangers()
         if swept != Swept():
             _log.info(
                 "swept",
@@ -150,6 +151,25 @@ class Sweeper:
             with self._database.write() as connection:
                 back += len(unqueue(connection, hints[start : start + _CHUNK]))
         return back
+
+    def _take_from_strangers(self) -> None:
+        """Give back to the pools what is queued at who is no member any more, a chunk of each."""
+        pools = self._settings.pools
+        if not pools:
+            return
+        with self._database.read() as connection:
+            queued = sorted({one.scope for one in backlog(connection) if one.queued})
+            found = [
+                (name, scope)
+                for name, pool in pools.items()
+                for scope in queued
+                if scope.provider not in {name, *pool.members}
+                and has_dealt(connection, **scope._asdict(), pool=name)
+            ]
+        for name, scope in found:
+            with self._database.write() as connection:
+                jobs = give_back(connection, **scope._asdict(), pool=name, most=_CHUNK)
+            _log.info("given back", jobs=jobs, pool=name, **scope._asdict())
 
     def _empty_cancelled(self) -> int:
         with self._database.read() as connection:

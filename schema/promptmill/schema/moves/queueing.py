@@ -100,15 +100,21 @@ returning jobs.id""",
 )
 
 
-# A member whose queue stands still gives back what nobody has begun; the newest first.
-_give_back = Statement(
-    """
-update jobs set state = 0, queued_at = null, provider = pool
-where +state = 1 and id in (select id from jobs where provider = :provider and model = :model
-  and state = 1 and pool = :pool
-  and not exists (select 1 from background_responses r where r.job_id = jobs.id)
-  order by queued_at desc limit :most)"""
-)
+# What a member was dealt and nobody has begun; under a pool's own name what a dispatcher queued
+# that did not know it.
+_DEALT = """from jobs where provider = :provider and model = :model
+  and state = 1 and coalesce(pool, provider) = :pool
+  and not exists (select 1 from background_responses r where r.job_id = jobs.id)"""
+_has_dealt = Statement(f"select 1 {_DEALT} limit 1")
+# The newest first. What is being claimed is left: claims lock in another order.
+_give_back = {
+    dialect: Statement(
+        f"""
+update jobs set state = 0, queued_at = null, provider = coalesce(pool, provider)
+where +state = 1 and id in (select id {_DEALT} order by queued_at desc limit :most {lock})"""
+    )
+    for dialect, lock in {"sqlite": "", "postgresql": "for update skip locked"}.items()
+}
 
 
 def queue_pending(
@@ -160,7 +166,13 @@ def give_back(connection: Connection, *, provider: str, model: str, pool: str, m
 
     Their hints are stale from the commit on.
     """
-    return _give_back.run(connection, provider=provider, model=model, pool=pool, most=most)
+    statement = _give_back[connection.dialect.name]
+    return statement.run(connection, provider=provider, model=model, pool=pool, most=most)
+
+
+def has_dealt(connection: Connection, *, provider: str, model: str, pool: str) -> bool:
+    """Say whether *provider* has anything queued that it could give back to *pool*."""
+    return bool(_has_dealt.fetch(connection, provider=provider, model=model, pool=pool))
 
 
 def unqueue(connection: Connection, hints: Sequence[Hint]) -> set[int]:
