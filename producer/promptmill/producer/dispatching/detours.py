@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from promptmill.producer.dispatching.depth import is_paused
+from promptmill.producer.dispatching.depth import concurrency_of, is_paused
 from promptmill.schema.backlog import Scope
 from promptmill.schema.database import Database
 from promptmill.schema.fallbacks import When
@@ -73,14 +73,15 @@ def detours(
 ) -> Iterator[Detour]:
     """Say, of each model that jobs of *batch* wait for in vain, where those go.
 
-    That is one that is paused, of a pool with every member; and before the deadline the one that
-    was asked first.
+    That is one that is paused, of a pool some member while nobody can call another; and before
+    the deadline the one that was asked first.
     """
 
     def holds(name: str) -> bool:
         provider, _, model = name.partition("/")
-        asked = members_of([provider], pools)
-        return all(is_paused(Scope(one, model), workers, pauses) for one in asked)
+        asked = [Scope(one, model) for one in members_of([provider], pools)]
+        paused = any(is_paused(one, workers, pauses) for one in asked)
+        return paused and not any(concurrency_of(one, workers, pauses, ceiling=1) for one in asked)
 
     for asked, way in batch.rules.items():
         for at, now in enumerate([asked, *(one.to for one in way)]):

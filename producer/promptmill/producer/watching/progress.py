@@ -105,7 +105,12 @@ class Progress:
         left = {tally.name for tally in self.providers if tally.ended < tally.total}
         lasting = [pause for pause in self.pauses if self._holds(pause)]
         held = {pause.provider for pause in lasting}
-        held |= {name for name in self.pools if members_of([name], self.pools) <= held}
+        away = {one for pool in self.pools.values() for one in pool.members} - self._served
+        held |= {
+            name
+            for name, pool in self.pools.items()
+            if held & set(pool.members) and set(pool.members) <= held | away
+        }
         if left <= held and not leads_on(read_rules(self.batch.fallbacks), left=left, held=held):
             return tuple(lasting)
         return ()
@@ -113,7 +118,7 @@ class Progress:
     @property
     def unattended(self) -> tuple[str, ...]:
         """Providers and pools that have jobs left, and no worker."""
-        served = {name for worker in self.workers for name in worker.keys}
+        served = self._served
         served |= {name for name in self.pools if members_of([name], self.pools) & served}
         left = {one.name for one in self.providers if one.ended < one.total}
         return tuple(sorted(left - served))
@@ -130,6 +135,10 @@ class Progress:
         """Whether it is paused since its next call does not fit its budget."""
         reason = self.batch.paused_reason or ""
         return self.batch.state == BatchState.PAUSED and reason.startswith(f"{BUDGET}:")
+
+    @property
+    def _served(self) -> set[str]:
+        return {name for worker in self.workers for name in worker.keys}
 
     def _holds(self, pause: Pause) -> bool:
         """Say whether no live worker can call its provider under *pause*."""
