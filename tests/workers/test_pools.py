@@ -54,6 +54,7 @@ def test_two_keys_share_by_weight_and_each_stands_in_for_the_other(mill: Running
     again = mill.load(8, providers=[POOL], cache_s=3600, different=1)
     assert mill.wait_done(again) == {"succeeded": 8}
     assert mill.requests(again) == 1, "the answer is the same, whichever key was asked"
+    assert len(answered(mill, again)) == 1, "and told to be of the key that was"
 
     with mill.database.write() as connection:
         set_limit(connection, provider=FIRST, model=TIGHT, dimension="rpm", ceiling=60.0)

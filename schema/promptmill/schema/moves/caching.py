@@ -80,11 +80,13 @@ _SOON = f"""(+o.state = 1 or +o.state = 3 and o.run_at < {LANE_AT}
 
 # One statement for both ends, since two would lock the counters in two orders. Whose hint it was
 # has no hint any more. A twin is never followed, or two could wait for each other;
-# nor one that fell back: another model answers it.
+# nor one that fell back: another model answers it. Who answered is who was asked of the other.
 _FOLLOW = """
 update jobs set state = case o.state when 4 then 4 else 3 end,
   fence = jobs.fence + case o.state when 4 then 1 else 0 end,
   dispatch_no = jobs.dispatch_no + 1, twin_of = o.id, queued_at = null,
+  provider = case o.state when 4 then o.provider else jobs.provider end,
+  pool = case o.state when 4 then o.pool else jobs.pool end,
   run_at = case when o.state <> 4 then {after:cast(:never_s as float)} end,
   finished_at = case when o.state = 4 then {now} end
 from {wishes} cross join jobs o cross join batches ob cross join job_payloads op

@@ -60,7 +60,7 @@ order by t.id"""
 _end = Statement(
     """
 update jobs set state = o.state, fence = jobs.fence + 1, run_at = null, finished_at = {now},
-  provider = o.provider, model = o.model, fell_back_from = o.fell_back_from
+  provider = o.provider, model = o.model, pool = o.pool, fell_back_from = o.fell_back_from
 from {chosen} join jobs o on +o.state >= 4
 where jobs.id = chosen.id and o.id = jobs.twin_of and jobs.state = 3
 returning jobs.id, jobs.state""",
