@@ -406,10 +406,12 @@ def test_a_pool_has_members_of_one_kind_that_there_are(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_B_API_KEY", "sk-second")
     monkeypatch.setenv("PROMPTMILL_POOLS__TOO__MEMBERS", '{"openai-b": 0, "openai": 0.5}')
+    monkeypatch.setenv("PROMPTMILL_POOLS__THREE__MEMBERS__OPENAI_B", "2")
     Path("promptmill.toml").write_text(POOL + '[providers.openai-b]\nkind = "openai"\n')
     settings = load_settings()
     assert settings.pools["both"].members == {"openai": 3, "openai-b": 1}
     assert settings.pools["too"].members == {"openai-b": 0, "openai": 0.5}
+    assert settings.pools["three"].members == {"openai-b": 2}
     assert settings.kinds["both"] is settings.kinds["openai"]
     for written, told in (
         (POOL, "the member 'openai-b' is no provider; there are anthropic, gemini, openai"),
@@ -421,6 +423,7 @@ def test_a_pool_has_members_of_one_kind_that_there_are(
         ),
     ):
         monkeypatch.delenv("PROMPTMILL_POOLS__TOO__MEMBERS", raising=False)
+        monkeypatch.delenv("PROMPTMILL_POOLS__THREE__MEMBERS__OPENAI_B", raising=False)
         Path("promptmill.toml").write_text(written)
         with pytest.raises(SettingsError, match="pools") as refused:
             load_settings()

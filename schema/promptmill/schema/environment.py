@@ -45,7 +45,9 @@ class Environment(PydanticBaseSettingsSource):
         for name, value in _read(lambda name: name.startswith(PREFIX)).items():
             if value and not name.endswith("_FILE"):
                 _put(tree, name.removeprefix(PREFIX).lower().split("__"), value)
-        usual = _usual_names({*self._named, *provider_names(tree), *_DEFAULT_PROVIDERS})
+        providers = {*self._named, *provider_names(tree), *_DEFAULT_PROVIDERS}
+        _name_members(tree, providers)
+        usual = _usual_names(providers)
         found = _read(usual.__contains__)
         for name, path in usual.items():
             if found.get(name):
@@ -106,6 +108,16 @@ def _put(tree: dict[str, Any], path: list[str], value: str, *, keep: bool = Fals
             raise SettingsError(msg)
     if not (keep and path[-1] in tree):
         tree[path[-1]] = value
+
+
+def _name_members(tree: Mapping[str, Any], providers: Iterable[str]) -> None:
+    """Give members of pools the names of *providers* that no variable can have: `openai-b`."""
+    names = {name.replace("-", "_"): name for name in sorted(providers)}
+    pools = tree.get("pools")
+    for pool in pools.values() if isinstance(pools, dict) else ():
+        members = pool.get("members") if isinstance(pool, dict) else None
+        if isinstance(members, dict):
+            pool["members"] = {names.get(name, name): of for name, of in members.items()}
 
 
 def found_names(providers: Iterable[str]) -> dict[str, str]:

@@ -12,7 +12,6 @@ from promptmill.producer.limits.standing import Known, ScopeStanding, stand
 from promptmill.producer.limits.watch import redis_in_use
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.live_limits import ACCOUNT
-from promptmill.schema.pools import members_of
 from promptmill.schema.settings import Settings
 
 _DAY_S, _MINUTE_S = 86_400.0, 60.0
@@ -46,7 +45,7 @@ def duration_at_limits(
             before = shared[asked].get(dimension, Range(0, 0))
             shared[asked][dimension] = before + amount
         by_member = []
-        for provider in sorted(members_of([asked], settings.pools)):
+        for provider in _askable(asked, settings):
             held = [
                 _durations(standing, shared[asked] if standing.name == ACCOUNT else amounts)
                 for standing in stand(settings, known, memory, provider=provider, model=model)
@@ -54,6 +53,12 @@ def duration_at_limits(
             by_member.append(_longest(chain.from_iterable(held)))
         found += _together(asked, by_member)
     return _longest(found)
+
+
+def _askable(name: str, settings: Settings) -> list[str]:
+    """List who takes part of what is asked of *name*; a member of weight 0 does not, usually."""
+    pool = settings.pools.get(name)
+    return sorted(one for one, weight in pool.members.items() if weight) if pool else [name]
 
 
 def _longest(found: Iterable[Duration]) -> Duration | None:
