@@ -181,8 +181,9 @@ async def _advance(way: _Way, one: ProviderBatch) -> None:
     except Exception as error:
         if is_passing(error):
             raise
-        # Its text may quote a prompt.
-        _log.error("not advanced", provider_batch=one.id, error=type(error).__name__)
+        name = type(error).__name__  # its text may quote a prompt
+        _log.error("not advanced", provider_batch=one.id, error=name)
+        way.passage.is_stuck(one, f"not advanced: {name}")
 
 
 async def _beat(ways: list[_Way]) -> None:

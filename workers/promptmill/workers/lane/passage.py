@@ -99,6 +99,12 @@ class Passage:
             case _:
                 await self._look(one)
 
+    def is_stuck(self, one: ProviderBatch, problem: str) -> None:
+        """Note why it could not be taken on, and try again later."""
+        self._wait(one)
+        with self._database.write() as connection:
+            tell(connection, one, done=one.done, problem=problem)
+
     async def _hand_in(self, one: ProviderBatch) -> None:
         if one.tried_s is not None and await self._may_be_there(one, one.tried_s):
             return
