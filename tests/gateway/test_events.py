@@ -8,7 +8,7 @@ import pytest
 
 from promptmill.gateway.events import ChatEvents, Events, ResponseEvents
 from promptmill.gateway.live import Reply
-from promptmill.workers.providers.fold import Fold
+from promptmill.workers.providers.fold import Fold, encode_body
 from promptmill.workers.providers.openai.chat_stream import ChatFold
 from promptmill.workers.providers.openai.responses_stream import ResponsesFold
 from promptmill.workers.providers.sse import Events as ServerEvents
@@ -86,3 +86,18 @@ def gathered(fold: Fold, said: Iterable[bytes]) -> Any:
             hold(CHUNK, json.loads(data))
     assert fold.is_complete
     return fold.body()
+
+
+def test_halves_of_a_character_and_odd_events_break_no_stream() -> None:
+    events, fold = ChatEvents(has_usage=False), ChatFold()
+    head = {"id": "x", "model": "m", "created": 7, "usage": None}
+    deltas = [{"role": "assistant", "content": "\ud83d"}, {"content": "\ude00"}]
+    said = [events.say({**head, "choices": [{"index": 0, "delta": one}]}) for one in deltas]
+    for data in ServerEvents().feed(b"".join(said)):
+        fold.add(data)
+    whole = json.loads(encode_body(fold.body()))
+    assert whole["choices"][0]["message"]["content"] == "\N{GRINNING FACE}"
+    responses = ResponseEvents()
+    odd = {"type": "response.output_text.delta", "sequence_number": None, "delta": "a"}
+    assert responses.say({"delta": "of no type"}) == b""
+    assert b'"sequence_number":0' in responses.say(odd).replace(b" ", b"")

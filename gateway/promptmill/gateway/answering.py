@@ -64,7 +64,7 @@ class Answering:
         return Runtime(self._settings, opened, taken=lambda: list(self._in_hand), takes_hints=False)
 
     def take(self, job: Queued) -> None:
-        """Have *job* in hand: from here on the sweep leaves it to us. Any thread."""
+        """Have *job* in hand: from here on the sweep leaves it to us, until `complete` is over."""
         self._in_hand.add(job.job_id)
 
     async def complete(self, job: Queued, listener: "Listener | None") -> "Report":

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from promptmill.gateway.context import Gateway
 from promptmill.gateway.live import LiveCall, Reply, refusal
 from promptmill.schema.database import DatabaseError
-from promptmill.schema.errors import ServiceError
+from promptmill.schema.errors import ServiceError, UsageError
 from promptmill.schema.moves.queueing import Queued
 from promptmill.workers.providers.listener import Listener, Piece
 
@@ -35,14 +35,19 @@ class Course:
         self._listener = Listener(self._hear) if hears else None
         self._heard = deque[Piece]()
         self._news = asyncio.Event()
+        self._beginning: asyncio.Task[Queued | None] | None = None
         self._making: asyncio.Task[None] | None = None
         self._has_left = False
 
     async def begin(self, body: dict[str, Any]) -> None:
         """Store the call, and begin to make it, where that is ours to do. Raises ApiError."""
         answering = self._gateway.answering
-        job = await run_in_threadpool(self._call.begin, body, await answering.open())
+        providers = await answering.open()
+        self._beginning = asyncio.create_task(run_in_threadpool(self._call.begin, body, providers))
+        # A client that leaves meanwhile ends our waiting only: the thread goes on.
+        job = await asyncio.shield(self._beginning)
         if job is not None:
+            answering.take(job)
             self._making = answering.spawn(self._make(job))
             self._making.add_done_callback(lambda _: self._news.set())
 
@@ -74,6 +79,8 @@ class Course:
             self._gateway.answering.spawn(self._leave())
 
     async def _leave(self) -> None:
+        if self._beginning is not None:
+            await asyncio.gather(self._beginning, return_exceptions=True)
         await self._cancel()
         if self._listener is not None:
             self._listener.leave()
@@ -102,6 +109,7 @@ class Course:
                 return  # the dispatcher finds it
             if again is None:
                 return
+            self._gateway.answering.take(again)
             job = again
 
     async def _look(self) -> Reply | None:
@@ -117,8 +125,8 @@ class Course:
     async def _cancel(self) -> None:
         try:
             await run_in_threadpool(self._call.cancel)
-        except (DatabaseError, ServiceError) as error:
-            _log.warning("not taken back, sql is away", error=type(error).__name__)
+        except (DatabaseError, ServiceError, UsageError) as error:
+            _log.warning("not taken back", error=type(error).__name__)
 
     async def _news_within(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from time import time
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from promptmill.gateway.live import Reply
+from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.listener import Piece
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -69,10 +68,10 @@ class ResponseEvents:
         self._number = -1
 
     def say(self, piece: Piece) -> bytes:
-        if piece.get("type") in _ENDS:
+        kind = piece.get("type")
+        if not isinstance(kind, str) or kind in _ENDS:
             return b""
-        self._number = max(self._number, int(piece.get("sequence_number", -1)))
-        return _event(piece)
+        return self._next(piece)
 
     def end(self, reply: Reply) -> Iterator[bytes]:
         if reply.status != 200:
@@ -88,7 +87,7 @@ class ResponseEvents:
                     yield self._next({**event, "output_index": place})
         yield self._next({"type": f"response.{reply.body['status']}", "response": reply.body})
 
-    def _next(self, event: dict[str, Any]) -> bytes:
+    def _next(self, event: Piece) -> bytes:
         self._number += 1
         return _event({**event, "sequence_number": self._number})
 
@@ -130,7 +129,8 @@ def _delta(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _data(event: Piece) -> bytes:
-    return b"data: " + msgspec.json.encode(event) + b"\n\n"
+    # The two halves of a character may come in two pieces, which msgspec refuses to write.
+    return b"data: " + encode_body(event) + b"\n\n"
 
 
 def _event(event: Piece) -> bytes:

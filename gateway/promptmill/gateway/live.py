@@ -129,13 +129,12 @@ class LiveCall:
 
     def _open(self, connection: Connection, batch_id: int) -> None:
         """Give the batch its part of the budget, and take its job before the dispatcher sees it."""
+        self._batch_id = batch_id  # known from here on, whatever becomes of the commit
         divide_anew(connection, self._tenant_id)
         self._take(connection, batch_id)
 
     def _take(self, connection: Connection, batch_id: int) -> None:
         self._job = queue_line(connection, batch_id, providers=self._providers)
-        if self._job is not None:
-            self._gateway.answering.take(self._job)
 
     def _reply(self) -> Reply:
         """Read the answer as a line of a file of answers has it."""

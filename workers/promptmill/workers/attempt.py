@@ -272,11 +272,12 @@ class Attempt:
             deadlines.observe(job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s)
         if self._fitted is not None:
             reply = self._fitted.heard(reply)
+        if self._is_heard and isinstance(reply, Refusal) and reply.kind is ErrorKind.BAD_RESPONSE:
+            reply = replace(reply, kind=ErrorKind.UNKNOWN)
         self._reply = (reply, took_s)
         if self._form is not None and isinstance(reply, Answer):
-            reply = judged(
-                reply, self._form, on_invalid=job.on_invalid, asked_again=self._asked_again
-            )
+            on_invalid = OnInvalid.KEEP if self._is_heard else job.on_invalid
+            reply = judged(reply, self._form, on_invalid=on_invalid, asked_again=self._asked_again)
             self._reply = (reply, took_s)
             if background is not None and isinstance(reply, Refusal):
                 await background.forget()
@@ -293,9 +294,8 @@ class Attempt:
     ) -> Report:
         if self._background is not None and self._background.known is not None:
             job = replace(job, fallbacks=None)  # it is made by this provider
-        listener = self._listener
-        if listener is not None and listener.has_heard and not listener.has_left:
-            job = replace(job, on_unknown="hold")  # another answer would not go on with this one
+        if self._is_heard:
+            job = replace(job, on_unknown="hold", fallbacks=None)
         return await end(
             self._bench,
             self._served,
@@ -307,6 +307,12 @@ class Attempt:
             latency_s=latency_s,
             cut=None if self._fitted is None else self._fitted.cut(reply),
         )
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether somebody has heard a part of the answer: another one would not go on with it."""
+        listener = self._listener
+        return listener is not None and listener.has_heard and not listener.has_left
 
     async def _hold_batch(self, job: DueJob, unbounded: Unbounded) -> Report:
         """Pause a batch whose budget nobody could keep."""

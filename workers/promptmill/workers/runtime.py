@@ -83,7 +83,11 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         worker = self._settings.worker
         self._database = Database.from_settings(self._settings, patience_s=SERVICE_PATIENCE_S)
-        found = await asyncio.to_thread(require_current, self._database)
+        try:
+            found = await asyncio.to_thread(require_current, self._database)
+        except BaseException:
+            self._database.close()
+            raise
         if found != newest_revision():
             _log.warning("sql is at revision %s, of a newer release; this one may go on", found)
         await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits

@@ -51,7 +51,10 @@ async def answer_now(request: Request) -> Response:
     cache = _cache(request.headers.get(_CACHE, "off").lower())
     call = LiveCall(gateway, caller.tenant_id, request.url.path, cache=cache)
     course = Course(gateway, call, hears=events is not None)
-    await course.begin(body)
+    with ExitStack() as unless_begun:
+        unless_begun.callback(course.leave)
+        await course.begin(body)
+        unless_begun.pop_all()
     steps = course.steps(request.is_disconnected)
     if events is not None:
         return await _streamed(course, steps, events)
