@@ -42,6 +42,7 @@ def test_workers_without_a_key_pause_the_batch_until_one_with_a_key_comes(laptop
     assert laptop.valkeys() == [], "the last one out stops the bundled server"
 
 
+@pytest.mark.long
 def test_a_refused_key_pauses_the_batch_and_the_right_one_goes_on(laptop: Laptop) -> None:
     laptop.simulator.configure(keys=frozenset(KEYS.values()))
     laptop.env["OPENAI_API_KEY"] = "sk-wrong-0123456789"

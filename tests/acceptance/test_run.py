@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 
+import pytest
+
 from tests.acceptance.laptop import EXAMPLES, KEYS, Laptop, living
 from tests.services.waiting import wait_until
 
@@ -52,6 +54,7 @@ def test_a_prompt_that_is_refused_fails_alone_and_says_why(laptop: Laptop) -> No
     assert laptop.sql(view) == [("q3", "request", 400, row["error_text"])]
 
 
+@pytest.mark.long
 def test_runs_at_the_same_time_in_one_folder_share_the_valkey_and_all_finish(
     laptop: Laptop,
 ) -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "path.py"
 
 
@@ -14,6 +16,7 @@ def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.long
 def test_a_line_is_an_object_with_figures_demands_and_a_verdict() -> None:
     done = bench("start", "--rounds", "1")
     assert done.returncode == 0, done.stderr
