@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,17 @@ def test_openais_own_bodies_are_written_as_they_came(kept: int, promptmill: Here
     assert CreateEmbeddingResponse.model_validate(bodies[1]).data[0].embedding == [0.5]
     for body in (bodies[2], bodies[4]):
         assert ChatCompletion.model_validate(body).choices[0].message.content == "four"
+
+
+def test_what_came_with_a_200_and_is_no_answer_is_not_written_as_one(
+    promptmill: Here, scene: Scene
+) -> None:
+    batch = int(promptmill("submit", write_batch(Path("in.jsonl"), 1)).out)
+    ((job, fence),) = claim_all(scene, batch).items()
+    scene.close(fail(job, fence, replace(REFUSED, http_status=200, error_code="no_answer")))
+    promptmill("export", batch, "-o", "out.jsonl", "--format", "openai-batch")
+    (told,) = lines(Path("out.errors.jsonl"))
+    assert (told["response"], told["error"]["code"]) == (None, "no_answer")
 
 
 def test_json_lines_have_the_bodies_of_a_batch_that_keeps_any(kept: int, promptmill: Here) -> None:

@@ -1,5 +1,7 @@
 """Calls that are waited for, by OpenAI's own client; each is a row like any other."""
 
+import json
+
 import pytest
 from openai import APIError, APITimeoutError, BadRequestError, NotFoundError, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
@@ -73,15 +75,23 @@ def test_words_are_heard_while_they_are_said_and_a_client_that_leaves_ends_the_c
         assert (attempt["output_tokens"] is not None) == (model == MODELS["anthropic"])
 
 
+@pytest.mark.parametrize(
+    ("accident", "told"),
+    [("cut", "no complete answer came"), ("raw", "answered 200 with no chat completion")],
+)
 def test_an_answer_that_breaks_off_after_its_first_words_is_an_error_and_not_asked_again(
-    mill: RunningMill, client: OpenAI
+    mill: RunningMill, client: OpenAI, accident: str, told: str
 ) -> None:
-    mill.simulator.add_fault("cut", contains="cut here")
+    words = {"index": 0, "delta": {"role": "assistant", "content": "Hel"}, "finish_reason": None}
+    chunk = {"id": "x", "object": "chat.completion.chunk", "created": 7, "choices": [words]}
+    body = f"data: {json.dumps(chunk)}\n\ndata: nonsense\n\n"
+    events = {"body": body, "content_type": "text/event-stream"} if accident == "raw" else {}
+    mill.simulator.add_fault(accident, contains=f"{accident} here", **events)
     stream = client.chat.completions.create(
-        model=MODELS["openai"], messages=say("cut here"), stream=True
+        model=MODELS["openai"], messages=say(f"{accident} here"), stream=True
     )
     heard: list[str | None] = []
-    with pytest.raises(APIError, match="no complete answer came"):
+    with pytest.raises(APIError, match=told):
         heard.extend(chunk.choices[0].delta.content for chunk in stream)
     (last,) = mill.sql("select id, state from jobs order by id desc limit 1")
     assert last["state"] == JobState.QUARANTINED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from promptmill.producer.dispatching.outage import Outage
+from promptmill.producer.outage import Outage
 from promptmill.schema.broker import redis_url
 from promptmill.schema.settings import Settings
 from promptmill.schema.tenants import Caller

@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from promptmill.gateway.context import Gateway
-from promptmill.producer.dispatching.outage import Outage
+from promptmill.producer.outage import Outage
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.errors import ServiceError, UsageError
 from promptmill.schema.host import new_owner

@@ -13,11 +13,11 @@ import structlog
 from promptmill.producer.dispatching.broker import HintSender, make_sender
 from promptmill.producer.dispatching.detours import Detours
 from promptmill.producer.dispatching.feed import Fed, Feeder
-from promptmill.producer.dispatching.outage import Outage
 from promptmill.producer.dispatching.pruning import Retention
 from promptmill.producer.dispatching.sweep import Sweeper, Swept
 from promptmill.producer.dispatching.twins import TwinEnder
 from promptmill.producer.metrics.server import served_metrics
+from promptmill.producer.outage import Outage
 from promptmill.producer.webhooks.courier import courier_at_work
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ServiceError

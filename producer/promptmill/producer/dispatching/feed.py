@@ -31,7 +31,7 @@ from promptmill.producer.dispatching.depth import (
 )
 from promptmill.producer.dispatching.fairness import allot
 from promptmill.producer.dispatching.lanes import LaneSorter
-from promptmill.producer.dispatching.outage import Outage
+from promptmill.producer.outage import Outage
 from promptmill.schema.backlog import BatchBacklog, Scope, backlog, due_waiting, started_jobs
 from promptmill.schema.broker import step_of
 from promptmill.schema.ceilings import limits_of

@@ -1,7 +1,8 @@
 """The two files of OpenAI's Batch API: answers, and errors. Together: every custom_id, once.
 
 Whoever reads what OpenAI's own batches give reads these. What failed by HTTP has its `response`;
-what was cancelled, or has not ended yet, has an `error`, as an expired batch has there.
+what was cancelled, has not ended yet, or came with a 200 and is no answer has an `error`, as an
+expired batch has there.
 
 Lines: `BatchRequestOutput` of OpenAI's API description. A body is the one that OpenAI sent, where
 it is kept; else it is made of the columns, as `CreateChatCompletionResponse`.
@@ -48,6 +49,8 @@ _EXPIRED = (
     "batch_expired",
     "This request could not be executed before the completion window expired.",
 )
+_LEAST_ERROR = 400
+"""HTTP status"""
 _NOT_ENDED = ("batch_not_finished", "This request had no answer yet when the file was written.")
 
 
@@ -166,7 +169,9 @@ def _completion(job: _Job) -> dict[str, Any]:
 
 
 def _failure(job: _Job, no_answer: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    if job.http_status is None or job.state not in ("failed", "quarantined"):
+    # What came with a 200 and is no answer must not be taken for one.
+    is_refused = job.http_status is not None and job.http_status >= _LEAST_ERROR
+    if not is_refused or job.state not in ("failed", "quarantined"):
         code, message = no_answer.get(job.state, _NOT_ENDED)
         if job.state in ("failed", "quarantined"):
             code, message = job.error_code or code, job.error_text or message

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import structlog
 
-from promptmill.producer.dispatching.sideline import Sideline
 from promptmill.producer.opening import PATIENCE_S
 from promptmill.producer.scheduling.cron import next_time
 from promptmill.producer.scheduling.firing import fire
+from promptmill.producer.sideline import Sideline
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.schedules import (

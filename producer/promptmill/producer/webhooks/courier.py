@@ -11,7 +11,7 @@ from threading import Thread, current_thread
 
 import structlog
 
-from promptmill.producer.dispatching.sideline import Sideline
+from promptmill.producer.sideline import Sideline
 from promptmill.producer.webhooks.carrying import Carrier
 from promptmill.producer.webhooks.verdict import Answer, Verdict
 from promptmill.schema.database import Database, DatabaseError, is_passing

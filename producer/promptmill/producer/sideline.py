@@ -1,4 +1,4 @@
-"""What goes on beside the dispatcher, in a thread of its own, where it may be slow."""
+"""What goes on beside the dispatcher's own work, in a thread, where it may be slow."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import structlog
 
-from promptmill.producer.dispatching.outage import Outage
+from promptmill.producer.outage import Outage
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.errors import ServiceError
 
