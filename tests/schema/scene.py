@@ -223,4 +223,10 @@ where outcome = 1 and latency_ms is not null group by 1, 2, 3""",
     or a.error_kind = 'bad_response' and a.cost_micros is null then a.reserved_micros end), 0)
 from batch_spending s left join attempts a on a.batch_id = s.batch_id group by s.batch_id""",
     ),
+    (
+        "select tenant_id, carried_micros from tenant_spending where carried_micros <> 0",
+        """select b.tenant_id, sum(s.spent_micros + s.reserved_micros + s.unknown_micros)
+from batches b join batch_spending s on s.batch_id = b.id where b.carried = 1
+group by b.tenant_id having sum(s.spent_micros + s.reserved_micros + s.unknown_micros) <> 0""",
+    ),
 )

@@ -38,7 +38,12 @@ def test_an_empty_database_is_brought_to_the_newest_revision_and_again(empty: Da
     assert upgrade(empty) == newest_revision()
     require_current(empty)
     assert upgrade(empty) == newest_revision()
-    assert triggers(empty) == ["attempts_rollup", "jobs_counts", "jobs_moves"]
+    assert triggers(empty) == [
+        "attempts_rollup",
+        "jobs_counts",
+        "jobs_moves",
+        "spending_carried",
+    ]
     empty.close()
 
 

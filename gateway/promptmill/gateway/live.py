@@ -27,7 +27,7 @@ from promptmill.schema.database import Connection
 from promptmill.schema.errors import InputError, OverBudgetError, UsageError
 from promptmill.schema.exporting import Selection, export_rows, one_moment
 from promptmill.schema.gateway_batches import NO_COUNTS, counts_of
-from promptmill.schema.moves.allowances import divide_anew, left_of
+from promptmill.schema.moves.allowances import divide_budget, standing_of
 from promptmill.schema.moves.queueing import Queued, queue_line
 from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.reading import LIVE_NAME, batch_row
@@ -114,7 +114,7 @@ class LiveCall:
     def _submit(self, path: Any, name: str) -> int:
         gateway = self._gateway
         with gateway.database.read() as connection:
-            left = left_of(connection, self._tenant_id)
+            left = standing_of(connection, self._tenant_id).left
         request = SubmitRequest(
             path,
             ReadOptions(url=self._url),
@@ -130,7 +130,7 @@ class LiveCall:
     def _open(self, connection: Connection, batch_id: int) -> None:
         """Give the batch its part of the budget, and take its job before the dispatcher sees it."""
         self._batch_id = batch_id  # known from here on, whatever becomes of the commit
-        divide_anew(connection, self._tenant_id)
+        divide_budget(connection, self._tenant_id)
         self._take(connection, batch_id)
 
     def _take(self, connection: Connection, batch_id: int) -> None:

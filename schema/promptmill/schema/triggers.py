@@ -6,7 +6,7 @@ counts row by row; PostgreSQL once a statement, from the transition tables, in a
 
 from promptmill.schema.states import LEGAL_MOVES
 
-TRIGGERS = ("attempts_rollup", "jobs_counts", "jobs_moves")
+TRIGGERS = ("attempts_rollup", "jobs_counts", "jobs_moves", "spending_carried")
 _LEGAL = sum(1 << (8 * old + new) for old, news in LEGAL_MOVES.items() for new in news)
 _MASK = _LEGAL - (1 << 64) if _LEGAL >= 1 << 63 else _LEGAL
 """Bit 8*old+new is set where the move is legal, as a signed 64-bit number."""
@@ -65,6 +65,16 @@ def _add_sums(table: str, sums: str) -> str:
     return ", ".join(f"{name} = {table}.{name} + {sums}.{name}" for name in _SPENT_SUMS)
 
 
+def _used(row: str) -> str:
+    return f"({' + '.join(f'{row}.{name}' for name in _SPENT_SUMS)})"
+
+
+# What a batch that has ended uses later: a late answer tells what its call did cost.
+_CHANGED = f"{_used('new')} <> {_used('old')}"
+_CARRY = f"""update tenant_spending
+  set carried_micros = carried_micros + {_used("new")} - {_used("old")}
+  where tenant_id = (select b.tenant_id from batches b where b.id = new.batch_id
+    and b.carried = 1);"""
 _SUMMED = ", ".join(f"sum({name}) as {name}" for name in _SPENT_SUMS)
 
 
@@ -107,6 +117,11 @@ begin
   update batch_spending set {_add_sums("batch_spending", "d")}
   from (select {_SUMMED} from ({_spent_row("old", -1)} union all {_spent_row("new", 1)})) d
   where batch_spending.batch_id = new.batch_id;
+end""",
+        "drop trigger if exists spending_carried",
+        f"""create trigger spending_carried after update on batch_spending when {_CHANGED}
+begin
+  {_CARRY}
 end""",
     ]
 
@@ -171,4 +186,11 @@ end $$""",
         """create or replace trigger attempts_rollup after update on attempts
 referencing old table as old_rows new table as new_rows
 for each statement execute function attempts_rollup()""",
+        f"""create or replace function spending_carried() returns trigger language plpgsql as $$
+begin
+  {_CARRY}
+  return null;
+end $$""",
+        f"""create or replace trigger spending_carried after update on batch_spending for each row
+when ({_CHANGED}) execute function spending_carried()""",
     ]

@@ -26,7 +26,7 @@ from promptmill.schema.gateway_batches import (
     order_of,
 )
 from promptmill.schema.gateway_files import file_of
-from promptmill.schema.moves.allowances import divide_anew, left_of
+from promptmill.schema.moves.allowances import divide_budget, standing_of
 from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.order_events import announce_order
 
@@ -64,7 +64,7 @@ class Validation:
         gateway = self._gateway
         with gateway.database.read() as connection:
             file = file_of(connection, order.tenant_id, order.input_file_id)
-            left = left_of(connection, order.tenant_id)
+            left = standing_of(connection, order.tenant_id).left
         if file is None:
             msg = f"The file {order.input_file_id} is gone."
             raise UsageError(msg)
@@ -98,7 +98,7 @@ def _begin(order: OrderRow, connection: Connection, batch_id: int) -> None:
     now = order_of(connection, order.tenant_id, order.id)
     if now is not None and now.status == Status.CANCELLING:
         cancel_batch(connection, batch_id)
-    divide_anew(connection, order.tenant_id)
+    divide_budget(connection, order.tenant_id)
 
 
 def _is_new(order: OrderRow) -> bool:

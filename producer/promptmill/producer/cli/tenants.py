@@ -91,7 +91,7 @@ def _set_budget(connection: Connection, tenant: str, micros: int | None) -> bool
     if micros is None:
         lift_budgets(connection, tenant_id)
     else:
-        divide_budget(connection, tenant_id, micros)
+        divide_budget(connection, tenant_id)
     return True
 
 

@@ -200,7 +200,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         scheduled_at=batch.scheduled_at,
     )
     batch_id = int(rows[0][0])
-    if batch.budget_micros is not None:
+    if batch.budget_micros is not None or batch.tenant_id is not None:
         begin_spending(connection, batch_id)
     return batch_id
 

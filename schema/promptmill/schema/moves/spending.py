@@ -6,7 +6,7 @@ nothing where it cost nothing, or to `unknown` where nobody knows. In a transact
 last, so that it is locked for the shortest time, and always in the same order.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,11 +48,6 @@ class Spending:
             return None
         return self.budget - self.spent - self.reserved - self.unknown
 
-    @property
-    def fits(self) -> bool:
-        """Whether the call that did not fit would now."""
-        return self.room is None or self.wanted is None or self.room >= self.wanted
-
 
 ROOM: Final = "b.budget_micros - s.spent_micros - s.reserved_micros - s.unknown_micros"
 """What is left, in SQL over batches b and batch_spending s."""
@@ -73,21 +68,39 @@ where batch_id = :batch_id and (:micros = 0 or spent_micros + reserved_micros + 
   + :micros <= (select coalesce(b.budget_micros, 9223372036854775807) from batches b
     where b.id = batch_spending.batch_id))"""
 )
-_begin = Statement(
+_begin = Statement("insert into batch_spending (batch_id) values (:batch_id)")
+_catch_up = Statement(
     """
 insert into batch_spending (batch_id, spent_micros)
-select :batch_id, coalesce(sum(cost_micros), 0) from usage_hourly where batch_id = :batch_id
-on conflict (batch_id) do nothing"""
+select wanted.batch_id, (select cast(coalesce(sum(u.cost_micros), 0) as bigint)
+  from usage_hourly u where u.batch_id = wanted.batch_id) from {wanted}
+where true on conflict (batch_id) do nothing""",
+    _BATCHES,
 )
 _forget = Statement("delete from batch_spending where batch_id = :batch_id")
-_set = Statement("update batches set budget_micros = :micros where id = :batch_id")
+_BUDGETS = RowSet("budgets", (Column("batch_id", "bigint"), Column("micros", "bigint")))
+_set = Statement(
+    "update batches set budget_micros = budgets.micros from {budgets}"
+    " where batches.id = budgets.batch_id",
+    _BUDGETS,
+)
 _want_nothing = Statement(
-    "update batch_spending set wanted_micros = null where batch_id = :batch_id"
+    f"""
+update batch_spending set wanted_micros = null
+where batch_id in (select b.id from {{budgets}} join batches b on b.id = budgets.batch_id
+  join batch_spending s on s.batch_id = b.id
+  where s.wanted_micros is not null and (b.budget_micros is null or s.wanted_micros <= {ROOM}))""",
+    _BUDGETS,
 )
 _go_on = Statement(
     f"""
 update batches set state = 'open', paused_reason = null
-where id = :batch_id and state = 'paused' and paused_reason like '{BUDGET}:%'"""
+where id in (select budgets.batch_id from {{budgets}})
+  and state = 'paused' and paused_reason like '{BUDGET}:%'
+  and exists (select 1 from batch_spending s
+    where s.batch_id = batches.id and s.wanted_micros is null)
+returning id""",
+    _BUDGETS,
 )
 _used_up = Statement(
     f"""
@@ -132,8 +145,19 @@ def reserve(
 
 
 def begin_spending(connection: Connection, batch_id: int) -> None:
-    """Count from now on what a batch costs; what it has cost is counted in."""
+    """Count what a new batch costs."""
     _begin.run(connection, batch_id=batch_id)
+
+
+def catch_up(connection: Connection, batch_ids: Collection[int]) -> None:
+    """Count what these batches cost from now on, and what they have cost, if that is not done."""
+    new = sorted(set(batch_ids) - read_spending(connection, batch_ids).keys())
+    if not new:
+        return
+    if connection.dialect.name != "sqlite":
+        # Or a call that ends now would be neither in the sum so far nor added to it.
+        connection.exec_driver_sql("lock table usage_hourly in share mode")
+    _catch_up.run(connection, {"wanted": [(batch_id,) for batch_id in new]})
 
 
 def forget_spending(connection: Connection, batch_id: int) -> None:
@@ -146,17 +170,16 @@ def set_budget(connection: Connection, batch_id: int, micros: int | None) -> boo
 
     Returns whether it was paused by its budget and goes on now: its next call fits.
     """
-    if not read_spending(connection, [batch_id]):
-        if connection.dialect.name != "sqlite":
-            # Or a call that ends now would be neither in the sum so far nor added to it.
-            connection.exec_driver_sql("lock table usage_hourly in share mode")
-        begin_spending(connection, batch_id)
-    _set.run(connection, batch_id=batch_id, micros=micros)
-    now = read_spending(connection, [batch_id]).get(batch_id)
-    if now is None or not now.fits:
-        return False
-    _want_nothing.run(connection, batch_id=batch_id)
-    return bool(_go_on.run(connection, batch_id=batch_id))
+    return bool(set_budgets(connection, {batch_id: micros}))
+
+
+def set_budgets(connection: Connection, budgets: Mapping[int, int | None]) -> list[int]:
+    """Set what some batches may cost, as `set_budget` does; return those that go on now."""
+    catch_up(connection, budgets.keys())
+    rows = {"budgets": sorted(budgets.items())}
+    _set.run(connection, rows)
+    _want_nothing.run(connection, rows)
+    return [row[0] for row in _go_on.fetch(connection, rows)]
 
 
 def pause_used_up(connection: Connection) -> list[tuple[int, str]]:

@@ -71,6 +71,8 @@ batches = Table(
     # Of which schedule it is, and for which of its times; NULL: it was submitted by hand.
     Column("schedule_id", BigInteger),
     Column("scheduled_at", Instant),
+    # 1: what it used is in `tenant_spending`, since it has ended; NULL: it is not.
+    Column("carried", SmallInteger),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -89,6 +91,13 @@ Index(
     batches.c.scheduled_at,
     unique=True,
     **where("schedule_id is not null and state <> 'loading'"),
+)
+# allowances and carrying: what of a tenant's batches is not added up yet
+Index(
+    "batches_of_tenant",
+    batches.c.tenant_id,
+    batches.c.id,
+    **where("tenant_id is not null and carried is null"),
 )
 # announcing: of which batches there may be news
 Index("batches_unannounced", batches.c.id, **where(UNANNOUNCED))

@@ -1,6 +1,15 @@
 """Counters and rollups, which triggers keep."""
 
-from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
 
 from promptmill.schema.tables.metadata import metadata
 from promptmill.schema.types import Instant
@@ -30,6 +39,14 @@ batch_spending = Table(
     Column("wanted_micros", BigInteger),
 )
 
+# What those batches of a tenant have used that are `carried`; see moves/carrying.
+tenant_spending = Table(
+    "tenant_spending",
+    metadata,
+    Column("tenant_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("carried_micros", BigInteger, nullable=False, server_default="0"),
+)
+
 usage_hourly = Table(
     "usage_hourly",
     metadata,
@@ -46,6 +63,8 @@ usage_hourly = Table(
     Column("cost_micros", BigInteger, nullable=False),
     PrimaryKeyConstraint("hour_at", "batch_id", "provider", "model", "outcome", "error_kind"),
 )
+# status, announcing, and a budget that is given later: what one batch has used
+Index("usage_hourly_of_batch", usage_hourly.c.batch_id)
 
 latency_daily = Table(
     "latency_daily",
