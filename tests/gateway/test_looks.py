@@ -1,6 +1,9 @@
-"""What is kept of looks at a batch is never older than what its client did to it."""
+"""Looks at a batch: never older than what its client did to it, and answered at once."""
+
+import socket
 
 from promptmill.gateway.looks import Looks
+from promptmill.gateway.server import bound
 
 BATCH = (1, "batch_1")
 
@@ -22,3 +25,11 @@ def test_what_was_read_before_a_change_is_not_kept() -> None:
     looks.forget(BATCH)
     keep(BATCH, b"{}")
     assert looks.fresh(BATCH) is None
+
+
+def test_no_part_of_an_answer_waits_until_its_client_says_that_the_part_before_came() -> None:
+    with bound("127.0.0.1", 0) as listening, socket.socket() as client:
+        client.connect(listening.getsockname())
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
