@@ -7,7 +7,7 @@ import random
 import signal
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -77,44 +77,57 @@ class Runtime:
         self._idle = asyncio.Event()
         self._background: set[asyncio.Task[Any]] = set()
         self._pausing: dict[tuple[str | int, ...], asyncio.Task[Any]] = {}
+        self._heartbeat: Heartbeat | None = None
+        self._lane: LaneLoop | None = None
 
     async def start(self) -> None:
         """Open SQL, Redis, the providers and the beat. Raises where SQL is not ready."""
         self._loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as opened:
+            await self._open(opened)
+            self._opened = opened.pop_all()
+        if not self._takes_hints:
+            return
+        self._lane = LaneLoop(self._settings, self._database, self._served, trace=self._trace)
+        self._lane.start()
+        for name, reason in self._missing.items():
+            pause = KeyPause(name, NO_KEY, "key", f"key: {reason}")
+            await asyncio.to_thread(self._pause_in_sql, pause)
+
+    async def _open(self, opened: AsyncExitStack) -> None:
+        """Open all, each with how it is closed; what was opened last is closed first."""
         worker = self._settings.worker
         self._database = Database.from_settings(self._settings, patience_s=SERVICE_PATIENCE_S)
-        try:
-            found = await asyncio.to_thread(require_current, self._database)
-        except BaseException:
-            self._database.close()
-            raise
+        opened.callback(self._database.close)
+        found = await asyncio.to_thread(require_current, self._database)
         if found != newest_revision():
             _log.warning("sql is at revision %s, of a newer release; this one may go on", found)
         await asyncio.to_thread(tokens.load)  # 0.4 s: not while the first prompt waits
+        self._request_log = self._open_request_log(opened)
+        self._tracing = self._open_tracing(opened)
         self._http: LeanClient = open_http(
             concurrency=worker.concurrency, network=self._settings.network
         )
+        opened.push_async_callback(self._http.aclose)
+        opened.push_async_callback(self._close_providers)
         for name in self._names:
             await asyncio.to_thread(self._open_provider, name)  # imports its SDK
         self._allowances = Allowances(self._database, self._served)
-        self._tracing = self._open_tracing()
-        self._request_log = self._open_request_log()
         worker_id = str(uuid.uuid4())
+        permits = self._open_permits(opened)
+        # What is still stored then is stored under a name that is known to live.
+        opened.push_async_callback(self._say_goodbye)
+        similarity = Similarity(self._settings.cache, self._database)
+        opened.push_async_callback(asyncio.to_thread, similarity.close)
         self.bench = Bench(
-            recorder=Recorder(
-                self._database,
-                worker_id=worker_id,
-                group_rows=worker.group_rows,
-                group_s=worker.group_ms / 1000,
-                spool=Spool(self._settings.spool_dir, most_bytes=worker.spool_bytes),
-            ),
-            permits=self._open_permits(),
+            recorder=self._open_recorder(opened, worker_id),
+            permits=permits,
             references=References(
                 self._redis,
                 prefix=self._settings.key_prefix,
                 read_secret=partial(cache_secret, self._database),
             ),
-            similarity=Similarity(self._settings.cache, self._database),
+            similarity=similarity,
             policy=self._settings.retry,
             deadlines=Deadlines(most_s=worker.call_timeout_s, factor=worker.call_timeout_factor),
             slots=Slots(worker.concurrency),
@@ -131,16 +144,9 @@ class Runtime:
             self.bench.deadlines.seed(*scope, histogram)
         self._allowances.take(await asyncio.to_thread(self._allowances.read), self.bench.permits)
         await asyncio.to_thread(self.bench.recorder.store_leftovers)
-        self._heartbeat = self._make_heartbeat(worker_id)
-        await asyncio.to_thread(self._heartbeat.start)
-        self._lane: LaneLoop | None = None
-        if not self._takes_hints:
-            return
-        self._lane = LaneLoop(self._settings, self._database, self._served, trace=self._trace)
-        self._lane.start()
-        for name, reason in self._missing.items():
-            pause = KeyPause(name, NO_KEY, "key", f"key: {reason}")
-            await asyncio.to_thread(self._pause_in_sql, pause)
+        heartbeat = self._make_heartbeat(worker_id)
+        await asyncio.to_thread(heartbeat.start)
+        self._heartbeat = heartbeat
 
     @property
     def served(self) -> list[str]:
@@ -191,19 +197,7 @@ class Runtime:
         await self._idle_within(self._settings.worker.grace_s)
         self._interrupt(True)
         await self._idle_within(_LAST_WRITE_S)
-        await asyncio.to_thread(self.bench.recorder.stop, _LAST_WRITE_S)
-        await asyncio.to_thread(self.bench.similarity.close)
-        await asyncio.to_thread(self._heartbeat.stop)
-        await self.bench.permits.close()
-        await self._redis.aclose()
-        for served in self._served.values():
-            await served.adapter.close()
-        await self._http.aclose()
-        if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close)
-        if self._request_log is not None:
-            self._request_log.close()
-        self._database.close()
+        await self._opened.aclose()
 
     async def _idle_within(self, seconds: float) -> None:
         if self._under_way:
@@ -222,7 +216,15 @@ class Runtime:
             _log.error("%s", error)
             self._missing[name] = str(error)
 
-    def _open_tracing(self) -> "Tracing | None":
+    async def _close_providers(self) -> None:
+        for served in self._served.values():
+            await served.adapter.close()
+
+    async def _say_goodbye(self) -> None:
+        if self._heartbeat is not None:
+            await asyncio.to_thread(self._heartbeat.stop)
+
+    def _open_tracing(self, opened: AsyncExitStack) -> "Tracing | None":
         if not self._settings.worker.traces:
             return None
         try:
@@ -233,26 +235,45 @@ class Runtime:
                 "`pip install 'promptmill[otel]'`, or leave the setting out"
             )
             raise SettingsError(msg) from error
-        return Tracing()
+        tracing = Tracing()
+        opened.push_async_callback(asyncio.to_thread, tracing.close)
+        return tracing
 
-    def _open_request_log(self) -> RequestLog | None:
+    def _open_request_log(self, opened: AsyncExitStack) -> RequestLog | None:
         worker = self._settings.worker
         if worker.request_log is None:
             return None
-        return RequestLog(
+        log = RequestLog(
             worker.request_log, bodies=worker.request_log_bodies, days=worker.request_log_days
         )
+        opened.callback(log.close)
+        return log
 
-    def _open_permits(self) -> Permits:
+    def _open_recorder(self, opened: AsyncExitStack, worker_id: str) -> Recorder:
+        worker = self._settings.worker
+        recorder = Recorder(
+            self._database,
+            worker_id=worker_id,
+            group_rows=worker.group_rows,
+            group_s=worker.group_ms / 1000,
+            spool=Spool(self._settings.spool_dir, most_bytes=worker.spool_bytes),
+        )
+        opened.push_async_callback(asyncio.to_thread, recorder.stop, _LAST_WRITE_S)
+        return recorder
+
+    def _open_permits(self, opened: AsyncExitStack) -> Permits:
         self._redis = connect(redis_url(self._settings))
+        opened.push_async_callback(self._redis.aclose)
         kinds = {name: provider.kind for name, provider in self._settings.providers.items()}
-        return Permits(
+        permits = Permits(
             self._redis,
             prefix=self._settings.key_prefix,
             kinds=kinds,
             lease_s=_BEATS_A_LEASE * self._settings.worker.beat_s,
             seed=self._allowances.past_of,
         )
+        opened.push_async_callback(permits.close)
+        return permits
 
     def _make_heartbeat(self, worker_id: str) -> Heartbeat:
         keys = {name: served.fingerprint for name, served in self._served.items()}
