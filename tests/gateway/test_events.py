@@ -12,7 +12,7 @@ from promptmill.workers.providers.fold import Fold, encode_body
 from promptmill.workers.providers.openai.chat_stream import ChatFold
 from promptmill.workers.providers.openai.responses_stream import ResponsesFold
 from promptmill.workers.providers.sse import Events as ServerEvents
-from tests.services.published import CHUNK, hold
+from tests.services.published import CHUNK, hold, hold_event
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
@@ -31,17 +31,39 @@ COMPLETION = {
     ],
     "usage": USAGE,
 }
-PART = {"type": "output_text", "text": "Hello", "annotations": []}
+PART = {"type": "output_text", "text": "Hello", "annotations": [], "logprobs": []}
+DONE = {"status": "completed"}
 RESPONSE = {
     "id": "resp_1",
     "object": "response",
+    "created_at": 5,
     "status": "completed",
     "model": "m",
     "output": [
-        {"id": "m1", "type": "message", "role": "assistant", "content": [PART]},
-        {"id": "f1", "type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"},
+        {"id": "m1", "type": "message", "role": "assistant", "content": [PART], **DONE},
+        {
+            "id": "f1",
+            "type": "function_call",
+            "call_id": "c1",
+            "name": "look",
+            "arguments": "{}",
+            **DONE,
+        },
     ],
-    "usage": {"input_tokens": 1, "output_tokens": 2},
+    **dict.fromkeys(("error", "incomplete_details", "instructions"), None),
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "temperature": 1,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": 1,
+    "usage": {
+        "input_tokens": 1,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": 2,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 3,
+    },
 }
 
 
@@ -84,6 +106,8 @@ def gathered(fold: Fold, said: Iterable[bytes]) -> Any:
         fold.add(data)
         if b"chat.completion.chunk" in data:
             hold(CHUNK, json.loads(data))
+        elif b"sequence_number" in data:
+            hold_event(json.loads(data))
     assert fold.is_complete
     return fold.body()
 

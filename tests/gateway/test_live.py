@@ -9,6 +9,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import JobState
 from tests.gateway.conftest import BY_WORKERS, IDLE
+from tests.services.published import hold_event
 from tests.services.running_gateway import RunningGateway
 from tests.services.running_mill import MODELS, RunningMill
 from tests.services.waiting import wait_until
@@ -42,6 +43,8 @@ def test_every_provider_answers_at_once_in_openais_words(mill: RunningMill, clie
     assert events[-1].type == "response.completed"
     assert events[-1].response.output_text == whole
     assert [event.sequence_number for event in events] == list(range(len(events)))
+    for event in events:
+        hold_event(event.to_dict())
     rows = mill.sql(
         "select a.provider, a.cost_micros, w.keys = '{}' as live from attempts a"
         f" join workers w on w.id = a.worker_id where a.job_id > {before}"

@@ -13,6 +13,7 @@ _SCHEMAS: Final[dict[str, Any]] = json.loads(
     Path(__file__).with_name("openai_schemas.json").read_text("utf-8")
 )
 _VECTORS: Final = "CreateEmbeddingResponse"
+_RESPONSE: Final = "Response"
 _ANSWERS: Final = (
     ("GET /v1/files", "ListFilesResponse"),
     ("(GET|POST) /v1/files(/[^/]+)?", "OpenAIFile"),
@@ -24,14 +25,17 @@ _ANSWERS: Final = (
     ("GET /v1/models", "ListModelsResponse"),
     ("GET /v1/models/.+", "Model"),
     ("POST /v1/chat/completions", "CreateChatCompletionResponse"),
+    ("POST /v1/responses", _RESPONSE),
     ("POST /v1/embeddings", _VECTORS),
 )
 """method and path, and which schema the answer has; the first that fits"""
 _BODIES: Final = {
     "chat.completion": "CreateChatCompletionResponse",
+    "response": _RESPONSE,
     "list": _VECTORS,
 }
 """`object` of a body in a file of answers"""
+_EVENT: Final = "ResponseStreamEvent"
 CHUNK: Final = "CreateChatCompletionStreamResponse"
 
 
@@ -45,6 +49,15 @@ def hold_body(body: dict[str, Any]) -> None:
     """Hold a body of a file of answers against its schema, if it is here."""
     if body.get("object") in _BODIES:
         hold(_BODIES[body["object"]], body)
+
+
+def hold_event(event: dict[str, Any]) -> None:
+    """Hold an event of a streamed response against its schema."""
+    response = dict(event.get("response") or {})
+    if response and response["usage"] is None:
+        del response["usage"]  # OpenAI sends a null until it ends, and describes none
+        event = {**event, "response": response}
+    hold(_EVENT, event)
 
 
 def hold_answer(response: httpx2.Response) -> None:
