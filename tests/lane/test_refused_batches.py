@@ -120,6 +120,18 @@ def test_no_more_waits_at_a_provider_than_it_takes(mill: RunningMill) -> None:
     assert found[-1]["problem"] is None
 
 
+def test_gemini_keeps_to_a_schema_that_is_said_in_its_own_words(mill: RunningMill) -> None:
+    """Its batch API makes something else of `responseJsonSchema`, and the simulator's so too."""
+    score = {"type": ["integer", "null"], "minimum": 0}
+    schema = {"type": "object", "properties": {"score": score}, "required": ["score"]}
+    form = {"type": "json_schema", "json_schema": {"name": "rating", "schema": schema}}
+    batch = mill.load(3, providers=[GEMINI], say="rate", lane=Lane.BATCH, response_format=form)
+    with lane(mill, GEMINI):
+        assert mill.wait_done(batch) == {"succeeded": 3}
+    told = mill.sql(f"select validity from promptmill_results where batch_id = {batch}")
+    assert told == [{"validity": "valid"}] * 3
+
+
 def test_a_provider_batch_without_credit_or_with_a_bad_line_goes_in_again_without_it(
     mill: RunningMill,
 ) -> None:

@@ -97,7 +97,7 @@ class GeminiBatches:
         except (msgspec.DecodeError, KeyError) as error:
             return self._refuse(Trouble.INVALID_REQUEST, str(error))
         path = request.head.path.replace(_CREATING, ":generateContent")
-        rows = [Row(one.key, self.dialect, path, bytes(one.request)) for one in told]
+        rows = [Row(one.key, self.dialect, path, _as_read(one.request)) for one in told]
         key = self.dialect.key(request)
         work = Work(self._engine, rows, key=key, is_all_or_none=True)
         name = f"batches/{secrets.token_hex(8)}"
@@ -160,6 +160,16 @@ class GeminiBatches:
 
     def _refuse(self, trouble: Trouble, message: str | None = None) -> Reply:
         return self.dialect.refuse(self._engine.context_of_none(), trouble, message=message)
+
+
+def _as_read(request: msgspec.Raw) -> bytes:
+    """Leave out what Google's Batch API does not keep to, so that answers have the wrong shape."""
+    written = bytes(request)
+    if b"responseJsonSchema" not in written:
+        return written
+    told = msgspec.json.decode(written)
+    told["generationConfig"].pop("responseJsonSchema", None)
+    return encode(told)
 
 
 def _state(work: Work, *, ended: bool) -> str:

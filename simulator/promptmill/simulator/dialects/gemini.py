@@ -51,6 +51,7 @@ class _Generation(msgspec.Struct, rename="camel"):
     max_output_tokens: int | None = None
     response_mime_type: str | None = None
     response_json_schema: dict[str, Any] = {}
+    response_schema: dict[str, Any] = {}
 
 
 class _Function(msgspec.Struct, rename="camel"):
@@ -311,7 +312,20 @@ def _wish(body: _Body) -> Wish:
         only=next(iter(calling.allowed_function_names), None),
         after_result=bool(parts) and parts[-1].function_response is not None,
     )
-    return Wish(tools, config.response_json_schema if wants_json else None)
+    schema = config.response_json_schema or _as_json_schema(config.response_schema)
+    return Wish(tools, schema if wants_json else None)
+
+
+def _as_json_schema(schema: Any) -> Any:
+    """Say a schema of Gemini's own as JSON Schema: types are called by capitals there."""
+    if isinstance(schema, list):
+        return [_as_json_schema(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value.lower() if name == "type" and isinstance(value, str) else _as_json_schema(value)
+        for name, value in schema.items()
+    }
 
 
 def _parts(answer: Answer) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import httpx2
 import msgspec
 
 from promptmill.schema.outcomes import ErrorKind
-from promptmill.schema.requests import Endpoint
+from promptmill.schema.requests import Endpoint, native_of
 from promptmill.workers.providers.asking import Asking
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.batches import (
@@ -30,6 +30,7 @@ from promptmill.workers.providers.chat import UnsendableError, encode
 from promptmill.workers.providers.fold import encode_body
 from promptmill.workers.providers.gemini.client import GeminiProvider
 from promptmill.workers.providers.gemini.faults import error_event
+from promptmill.workers.providers.gemini.own_schema import in_own_words
 from promptmill.workers.providers.gemini.wire import path_of
 from promptmill.workers.providers.reply import Reply, decode
 
@@ -105,7 +106,10 @@ class GeminiBatches:
         self._asking = Asking(provider.judge, sdk_errors=(ValueError,))
 
     def line(self, call: Call) -> bytes:
-        return encode({"key": call.request_id, "request": self._provider.request(call)})
+        request = self._provider.request(call)
+        if native_of(call.body) is None:
+            request = in_own_words(request)
+        return encode({"key": call.request_id, "request": request})
 
     async def create(self, handed: Handed, *, may: Callable[[], bool]) -> str | Refusal | None:
         try:
