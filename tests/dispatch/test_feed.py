@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from promptmill.producer.dispatching.feed import Feeder
+from promptmill.schema.live_limits import set_limit
 from promptmill.schema.moves import endings
 from promptmill.schema.moves.loading import create_batch, insert_jobs
 from promptmill.schema.moves.steering import pause_batch
@@ -43,6 +44,15 @@ def test_a_queue_grows_with_the_rate_at_which_jobs_start(mill: Mill) -> None:
     dispatcher.round()
     # 15 a second for the next 10 s, and the 20 calls that can be open at once.
     assert 150 <= len(mill.take()) <= 170
+
+
+def test_free_places_make_a_queue_no_deeper_than_limits_let_through(mill: Mill) -> None:
+    with mill.database.write() as connection:
+        set_limit(connection, provider=PROVIDER, model=MODEL, dimension="rpm", ceiling=120)
+    mill.scene.load(5000)
+    mill.worker(concurrency=90)
+    mill.dispatcher().round()
+    assert len(mill.take()) == 20, "ten seconds of it"
 
 
 def test_a_queue_is_never_deeper_than_its_ceiling(mill: Mill) -> None:

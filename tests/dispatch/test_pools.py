@@ -11,6 +11,7 @@ from promptmill.producer.dispatching.booked_out import is_booked_out
 from promptmill.producer.dispatching.dealing import Dealer, Hand
 from promptmill.producer.dispatching.dispatch import Dispatcher
 from promptmill.schema.limit_state import SIZE, LimitState, places
+from promptmill.schema.live_limits import set_limit
 from promptmill.schema.moves import endings
 from promptmill.schema.moves.queueing import queue_pending
 from promptmill.schema.pauses import lift_pauses, pause_provider
@@ -18,7 +19,7 @@ from promptmill.schema.pools import PoolSettings
 from promptmill.schema.settings import ProviderSettings
 from promptmill.schema.states import JobState
 from tests.dispatch.mill import Mill
-from tests.schema.scene import BROKEN, BUSY, MODEL, new_jobs
+from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, MODEL, new_jobs
 
 POOL, FIRST, SECOND = "both", "openai", "openai-b"
 KEYS = {FIRST: "k1", SECOND: "k2"}
@@ -101,6 +102,31 @@ def test_a_member_that_nobody_can_call_gives_back_and_the_other_takes_all(
     assert len(mill.scene.claim(*hints)) == 60
 
 
+def test_a_member_at_its_limit_gets_what_that_lets_through_and_the_other_all_else(
+    mill: Mill, dispatcher: Dispatcher
+) -> None:
+    mill.worker(keys=KEYS, concurrency=100)
+    with mill.database.write() as connection:
+        set_limit(connection, provider=FIRST, model=MODEL, dimension="rpm", ceiling=60)
+    load(mill, 180)
+    dispatcher.round()
+    dealt = {(FIRST, JobState.QUEUED): 10, (SECOND, JobState.QUEUED): 3}
+    assert placed(mill) == dealt | {(POOL, JobState.PENDING): 167}, "by weight, as long as it can"
+    dispatcher.round()
+    assert placed(mill)[SECOND, JobState.QUEUED] == 100, "the first has ten seconds of its limit"
+    at_work = mill.scene.claim(*mill.take(provider=SECOND))
+    dispatcher.round()
+    placed_now = placed(mill)
+    assert placed_now[FIRST, JobState.QUEUED] == 10
+    assert placed_now[SECOND, JobState.QUEUED] == 70
+    dispatcher.round()
+    assert placed(mill) == placed_now, "the second is busy, too: nothing is moved for nothing"
+    mill.scene.close(*(endings.finish(*one, ANSWERED, ANSWER) for one in at_work.items()))
+    for _ in range(3):
+        dispatcher.round()
+    assert placed(mill) == {(SECOND, JobState.QUEUED): 80, (SECOND, JobState.SUCCEEDED): 100}
+
+
 def test_who_asks_a_member_itself_shares_its_queue_with_the_pool(
     mill: Mill, dispatcher: Dispatcher
 ) -> None:
@@ -145,6 +171,23 @@ def test_what_is_queued_where_the_pool_has_no_queue_is_dealt_anew(
     mill.worker(keys=KEYS, concurrency=60)
     dispatcher.round()
     assert placed(mill) == {(FIRST, JobState.QUEUED): 45, (SECOND, JobState.QUEUED): 15}
+
+
+def test_what_nobody_knows_is_not_queued_and_what_was_goes_back_and_waits(mill: Mill) -> None:
+    batch = load(mill, 60)
+    pooled: dict[str, Any] = {"batch_id": batch, "provider": POOL, "model": MODEL}
+    with mill.database.write() as connection:
+        queue_pending(connection, **pooled, most=20)
+        queue_pending(connection, **pooled, most=20, to="gone")
+    dispatcher = mill.dispatcher()  # its settings have no pool
+    mill.worker("w1", keys=KEYS, concurrency=60)
+    dispatcher.round()
+    dispatcher.sweep()
+    dispatcher.round()
+    assert placed(mill) == {(POOL, JobState.PENDING): 60}
+    mill.worker("w2", keys={POOL: "k1"}, concurrency=60)
+    dispatcher.round()
+    assert placed(mill) == {(POOL, JobState.QUEUED): 60}
 
 
 HANDS = st.lists(

@@ -1,7 +1,7 @@
 """`promptmill status`: how far a batch is, what went wrong, and what to do about it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +52,8 @@ def show_status(batch: int | None, *, as_json: bool) -> None:
     for line in _head(overview):
         print(plain(line))
     _print_scopes(overview)
-    for line in (*_limits(standings), *_failures(overview), *_hold_ups(overview)):
+    known = {*settings.providers, *settings.pools}
+    for line in (*_limits(standings), *_failures(overview), *_hold_ups(overview, known)):
         print(plain(line))
 
 
@@ -167,7 +168,8 @@ def _failures(overview: Overview) -> Iterator[str]:
         yield f"    {what_to_do(group, overview.progress.batch.id)}"
 
 
-def _hold_ups(overview: Overview) -> Iterator[str]:
+def _hold_ups(overview: Overview, known: Collection[str]) -> Iterator[str]:
+    """Say what holds the batch up; *known*: the providers and pools of the settings."""
     progress = overview.progress
     spending = progress.batch.spending
     if spending is not None and spending.budget is not None:
@@ -183,11 +185,19 @@ def _hold_ups(overview: Overview) -> Iterator[str]:
         whose = f" (key {pause.fingerprint})" if pause.fingerprint not in ("", "-") else ""
         yield f"\n{f'{pause.provider} {pause.model}'.strip()} paused{until}{whose}: {pause.reason}"
         yield f"    {how_to_resume(pause)}"
-    if overview.progress.unattended and progress.batch.state == BatchState.OPEN:
-        names = " ".join(overview.progress.unattended)
-        yield f"\nno worker for {names}"
-        yield f"    start `promptmill worker {names}` and `promptmill dispatch`,"
+    if progress.batch.state == BatchState.OPEN:
+        yield from _unattended(progress.unattended, known)
+
+
+def _unattended(names: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    if ours := " ".join(name for name in names if name in known):
+        yield f"\nno worker for {ours}"
+        yield f"    start `promptmill worker {ours}` and `promptmill dispatch`,"
         yield "    or type `promptmill run` with the same input"
+    for name in names:
+        if name not in known:
+            yield f"\n{name} is asked for, and no provider or pool of the settings"
+            yield "    name it there again, and start dispatcher and workers anew"
 
 
 def _as_object(overview: Overview, standings: Sequence[ScopeStanding]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
+from promptmill.producer.dispatching.depth import keys_of
 from promptmill.producer.limits.memory import Account, LimitMemory
 from promptmill.producer.limits.reading import LimitReader
 from promptmill.schema.backlog import Scope
@@ -13,7 +14,7 @@ from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_level import DimensionLevel, read_level
 from promptmill.schema.limit_state import LimitState
 from promptmill.schema.live_limits import LiveLimit, live_ceilings
-from promptmill.schema.presence import NO_KEY, WorkerSeen
+from promptmill.schema.presence import WorkerSeen
 from promptmill.schema.settings import Settings
 
 _EVERY_S, _AGAIN_S = 0.5, 10.0
@@ -44,7 +45,7 @@ class BookedOut:
         keys = {
             scope: [
                 (Account(scope.provider, key), self._section(scope, live))
-                for key in sorted(_keys(scope.provider, workers))
+                for key in sorted(keys_of(scope.provider, workers))
             ]
             for scope in scopes
         }
@@ -100,8 +101,3 @@ def _ready_s(one: DimensionLevel) -> float:
         return 0.0
     least = min(1.0, one.depth) if one.dimension == "rpm" else 0.0
     return (least - one.level) / one.rate_s
-
-
-def _keys(provider: str, workers: Iterable[WorkerSeen]) -> set[str]:
-    found = {worker.keys.get(provider, NO_KEY) for worker in workers}
-    return found - {NO_KEY}

@@ -32,18 +32,30 @@ class Dealer:
         others wait: it will start what it has. What they leave is for those that are booked out,
         which take what they have room for. One that comes back makes nothing up.
         """
-        in_turn = [hand for hand in hands if not hand.is_booked_out]
-        in_turn = [hand for hand in in_turn if hand.weight] or in_turn
-        names = {hand.member for hand in in_turn}
-        known = [had for member, had in self._had.items() if member in names]
-        least = min(known, default=Fraction(0))
-        self._had = {name: self._had.get(name, least) - least for name in names}
+        in_turn = _in_turn(hands)
+        self._had = self._had_by(in_turn)
         dealt = _by_turns(jobs, in_turn, self._had, strictly=True)
         others = [hand for hand in hands if hand.is_booked_out]
         if in_turn:
             others = [hand for hand in others if hand.weight]
         had = dict.fromkeys((hand.member for hand in others), Fraction(0))
         return dealt | _by_turns(jobs - sum(dealt.values()), others, had, strictly=False)
+
+    def taken_in_turn(self, jobs: int, hands: Sequence[Hand]) -> int:
+        """Say how many of *jobs* would go to those in turn, if they were dealt now."""
+        in_turn = _in_turn(hands)
+        return sum(_by_turns(jobs, in_turn, self._had_by(in_turn), strictly=True).values())
+
+    def _had_by(self, hands: Iterable[Hand]) -> dict[str, Fraction]:
+        names = {hand.member for hand in hands}
+        known = [had for member, had in self._had.items() if member in names]
+        least = min(known, default=Fraction(0))
+        return {name: self._had.get(name, least) - least for name in names}
+
+
+def _in_turn(hands: Iterable[Hand]) -> list[Hand]:
+    able = [hand for hand in hands if not hand.is_booked_out]
+    return [hand for hand in able if hand.weight] or able
 
 
 def _by_turns(

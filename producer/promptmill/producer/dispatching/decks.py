@@ -8,11 +8,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Protocol
+from typing import Protocol, Self
 
 from promptmill.producer.dispatching.booked_out import BookedOut
 from promptmill.producer.dispatching.dealing import Dealer, Hand
-from promptmill.producer.dispatching.depth import concurrency_of
+from promptmill.producer.dispatching.depth import SOON_S, Pace, concurrency_of
 from promptmill.schema.backlog import BatchBacklog, Scope
 from promptmill.schema.live_limits import LiveLimit
 from promptmill.schema.pauses import Pause
@@ -40,6 +40,31 @@ class Place:
     """retries whose time has come"""
     pending: Mapping[int, int]
     """by batch, in the order in which they go"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a member has in its queue, and how fast it starts it."""
+
+    queued: int
+    room: int
+    """of its queue"""
+    pace: Pace
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its limits let no more start within a second than what it has queued."""
+        return self.queued > self.pace.let_through(1.0)
+
+    @property
+    def late(self) -> int:
+        """How much of that it does not start soon, while a limit holds it back."""
+        return max(0, self.queued - self.pace.soon_at_limit)
+
+    @property
+    def room_soon(self) -> int:
+        """How much more it would start soon."""
+        return max(0, min(self.room, self.pace.soon - self.queued))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +96,7 @@ class Deck:
     weights: Mapping[Scope, float]
     """of the members that some worker can call now"""
     booked_out: frozenset[Scope]
+    """of these, the ones whose limits let nothing more start at once"""
     unable: tuple[Scope, ...]
     """the others"""
     taken: frozenset[Scope] = frozenset()
@@ -80,6 +106,16 @@ class Deck:
     def jobs(self) -> int:
         """How many may be dealt."""
         return self.due + sum(batch.ready for batch in self.batches)
+
+    @property
+    def members(self) -> tuple[Scope, ...]:
+        """All of them."""
+        return (*self.weights, *self.unable)
+
+    def with_full(self, stocks: Mapping[Scope, Stock]) -> Self:
+        """Count those as booked out that have as much queued as their limits let through."""
+        full = {one for one in self.weights if stocks[one].is_full}
+        return replace(self, booked_out=self.booked_out | full)
 
     def full(self, places: Mapping[Scope, Place]) -> list[Scope]:
         """List the members that have no place for any job of the pool."""
@@ -100,28 +136,35 @@ class Deck:
             pending = _taken(left, places[member].pending, count - retries)
             yield Dealt(member, retries, pending)
 
-    def returns(
-        self, queued: Mapping[Scope, int], room: Mapping[Scope, int], soon: Mapping[Scope, int]
-    ) -> Iterator[Return]:
+    def returns(self, dealer: Dealer, stocks: Mapping[Scope, Stock]) -> Iterator[Return]:
         """Say what members are to give back, since others would start it earlier.
 
         That is all that is queued at one that nobody can call; and where nothing is left to be
-        dealt, what one that is booked out does not start *soon*, as far as others have room. And
-        under the pool's own name there is no queue.
+        dealt, what one that is booked out does not start soon, as far as others do. And under the
+        pool's own name there is no queue.
         """
         astray = sum(batch.queued for batch in self.batches)
         if astray:
             yield Return(self.scope.provider, self.scope, astray)
-        free = sum(room.get(one, 0) for one in self.weights if one not in self.booked_out)
-        if self.weights:
-            for member in self.unable:
-                if queued.get(member):
-                    yield Return(self.scope.provider, member, queued[member])
-        if self.jobs:
+        for member in self.unable if self.weights else ():
+            if stocks[member].queued:
+                yield Return(self.scope.provider, member, stocks[member].queued)
+        if not self.jobs:
+            yield from self._late(dealer, stocks)
+
+    def _late(self, dealer: Dealer, stocks: Mapping[Scope, Stock]) -> Iterator[Return]:
+        late = {one: stocks[one].late for one in sorted(self.booked_out) if stocks[one].late}
+        if not late:
             return
-        for member in self.booked_out:
-            most = min(free, queued.get(member, 0) - soon.get(member, 0))
-            if most > 0:
+        hands = [
+            Hand(one.provider, weight, stocks[one].room_soon)
+            for one, weight in self.weights.items()
+            if one not in self.booked_out
+        ]
+        free = dealer.taken_in_turn(min(sum(late.values()), MOST), hands)
+        for member, jobs in late.items():
+            most = min(free, jobs)
+            if most:
                 free -= most
                 yield Return(self.scope.provider, member, most)
 
@@ -135,13 +178,22 @@ class Decks:
     """Tells what is to be dealt. For one thread; *clock* is monotonic, in seconds."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float]) -> None:
-        self._settings = settings
+        self._settings, self._clock = settings, clock
         self._booked_out = BookedOut(settings, clock=clock)
         self._dealers: defaultdict[Scope, Dealer] = defaultdict(Dealer)
+        self._spared: dict[Scope, float] = {}
+        """until when: they have just given back what they could not start"""
 
-    def dealer(self, deck: Deck) -> Dealer:
-        """Return who deals this pool and model, each time the same."""
-        return self._dealers[deck.scope]
+    def deal(self, deck: Deck, places: Mapping[Scope, Place]) -> Iterator[Dealt]:
+        """Deal of a pool and model, by what its members have had."""
+        return deck.dealt(self._dealers[deck.scope], places)
+
+    def returns(self, deck: Deck, stocks: Mapping[Scope, Stock]) -> Iterator[Return]:
+        """Say what its members are to give back; who is late is not dealt it at once again."""
+        for one in deck.returns(self._dealers[deck.scope], stocks):
+            if one.member in deck.booked_out:
+                self._spared[one.member] = self._clock() + SOON_S
+            yield one
 
     def look(
         self,
@@ -156,8 +208,10 @@ class Decks:
             self._deck(scope, scopes, workers, pauses, due_of) for scope in self._scopes(scopes)
         ]
         members = {member for deck in decks for member in deck.weights}
-        out = frozenset(self._booked_out.among(members, workers, live)) if members else frozenset()
-        return [replace(deck, booked_out=out & set(deck.weights)) for deck in decks]
+        out = self._booked_out.among(members, workers, live) if members else set()
+        self._spared = {one: until for one, until in self._spared.items() if until > self._clock()}
+        out |= self._spared.keys()
+        return [replace(deck, booked_out=frozenset(out & deck.weights.keys())) for deck in decks]
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,12 +1,17 @@
 """How deep the queue of a scope should be: what can start soon, and no more."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from promptmill.schema.backlog import Scope
+from promptmill.schema.ceilings import ModelLimits
 from promptmill.schema.pauses import Pause
-from promptmill.schema.presence import WorkerSeen
-from promptmill.schema.settings import DispatchSettings
+from promptmill.schema.presence import NO_KEY, WorkerSeen
+from promptmill.schema.settings import DispatchSettings, Settings
+
+SOON_S = 2.0
+"""as far ahead as workers book the starts of bulk"""
 
 
 class StartRates:
@@ -35,10 +40,56 @@ class StartRates:
         return self._rates.get(scope, 0.0)
 
 
-def target_depth(rate: float, concurrency: float, settings: DispatchSettings) -> int:
-    """Say how many jobs to keep queued at *rate* starts a second and so many calls at once."""
-    wanted = math.ceil(rate * settings.depth_s + concurrency)
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast calls of one scope can start: by what it did lately, its workers and its limits."""
+
+    rate: float = 0.0
+    """starts a second, lately"""
+    places: float = 0.0
+    """calls that can be open at once"""
+    running: int = 0
+    limit: float = math.inf
+    """requests a second that its known limits let through"""
+    burst_s: float = 0.0
+    """how many seconds of the limit may come at once"""
+
+    def let_through(self, seconds: float) -> float:
+        """Tell how many requests its known limits let through in that time."""
+        return self.limit * (seconds + self.burst_s)
+
+    def depth(self, seconds: float) -> int:
+        """Say how many jobs are that many seconds of work, beside what is open."""
+        return math.ceil(self.rate * seconds + min(self.places, self.let_through(seconds)))
+
+    @property
+    def soon(self) -> int:
+        """How many calls it can start in `SOON_S`."""
+        able = self.rate * SOON_S + max(0.0, self.places - self.running)
+        return math.floor(min(able, self.let_through(SOON_S)))
+
+    @property
+    def soon_at_limit(self) -> int:
+        """How many it starts in that time, while a limit is what holds it back."""
+        return math.floor(min(self.rate, self.limit) * SOON_S)
+
+
+def request_limit(limits: ModelLimits, *, keys: int) -> float:
+    """Tell how many requests a second the limits let through; with several keys each has them."""
+    known = (limits.limits.get("rpm"), limits.shared.get("rpm"))
+    return min((one / 60 * max(1, keys) for one in known if one), default=math.inf)
+
+
+def target_depth(pace: Pace, settings: DispatchSettings) -> int:
+    """Say how many jobs to keep queued."""
+    wanted = pace.depth(settings.depth_s)
     return min(max(wanted, settings.depth_min), settings.depth_max)
+
+
+def member_depth(pace: Pace, settings: DispatchSettings) -> int:
+    """Say so of a member of a pool: no more than its limits let through, for there are others."""
+    most = max(1.0, pace.rate * settings.depth_s, pace.let_through(settings.depth_s))
+    return min(target_depth(pace, settings), math.ceil(min(most, settings.depth_max)))
 
 
 def share_depth(wanted: Mapping[Scope, int], settings: DispatchSettings) -> dict[Scope, int]:
@@ -67,6 +118,18 @@ def is_paused(scope: Scope, workers: Sequence[WorkerSeen], pauses: Sequence[Paus
     stopped = _stopped_keys(scope, pauses)
     keys = {worker.keys[scope.provider] for worker in workers if scope.provider in worker.keys}
     return "" in stopped or bool(keys and keys <= stopped)
+
+
+def is_known(provider: str, settings: Settings, workers: Iterable[WorkerSeen]) -> bool:
+    """Say whether anybody could read its queue: the settings have it, or a live worker's have."""
+    known = provider in settings.providers
+    return known or any(provider in worker.keys for worker in workers)
+
+
+def keys_of(provider: str, workers: Iterable[WorkerSeen]) -> set[str]:
+    """List the keys that live workers have for *provider*."""
+    found = {worker.keys.get(provider, NO_KEY) for worker in workers}
+    return found - {NO_KEY}
 
 
 def _stopped_keys(scope: Scope, pauses: Sequence[Pause]) -> set[str]:

@@ -4,9 +4,8 @@ The move is committed first: a hint that is never published is found by the swee
 published before its move would be dropped as stale.
 """
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,13 +18,19 @@ from promptmill.producer.dispatching.decks import (
     Decks,
     Place,
     Return,
+    Stock,
     with_pools,
     without_pools,
 )
 from promptmill.producer.dispatching.depth import (
+    Pace,
     StartRates,
     concurrency_of,
+    is_known,
     is_paused,
+    keys_of,
+    member_depth,
+    request_limit,
     share_depth,
     target_depth,
 )
@@ -128,10 +133,15 @@ class Feeder:
             due_of = partial(due_waiting, connection)
             scopes = _by_scope(self.left)
             decks = self._decks.look(scopes, workers, pauses, self._live, due_of)
+            members = {one for deck in decks for one in deck.weights}
+            paces = {
+                one: self._pace(one, scopes.get(one, ()), workers, pauses)
+                for one in (*scopes, *sorted(members - set(scopes)))
+            }
             orders, rooms, places = [], {}, {}
-            for scope, target in self._targets(scopes, decks, workers, pauses).items():
+            for scope, target in self._targets(paces, members, workers, pauses).items():
                 batches = scopes.get(scope, [])
-                room = rooms[scope] = target - sum(batch.queued for batch in batches)
+                room = rooms[scope] = target - _queued(batches)
                 waiting = 0
                 if room > 0 and any(batch.waiting for batch in batches):
                     waiting = due_of(scope, most=room)
@@ -141,45 +151,40 @@ class Feeder:
                 own, dealt = without_pools(shares, batches) if ours else (shares, {})
                 orders.append(_Order(scope, waiting, own, scope.provider))
                 places[scope] = Place(due, dealt)
+            stocks = {
+                one: Stock(_queued(scopes.get(one, ())), rooms.get(one, 0), paces.get(one, Pace()))
+                for deck in decks
+                for one in deck.members
+            }
             has = partial(has_dealt, connection)
-            decks = [_with_taken(deck, places, has) for deck in decks]
-            returns = (one for deck in decks for one in self._given_back(deck, scopes, rooms))
+            decks = [_with_taken(deck.with_full(stocks), places, has) for deck in decks]
+            late = [one for deck in decks for one in self._decks.returns(deck, stocks)]
             # Read first: a member may have much queued, and nothing of the pool.
-            self._returns = [one for one in returns if has(**one.member._asdict(), pool=one.pool)]
+            self._returns = [one for one in late if has(**one.member._asdict(), pool=one.pool)]
         orders += [order for deck in decks for order in self._dealt(deck, places)]
         return [order for order in orders if _size(order)]
 
     def _targets(
         self,
-        scopes: Mapping[Scope, Sequence[BatchBacklog]],
-        decks: Sequence[Deck],
+        paces: Mapping[Scope, Pace],
+        members: Collection[Scope],
         workers: Sequence[WorkerSeen],
         pauses: Sequence[Pause],
     ) -> dict[Scope, int]:
-        """Say how deep the queues should be; a pool has none."""
-        members = {member for deck in decks for member in deck.weights}
+        """Say how deep the queues should be; a pool has none, nor has what nobody knows."""
+        dispatch = self._settings.dispatch
         wanted = {
-            scope: self._target(scope, workers, pauses)
-            for scope in (*scopes, *sorted(members - set(scopes)))
-            if scope.provider not in self._settings.pools and not is_paused(scope, workers, pauses)
+            scope: (member_depth if scope in members else target_depth)(pace, dispatch)
+            for scope, pace in paces.items()
+            if scope.provider not in self._settings.pools
+            and is_known(scope.provider, self._settings, workers)
+            and not is_paused(scope, workers, pauses)
         }
-        return share_depth(wanted, self._settings.dispatch)
+        return share_depth(wanted, dispatch)
 
     def _dealt(self, deck: Deck, places: Mapping[Scope, Place]) -> Iterator[_Order]:
-        for dealt in deck.dealt(self._decks.dealer(deck), places):
+        for dealt in self._decks.deal(deck, places):
             yield _Order(deck.scope, dealt.due, dealt.pending, dealt.member.provider)
-
-    def _given_back(
-        self,
-        deck: Deck,
-        scopes: Mapping[Scope, Sequence[BatchBacklog]],
-        rooms: Mapping[Scope, int],
-    ) -> Iterator[Return]:
-        members = (*deck.weights, *deck.unable)
-        queued = {one: sum(batch.queued for batch in scopes.get(one, ())) for one in members}
-        depth_s = self._settings.dispatch.depth_s
-        soon = {one: math.ceil(self._rates.of(one) * depth_s) for one in members}
-        return deck.returns(queued, rooms, soon)
 
     def _take_back(self) -> None:
         """Give to their pools what members would start late, or never; it is dealt anew."""
@@ -191,18 +196,26 @@ class Feeder:
             if jobs:
                 _log.info("given back", jobs=jobs, pool=one.pool, **one.member._asdict())
 
-    def _target(self, scope: Scope, workers: Sequence[WorkerSeen], pauses: Sequence[Pause]) -> int:
-        dispatch = self._settings.dispatch
+    def _pace(
+        self,
+        scope: Scope,
+        batches: Sequence[BatchBacklog],
+        workers: Sequence[WorkerSeen],
+        pauses: Sequence[Pause],
+    ) -> Pace:
+        pace = Pace(rate=self._rates.of(scope), running=sum(batch.running for batch in batches))
+        ceiling = self._settings.dispatch.depth_max
         provider = self._settings.providers.get(scope.provider)
-        ceiling = dispatch.depth_max
         if provider:
-            live = live_ceilings(self._live, scope.provider)
-            ceiling = limits_of(provider, scope.model, live).concurrency
+            limits = limits_of(provider, scope.model, live_ceilings(self._live, scope.provider))
+            ceiling = limits.concurrency
+            limit = request_limit(limits, keys=len(keys_of(scope.provider, workers)))
+            pace = replace(pace, limit=limit, burst_s=limits.burst_s)
         concurrency = concurrency_of(scope, workers, pauses, ceiling=ceiling)
         if not concurrency:
-            return min(dispatch.depth_min, dispatch.depth_max)
+            return replace(pace, rate=0.0)
         scopes = {batch.scope for batch in self.left if batch.scope.provider == scope.provider}
-        return target_depth(self._rates.of(scope), concurrency / max(1, len(scopes)), dispatch)
+        return replace(pace, places=concurrency / max(1, len(scopes)))
 
     def _fill(self, order: _Order) -> int:
         """Move at most a chunk of one scope, then publish it; put it back where that fails."""
@@ -246,6 +259,10 @@ class Feeder:
                     to=order.to,
                 )
         return moved
+
+
+def _queued(batches: Iterable[BatchBacklog]) -> int:
+    return sum(batch.queued for batch in batches)
 
 
 def _by_scope(left: Sequence[BatchBacklog]) -> dict[Scope, list[BatchBacklog]]:

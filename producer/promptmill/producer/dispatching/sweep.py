@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import structlog
 
 from promptmill.producer.dispatching.broker import BrokerLostError, HintSender
+from promptmill.producer.dispatching.depth import is_known
 from promptmill.producer.dispatching.lost_hints import LostHints
 from promptmill.schema.backlog import aged_hints, backlog, cancelled_batches
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity, process_is_gone
-from promptmill.schema.moves.queueing import give_back, has_dealt, unqueue
+from promptmill.schema.moves.queueing import give_back, has_dealt, unqueue, unqueue_scope
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import WorkerSeen, declare_dead, live_workers, orphaned_owners
@@ -77,6 +78,7 @@ class Sweeper:
             cancelled=self._empty_cancelled(),
         )
         self._take_from_strangers()
+        self._take_from_nobody()
         if swept != Swept():
             _log.info(
                 "swept",
@@ -170,6 +172,18 @@ class Sweeper:
             with self._database.write() as connection:
                 jobs = give_back(connection, **scope._asdict(), pool=name, most=_CHUNK)
             _log.info("given back", jobs=jobs, pool=name, **scope._asdict())
+
+    def _take_from_nobody(self) -> None:
+        """Put back what is queued at a provider that nobody knows: nobody reads its queue."""
+        with self._database.read() as connection:
+            queued = {one.scope for one in backlog(connection) if one.queued}
+            workers = live_workers(connection)
+        for scope in sorted(queued):
+            if is_known(scope.provider, self._settings, workers):
+                continue
+            with self._database.write() as connection:
+                jobs = unqueue_scope(connection, **scope._asdict(), most=_CHUNK)
+            _log.warning("put back, nobody knows the provider", jobs=jobs, **scope._asdict())
 
     def _empty_cancelled(self) -> int:
         with self._database.read() as connection:

@@ -106,14 +106,25 @@ _DEALT = """from jobs where provider = :provider and model = :model
   and state = 1 and coalesce(pool, provider) = :pool
   and not exists (select 1 from background_responses r where r.job_id = jobs.id)"""
 _has_dealt = Statement(f"select 1 {_DEALT} limit 1")
-# The newest first. What is being claimed is left: claims lock in another order.
+# What is being claimed is left: claims lock in another order.
+_LOCKED = {"sqlite": "", "postgresql": "for update skip locked"}
+# The newest first.
 _give_back = {
     dialect: Statement(
         f"""
 update jobs set state = 0, queued_at = null, provider = coalesce(pool, provider)
 where +state = 1 and id in (select id {_DEALT} order by queued_at desc limit :most {lock})"""
     )
-    for dialect, lock in {"sqlite": "", "postgresql": "for update skip locked"}.items()
+    for dialect, lock in _LOCKED.items()
+}
+_unqueue_scope = {
+    dialect: Statement(
+        f"""
+update jobs set state = 0, queued_at = null, provider = {BACK}
+where +state = 1 and id in (select id from jobs where provider = :provider and model = :model
+  and state = 1 order by queued_at limit :most {lock})"""
+    )
+    for dialect, lock in _LOCKED.items()
 }
 
 
@@ -179,6 +190,12 @@ def unqueue(connection: Connection, hints: Sequence[Hint]) -> set[int]:
     """Put queued jobs back to pending; a hint that is stale changes nothing."""
     rows = [(hint.job_id, hint.dispatch_no) for hint in hints]
     return {row[0] for row in _unqueue.fetch(connection, {"hints": rows})}
+
+
+def unqueue_scope(connection: Connection, *, provider: str, model: str, most: int) -> int:
+    """Put queued jobs of one scope back, whoever holds their hints; return how many."""
+    statement = _unqueue_scope[connection.dialect.name]
+    return statement.run(connection, provider=provider, model=model, most=most)
 
 
 def requeue(connection: Connection, hints: Sequence[Hint]) -> set[int]:
