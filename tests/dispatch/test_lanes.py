@@ -1,8 +1,11 @@
 """Jobs go into the lane, and leave it when the deadline of their batch comes near."""
 
+import json
+
 from promptmill.producer.submitting.lane_order import LaneOrder, change_lane
 from promptmill.schema.lanes import LANE_AT, Lane
 from promptmill.schema.live_limits import set_limit
+from promptmill.schema.new_job import NewJob
 from tests.dispatch.mill import Mill
 from tests.schema.scene import MODEL, PROVIDER
 
@@ -34,8 +37,37 @@ def test_by_auto_as_many_go_live_as_the_limit_of_tokens_carries_the_oldest_first
             )
     batch = mill.scene.load(50, lane=Lane.AUTO, deadline_s=minutes * 60)
     mill.dispatcher().round()
-    in_lane = mill.scene.sql(
+    assert in_lane(mill, batch) == list(range(carried + 1, 51))
+
+
+def test_where_not_all_can_go_live_the_dearest_take_the_lane_before_any_is_hinted(
+    mill: Mill,
+) -> None:
+    """In the time that is left the limit has the tokens of all the short ones, and a half more."""
+    minutes, short, long = 300, 50, 900
+    tokens = 30 * short * 1.5 / minutes
+    with mill.database.write() as connection:
+        set_limit(connection, provider=PROVIDER, model=MODEL, dimension="tpm", ceiling=tokens)
+    jobs = [job(n, allowed=short if n % 2 else long) for n in range(1, 61)]
+    batch = mill.scene.load(jobs=jobs, lane=Lane.AUTO, deadline_s=minutes * 60)
+    dispatcher = mill.dispatcher()
+    assert dispatcher.round().hints == 0, "they are looked at first"
+    assert in_lane(mill, batch) == list(range(2, 61, 2))
+    for _ in range(3):
+        dispatcher.round()
+    assert in_lane(mill, batch) == list(range(2, 61, 2)), "once"
+    assert len(mill.take()) == 10
+
+
+def job(n: int, *, allowed: int) -> NewJob:
+    body = {"messages": [{"role": "user", "content": "2 + 2"}], "max_tokens": allowed}
+    return NewJob(n, f"row-{n}", PROVIDER, MODEL, json.dumps(body), f"{n:064x}")
+
+
+def in_lane(mill: Mill, batch: int) -> list[int]:
+    """List the lines of a batch whose jobs wait for a provider batch."""
+    rows = mill.scene.sql(
         f"select position from jobs where run_at = {LANE_AT} and batch_id = {batch}"
         " order by position"
     )
-    assert [row.position for row in in_lane] == list(range(carried + 1, 51))
+    return [row.position for row in rows]

@@ -1,11 +1,13 @@
 """What there is to dispatch and to sweep. No statement here writes."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from promptmill.schema.hint import Hint
+from promptmill.schema.lanes import IN_LANE
 from promptmill.schema.moves.spending import ROOM
 from promptmill.schema.statement import Statement
 
@@ -15,6 +17,13 @@ class Scope(NamedTuple):
 
     provider: str
     model: str
+
+
+class Unasked(StrEnum):
+    """Where rows are that have not been asked; in SQL, over jobs."""
+
+    PENDING = "state = 0"
+    LANED = IN_LANE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +78,35 @@ where c.state < 4 and c.jobs > 0
 group by c.batch_id, b.priority, b.tenant_id, c.provider, c.model
 order by c.batch_id, c.provider, c.model"""
 )
-_PENDING = (
-    "select id from jobs where batch_id = :batch_id and provider = :provider and model = :model"
-    " and state = 0 order by id"
-)
-# Two looks at the index: for min and max in one select SQLite reads all that is between.
-_pending_span = Statement(f"select ({_PENDING} limit 1), ({_PENDING} desc limit 1)")
-_pending_from = {
-    dialect: Statement(
+_BODY = {"sqlite": "p.body", "postgresql": "p.body::text"}
+_SCOPED = "batch_id = :batch_id and provider = :provider and model = :model"
+
+
+def _span_of(where: Unasked) -> Statement:
+    rows = f"select id from jobs where {_SCOPED} and {where} order by id"
+    # Two looks at the index: for min and max in one select SQLite reads all that is between.
+    return Statement(f"select ({rows} limit 1), ({rows} desc limit 1)")
+
+
+_span = {where: _span_of(where) for where in Unasked}
+_from = {
+    (where, dialect): Statement(
         f"""
-select j.id, {body} from (select id from jobs where batch_id = :batch_id and provider = :provider
-  and model = :model and state = 0 and id >= :first order by id limit 1) as j
+select j.id, {body} from (select id from jobs where {_SCOPED}
+  and {where} and id >= :first order by id limit 1) as j
 join job_payloads p on p.job_id = j.id"""
     )
-    for dialect, body in {"sqlite": "p.body", "postgresql": "p.body::text"}.items()
+    for where in Unasked
+    for dialect, body in _BODY.items()
+}
+_pending_rows = {
+    dialect: Statement(
+        f"""
+select j.id, {body} from (select id from jobs where {_SCOPED}
+  and state = 0 and id > :after order by id limit :most) as j
+join job_payloads p on p.job_id = j.id order by j.id"""
+    )
+    for dialect, body in _BODY.items()
 }
 _started = Statement(
     """
@@ -118,16 +142,27 @@ def backlog(connection: Connection) -> list[BatchBacklog]:
     ]
 
 
-def pending_sample(connection: Connection, batch_id: int, scope: Scope, *, most: int) -> list[str]:
-    """Read the requests of some pending jobs of a batch and scope, evenly taken: JSON."""
+def row_sample(
+    connection: Connection, batch_id: int, scope: Scope, where: Unasked, *, most: int
+) -> list[str]:
+    """Read the requests of some jobs of a batch and scope, evenly taken: JSON."""
     which = {"batch_id": batch_id, **scope._asdict()}
-    ((first, last),) = _pending_span.fetch(connection, **which)
+    ((first, last),) = _span[where].fetch(connection, **which)
     if first is None:
         return []
-    next_of = _pending_from[connection.dialect.name]
-    places = {first + (last - first) * n // most for n in range(most)}
-    rows = [row for place in places for row in next_of.fetch(connection, **which, first=place)]
+    next_of = _from[where, connection.dialect.name]
+    starts = {first + (last - first) * n // max(1, most - 1) for n in range(most)}
+    rows = [row for start in starts for row in next_of.fetch(connection, **which, first=start)]
     return [row[1] for row in {row[0]: row for row in rows}.values()]
+
+
+def pending_rows(
+    connection: Connection, batch_id: int, scope: Scope, *, after: int, most: int
+) -> list[tuple[int, str]]:
+    """Read the next pending jobs of a batch and scope by their ids above *after*: id, request."""
+    which = {"batch_id": batch_id, **scope._asdict()}
+    rows = _pending_rows[connection.dialect.name].fetch(connection, **which, after=after, most=most)
+    return [(row[0], row[1]) for row in rows]
 
 
 def started_jobs(connection: Connection) -> dict[Scope, int]:

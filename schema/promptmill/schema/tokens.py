@@ -61,19 +61,14 @@ def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
     return round(count_plain(body) * FACTORS[kind])
 
 
+def guess_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
+    """Estimate the same by `guess`, for the fifth of the CPU: to compare requests."""
+    return round(_count_body(body, guess) * FACTORS[kind])
+
+
 def count_plain(body: Mapping[str, Any]) -> int:
     """Count the input of a request in tokens of o200k."""
-    native, endpoint = native_of(body), endpoint_of(body)
-    if native is not None and endpoint not in _CONVERSING:
-        return _count_subject(subject_of(native))
-    if native is not None:
-        texts, turns = texts_in(native), turns_of(native)
-    else:
-        texts, turns = _texts(body), len(body.get("messages") or ())
-    counted = sum(map(count, texts)) + PER_MESSAGE * turns + PER_REPLY
-    if native is None:
-        counted += PER_MEDIA * media_parts(body)
-    return counted
+    return _count_body(body, count)
 
 
 def most_output(body: Mapping[str, Any]) -> int | None:
@@ -134,11 +129,25 @@ def _part(text: str, most: int, take: Callable[[Any, int], Any]) -> str:
     return part
 
 
-def _count_subject(subject: Any) -> int:
+def _count_body(body: Mapping[str, Any], tokens: Callable[[str], int]) -> int:
+    native, endpoint = native_of(body), endpoint_of(body)
+    if native is not None and endpoint not in _CONVERSING:
+        return _count_subject(subject_of(native), tokens)
+    if native is not None:
+        texts, turns = texts_in(native), turns_of(native)
+    else:
+        texts, turns = _texts(body), len(body.get("messages") or ())
+    counted = sum(map(tokens, texts)) + PER_MESSAGE * turns + PER_REPLY
+    if native is None:
+        counted += PER_MEDIA * media_parts(body)
+    return counted
+
+
+def _count_subject(subject: Any, tokens: Callable[[str], int]) -> int:
     """Count texts, and tokens that are given as numbers."""
     if isinstance(subject, list):
-        return sum(map(_count_subject, subject))
-    return 1 if isinstance(subject, int) else sum(map(count, texts_in(subject)))
+        return sum(_count_subject(one, tokens) for one in subject)
+    return 1 if isinstance(subject, int) else sum(map(tokens, texts_in(subject)))
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Which lane jobs take: pure, from what their batch was told and what the live limits can carry."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from promptmill.schema.lanes import Lane, LaneTerms
@@ -16,6 +17,9 @@ class Outlook:
     """jobs that have not ended"""
     rate: float | None
     """jobs a second that the live limits carry; None: nobody knows"""
+    rates: Sequence[float] = ()
+    """the same of the cheapest part of those that are pending, of the two cheapest, and on: of as
+    many equal parts as there are"""
     saves: bool = True
     """whether the batch API costs less"""
     ahead: int = 0
@@ -25,10 +29,11 @@ class Outlook:
 
 
 def live_jobs(terms: LaneTerms, outlook: Outlook, *, window_s: float, margin_s: float) -> int:
-    """Say how many of the pending jobs are to be asked live, the oldest first.
+    """Say how many of the pending jobs are to be asked live; where not all are, the cheapest.
 
     A provider batch may come back empty after *window_s*. So `auto` hands in what could then still
-    be asked live in time, and what could not be asked live in time anyway.
+    be asked live in time, and what could not be asked live in time anyway. That are the dearest:
+    so most is saved, and most rows are answered in time.
     """
     if terms.lane is Lane.LIVE or is_to_leave(terms, outlook, margin_s=margin_s):
         return outlook.pending
@@ -40,7 +45,11 @@ def live_jobs(terms: LaneTerms, outlook: Outlook, *, window_s: float, margin_s: 
         return 0
     if outlook.rate is None:
         return outlook.pending
-    return min(outlook.pending, carried(outlook, outlook.rate * terms.left_s))
+    parts = outlook.rates or (outlook.rate,)
+    return max(
+        min(math.ceil(outlook.pending * n / len(parts)), carried(outlook, rate * terms.left_s))
+        for n, rate in enumerate(parts, 1)
+    )
 
 
 def carried(outlook: Outlook, jobs: float) -> int:
@@ -63,5 +72,9 @@ def is_to_leave(terms: LaneTerms, outlook: Outlook, *, margin_s: float) -> bool:
 
 
 def asked_live_s(outlook: Outlook) -> float:
-    """Tell how long it takes to ask live what has not ended, as far as that is known."""
-    return outlook.left / outlook.rate if outlook.rate else 0.0
+    """Tell how long it takes to ask live what has not ended, as far as that is known.
+
+    With what others ask before or beside it, but no longer than by a fair share.
+    """
+    jobs = min(outlook.left + outlook.ahead, outlook.left * (1 + outlook.others))
+    return jobs / outlook.rate if outlook.rate else 0.0

@@ -9,6 +9,7 @@ from promptmill.schema.lanes import IN_LANE, LANE_AT, REVISION, Lane
 from promptmill.schema.moves.claiming import LANED, Reservations, claim
 from promptmill.schema.statement import Column, RowSet, Statement
 
+_CHOSEN = RowSet("chosen", (Column("id", "bigint"),))
 # From the end: live jobs go by age, so the last are those that would wait longest.
 _set_aside = Statement(
     f"""
@@ -17,6 +18,13 @@ where +state = 0 and id in (select id from jobs where batch_id = :batch_id
   and provider = :provider and model = :model and state = 0
   and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')
   order by id desc limit :most)"""
+)
+_set_these_aside = Statement(
+    f"""
+update jobs set state = 3, run_at = {LANE_AT} from {{chosen}}
+where jobs.id = chosen.id and +jobs.state = 0
+  and exists (select 1 from batches b where b.id = jobs.batch_id and b.state = 'open')""",
+    _CHOSEN,
 )
 _let_go = Statement(
     f"""
@@ -28,7 +36,7 @@ _let_these_go = Statement(
     f"""
 update jobs set run_at = {{now}} from {{chosen}}
 where jobs.id = chosen.id and +jobs.state = 3 and jobs.run_at = {LANE_AT}""",
-    RowSet("chosen", (Column("id", "bigint"),)),
+    _CHOSEN,
 )
 _set_lane = Statement(
     """
@@ -44,6 +52,11 @@ def set_aside(
 ) -> int:
     """Put the last pending jobs of one scope of an open batch into the lane; count them."""
     return _set_aside.run(connection, batch_id=batch_id, provider=provider, model=model, most=most)
+
+
+def set_these_aside(connection: Connection, job_ids: Sequence[int]) -> int:
+    """Put those of some jobs that are pending, of open batches, into the lane; count them."""
+    return _set_these_aside.run(connection, {"chosen": [(job_id,) for job_id in job_ids]})
 
 
 def let_go(connection: Connection, batch_id: int, *, most: int) -> int:
