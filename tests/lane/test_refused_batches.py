@@ -232,6 +232,26 @@ def test_what_another_key_handed_in_is_unknown_after_the_window(mill: RunningMil
     mill.simulator.configure(batch_s=0.0)
 
 
+def test_a_cancelled_batch_whose_key_is_refused_is_given_up_after_the_window(
+    mill: RunningMill,
+) -> None:
+    mill.simulator.configure(batch_s=60.0)
+    batch = mill.load(3, lane=Lane.BATCH)
+    with lane(mill, OPENAI):
+        wait_until(
+            lambda: [one["state"] for one in provider_batches(mill, batch)] == ["sent"],
+            "it to be at its provider",
+        )
+    assert cancel(mill.database, batch) == 0, "it is not to be told yet what came of them"
+    mill.simulator.configure(keys=frozenset({"sk-another"}))
+    with lane(mill, OPENAI):
+        wait_until(lambda: problem_of(mill, batch), "the key to be refused")
+        assert mill.states(batch) == {"running": 3}
+    with lane(mill, OPENAI, window_s=0.0):
+        assert mill.wait_done(batch) == {"cancelled": 3}
+    mill.simulator.configure(keys=frozenset(), batch_s=0.0)
+
+
 def test_the_cache_spares_jobs_of_the_lane_their_call(mill: RunningMill) -> None:
     first = mill.load(6, different=3, say="cached", lane=Lane.BATCH, cache_s=HOUR)
     with lane(mill, OPENAI):

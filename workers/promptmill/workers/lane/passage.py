@@ -201,12 +201,7 @@ class Passage:
                 self._cancelled.add(one.id)
         standing = await self._api.look(provider_id)
         if isinstance(standing, Refusal):
-            if standing.http_status != _GONE:
-                self._rest(one, standing)
-            elif self._has_key(one):
-                self._is_unread(one, standing)
-            else:
-                self._is_anothers(one)
+            self._is_unseen(one, standing)
             return
         match standing.stage:
             case Stage.WORKING:
@@ -225,6 +220,17 @@ class Passage:
             case _:
                 assert_never(standing.stage)
 
+    def _is_unseen(self, one: ProviderBatch, refusal: Refusal) -> None:
+        """Take in that the provider did not show it."""
+        if self._is_forsaken(one, refusal):
+            self._is_lost(one, refusal)
+        elif refusal.http_status != _GONE:
+            self._rest(one, refusal)
+        elif self._has_key(one):
+            self._is_unread(one, refusal)
+        else:
+            self._is_anothers(one)
+
     def _has_key(self, one: ProviderBatch) -> bool:
         """Tell whether it was handed in by our key: another account's batches are not shown."""
         return one.fingerprint == self._served.fingerprint
@@ -236,10 +242,15 @@ class Passage:
         else:
             self._rest(one, _ANOTHERS)
 
+    def _is_forsaken(self, one: ProviderBatch, refusal: Refusal) -> bool:
+        """Tell whether nobody wants it who could give its key its rights back, and it has ended."""
+        is_over = (one.tried_s or 0.0) > self._settings.window_s
+        return refusal.kind is ErrorKind.KEY and one.is_unwanted and is_over
+
     def _is_unread(self, one: ProviderBatch, refusal: Refusal) -> None:
         """Take in that it was not found, or its results not read, and perhaps never will."""
         looks = self._unread.get(one.id, 0) + (refusal.kind in _FINAL)
-        if looks < _LOOKS:
+        if looks < _LOOKS and not self._is_forsaken(one, refusal):
             self._unread[one.id] = looks
             self._rest(one, refusal)
         else:
