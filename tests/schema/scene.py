@@ -208,7 +208,11 @@ from usage_hourly group by 1, 2, 3, 4, 5 having sum(calls) <> 0""",
         """select batch_id, provider, model, outcome, coalesce(error_kind, ''), count(*),
   sum(case when cost_micros is null then 1 else 0 end), coalesce(sum(input_tokens), 0),
   coalesce(sum(output_tokens), 0), coalesce(sum(cost_micros), 0)
-from attempts where outcome <> 0 group by 1, 2, 3, 4, 5""",
+from (select batch_id, provider, model, outcome, error_kind, cost_micros, input_tokens,
+    output_tokens from attempts
+  union all select batch_id, provider, model, outcome, error_kind, cost_micros, input_tokens,
+    output_tokens from embedder_calls) calls
+where outcome <> 0 group by 1, 2, 3, 4, 5""",
     ),
     (
         "select batch_id, provider, model, sum(calls) from latency_daily group by 1, 2, 3",
@@ -221,7 +225,10 @@ where outcome = 1 and latency_ms is not null group by 1, 2, 3""",
   coalesce(sum(case when a.outcome = 0 then a.reserved_micros end), 0),
   coalesce(sum(case when a.outcome not in (0, 2, 4) and a.cost_micros is null
     or a.error_kind = 'bad_response' and a.cost_micros is null then a.reserved_micros end), 0)
-from batch_spending s left join attempts a on a.batch_id = s.batch_id group by s.batch_id""",
+from batch_spending s left join (
+  select batch_id, outcome, error_kind, cost_micros, reserved_micros from attempts union all
+  select batch_id, outcome, error_kind, cost_micros, reserved_micros from embedder_calls) a
+on a.batch_id = s.batch_id group by s.batch_id""",
     ),
     (
         "select tenant_id, carried_micros from tenant_spending where carried_micros <> 0",

@@ -19,6 +19,7 @@ from promptmill.schema.migrate import _config, _trigger_names, upgrade
 from promptmill.schema.moves.endings import finish
 from promptmill.schema.revisions import FOLDER, newest_revision, require_current, require_recent
 from promptmill.schema.tables import metadata
+from promptmill.schema.triggers import TRIGGERS
 from promptmill.schema.views import VIEWS
 from tests.schema.scene import ANSWER, ANSWERED, Scene
 from tests.services.waiting import wait_until
@@ -38,12 +39,7 @@ def test_an_empty_database_is_brought_to_the_newest_revision_and_again(empty: Da
     assert upgrade(empty) == newest_revision()
     require_current(empty)
     assert upgrade(empty) == newest_revision()
-    assert triggers(empty) == [
-        "attempts_rollup",
-        "jobs_counts",
-        "jobs_moves",
-        "spending_carried",
-    ]
+    assert triggers(empty) == list(TRIGGERS)
     empty.close()
 
 

@@ -39,12 +39,15 @@ _ANOTHER_AFTER = {
 }
 """refusals after which the policy sends a job again"""
 _UNKNOWN_OR_LATE = {AttemptOutcome.UNKNOWN, AttemptOutcome.LATE}
+VECTORS = "embedder-"
+"""how our names of the calls for vectors begin"""
 _DOLLARS_PER_MILLION = {
     # input and output, from the providers' own price pages, not from where the product has them
     ("openai", "gpt-4o-mini"): (0.15, 0.60),
     ("anthropic", "claude-sonnet-4-5"): (3.00, 15.00),
     ("gemini", "gemini-2.5-flash"): (0.30, 2.50),
     ("openai", "text-embedding-3-small"): (0.02, 0.0),
+    ("gemini", "gemini-embedding-001"): (0.15, 0.0),
     ("openai", "gpt-image-1"): (5.00, 40.00),
 }
 
@@ -71,6 +74,7 @@ def assert_world(
     _assert_one_answer(jobs, results, attempts)
     _assert_no_hidden_call(mill, jobs, attempts, sent)
     _assert_the_bill_is_booked(attempts, sent, unbooked=unbooked)
+    _assert_vectors_are_booked(mill)
     with mill.database.read() as connection:
         assert_sums(connection)
     assert_rescued_in_time(mill, slack_s=RESCUE_SLACK_S + away_s)
@@ -206,6 +210,20 @@ def _assert_the_bill_is_booked(
         assert not attempts[at]["output_tokens"], f"booked, and never asked: {attempts[at]}"
 
 
+def _assert_vectors_are_booked(mill: RunningMill) -> None:
+    """I3 and I4 of the calls for vectors, which are of no job."""
+    calls = {f"{VECTORS}{row['id']}": row for row in mill.sql("select * from embedder_calls")}
+    sent = [row for row in mill.simulator.bill() if row.client_request_id.startswith(VECTORS)]
+    assert len({row.client_request_id for row in sent}) == len(sent), "vectors asked for twice"
+    for row in sent:
+        call = calls.pop(row.client_request_id)
+        if row.billed and call["outcome"] != AttemptOutcome.UNKNOWN:
+            assert call["input_tokens"] == row.input_tokens, f"booked {call} of {row}"
+            _assert_priced(call, row)
+    unsent = [call for call in calls.values() if call["outcome"] != AttemptOutcome.NOT_SENT]
+    assert unsent == [], "vectors that were never asked for"
+
+
 def _assert_priced(attempt: Attempt, row: Row) -> None:
     rates = _DOLLARS_PER_MILLION.get((attempt["provider"], attempt["model"]))
     cost = attempt["cost_micros"]
@@ -222,6 +240,8 @@ def _sent(mill: RunningMill) -> dict[tuple[int, int], list[Row]]:
     """Group the simulator's bill by our names of the calls."""
     sent = defaultdict(list)
     for row in mill.simulator.bill():
+        if row.client_request_id.startswith(VECTORS):
+            continue
         batch_id, job_id, fence = row.client_request_id.split("-")
         assert batch_id.isdecimal()
         sent[int(job_id), int(fence)].append(row)

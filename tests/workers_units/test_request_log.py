@@ -56,6 +56,7 @@ def test_a_line_tells_of_a_call_and_nothing_of_what_was_said(tmp_path: Path) -> 
         "job_id": 77,
         "fence": 4,
         "retry": 3,
+        "cache": None,
         "outcome": "succeeded",
         "duration_ms": 1840,
         "first_token_ms": 400,

@@ -12,6 +12,7 @@ from promptmill.schema.moves.similar import Entry
 from promptmill.schema.provider_settings import ProviderKind, ProviderSettings
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers.http import open_http
+from promptmill.workers.providers.registry import embedding_of
 from promptmill.workers.served import Served, serve
 from promptmill.workers.similar.embedder import LOCAL, Embedder
 from promptmill.workers.similar.neighbours import Neighbours, decode, encode
@@ -117,6 +118,13 @@ def test_a_function_that_is_not_there_or_makes_no_vectors_is_refused() -> None:
         Embedder("no.such:thing")
     with pytest.raises(ValueError, match="no vector of numbers"):
         Embedder(f"{__name__}:nonsense").vectors(["a"])
+
+
+def test_a_provider_that_makes_no_vectors_is_said() -> None:
+    assert embedding_of("openai", ProviderKind.OPENAI).texts > 1
+    assert embedding_of("gemini", ProviderKind.GEMINI).texts == 1
+    with pytest.raises(SettingsError, match="makes no vectors"):
+        embedding_of("anthropic", ProviderKind.ANTHROPIC)
 
 
 def test_the_nearest_comes_first_and_each_job_once() -> None:

@@ -97,10 +97,17 @@ class DispatchSettings(Strict):
 class CacheSettings(Strict):
     """How a worker compares requests, where a batch takes answers to similar ones."""
 
-    embedder: str = Field(default="local", pattern=r"^(local|[\w.]+:[A-Za-z_]\w*)$")
-    """`local`, or a Python function, `package.module:function`: from texts to vectors"""
+    embedder: str = Field(default="local", pattern=r"^(local|[\w.]+:[A-Za-z_]\w*|[\w-]+/\S+)$")
+    """`local`, a model as `provider/model`, or a Python function, `package.module:function`: from
+    texts to vectors"""
     entries: int = Field(default=50_000, gt=0)
     """vectors that a worker process holds in memory"""
+
+    @property
+    def asked(self) -> tuple[str, str] | None:
+        """Name the provider and the model that are asked for vectors; None: nobody is."""
+        provider, slash, model = self.embedder.partition("/")
+        return (provider, model) if slash else None
 
 
 class GatewaySettings(Strict):

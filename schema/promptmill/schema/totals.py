@@ -30,6 +30,8 @@ select u.provider, u.model,
   sum(case when u.outcome = 4 and u.error_kind = '' then u.calls - u.unpriced_calls else 0 end),
   sum(case when u.outcome in (1, 5) then u.calls else 0 end)
 from usage_hourly u join batches b on b.id = u.batch_id and b.cache_s is not null
+where exists (select 1 from batch_counts c where c.batch_id = u.batch_id
+  and c.provider = u.provider and c.model = u.model)
 group by u.provider, u.model order by u.provider, u.model"""
 )
 _latency = Statement(

@@ -6,7 +6,13 @@ counts row by row; PostgreSQL once a statement, from the transition tables, in a
 
 from promptmill.schema.states import LEGAL_MOVES
 
-TRIGGERS = ("attempts_rollup", "jobs_counts", "jobs_moves", "spending_carried")
+TRIGGERS = (
+    "attempts_rollup",
+    "embedder_rollup",
+    "jobs_counts",
+    "jobs_moves",
+    "spending_carried",
+)
 _LEGAL = sum(1 << (8 * old + new) for old, news in LEGAL_MOVES.items() for new in news)
 _MASK = _LEGAL - (1 << 64) if _LEGAL >= 1 << 63 else _LEGAL
 """Bit 8*old+new is set where the move is legal, as a signed 64-bit number."""
@@ -45,7 +51,7 @@ def _hour_row(row: str, sign: int, hour: str) -> str:
 
 
 def _spent_row(row: str, sign: int) -> str:
-    """Say what an attempt takes of a budget: reserved, then spent, or unknown."""
+    """Say what a call takes of a budget: reserved, then spent, or unknown."""
     lost = (
         f"({row}.outcome in (1, 3, 5) or {row}.outcome = 2 and {row}.error_kind = 'bad_response')"
     )
@@ -82,6 +88,15 @@ def _sqlite() -> list[str]:
     hour = "substr({0}.started_at, 1, 13) || ':00:00.000Z'"
     day = "substr(new.started_at, 1, 10) || 'T00:00:00.000Z'"
     upsert_hour = f"on conflict ({_HOUR_KEY}) do update set {_add('usage_hourly', _HOUR_SUMS)}"
+    used = f"""
+  insert into usage_hourly {_hour_row("old", -1, hour.format("old"))} where old.outcome <> 0
+    {upsert_hour};
+  insert into usage_hourly {_hour_row("new", 1, hour.format("new"))} where true
+    {upsert_hour};"""
+    spent = f"""
+  update batch_spending set {_add_sums("batch_spending", "d")}
+  from (select {_SUMMED} from ({_spent_row("old", -1)} union all {_spent_row("new", 1)})) d
+  where batch_spending.batch_id = new.batch_id;"""
     return [
         "drop trigger if exists jobs_moves",
         f"""create trigger jobs_moves before update of state on jobs
@@ -99,11 +114,7 @@ begin
 end""",
         "drop trigger if exists attempts_rollup",
         f"""create trigger attempts_rollup after update on attempts when new.outcome <> 0
-begin
-  insert into usage_hourly {_hour_row("old", -1, hour.format("old"))} where old.outcome <> 0
-    {upsert_hour};
-  insert into usage_hourly {_hour_row("new", 1, hour.format("new"))} where true
-    {upsert_hour};
+begin{used}
   insert into latency_daily ({_DAY_KEY}, calls)
     select new.batch_id, {day}, new.provider, new.model,
       {_two_digits("new.latency_ms")}, 1
@@ -113,10 +124,11 @@ begin
     select new.batch_id, {day}, new.provider, new.model,
       {_two_digits("new.first_token_ms")}, 1
     where new.outcome = 1 and old.outcome <> 1 and new.first_token_ms is not null
-    on conflict ({_FIRST_KEY}) do update set calls = first_token_daily.calls + 1;
-  update batch_spending set {_add_sums("batch_spending", "d")}
-  from (select {_SUMMED} from ({_spent_row("old", -1)} union all {_spent_row("new", 1)})) d
-  where batch_spending.batch_id = new.batch_id;
+    on conflict ({_FIRST_KEY}) do update set calls = first_token_daily.calls + 1;{spent}
+end""",
+        "drop trigger if exists embedder_rollup",
+        f"""create trigger embedder_rollup after update on embedder_calls when new.outcome <> 0
+begin{used}{spent}
 end""",
         "drop trigger if exists spending_carried",
         f"""create trigger spending_carried after update on batch_spending when {_CHANGED}
@@ -128,6 +140,21 @@ end""",
 
 def _postgresql() -> list[str]:
     hour = "date_trunc('hour', {0}.started_at, 'UTC')"
+    used = f"""
+  insert into usage_hourly as u ({_HOUR_KEY}, {", ".join(_HOUR_SUMS)})
+  select {_HOUR_KEY}, {", ".join(f"sum({name})" for name in _HOUR_SUMS)} from (
+    {_hour_row("o", -1, hour.format("o"))} from old_rows o where o.outcome <> 0 union all
+    {_hour_row("n", 1, hour.format("n"))} from new_rows n where n.outcome <> 0) moved
+  group by {_HOUR_KEY} order by {_HOUR_KEY}
+  on conflict ({_HOUR_KEY}) do update set {_add("u", _HOUR_SUMS)};"""
+    spent = f"""
+  for d in select moved.batch_id, {_SUMMED} from (
+    {_spent_row("o", -1)} from old_rows o union all {_spent_row("n", 1)} from new_rows n) moved
+    where exists (select 1 from batch_spending s where s.batch_id = moved.batch_id)
+    group by moved.batch_id order by moved.batch_id
+  loop
+    update batch_spending s set {_add_sums("s", "d")} where s.batch_id = d.batch_id;
+  end loop;"""
     return [
         """create or replace function jobs_moves() returns trigger language plpgsql as $$
 begin
@@ -153,13 +180,7 @@ referencing old table as old_rows new table as new_rows
 for each statement execute function jobs_counts()""",
         f"""create or replace function attempts_rollup() returns trigger language plpgsql as $$
 declare d record;
-begin
-  insert into usage_hourly as u ({_HOUR_KEY}, {", ".join(_HOUR_SUMS)})
-  select {_HOUR_KEY}, {", ".join(f"sum({name})" for name in _HOUR_SUMS)} from (
-    {_hour_row("o", -1, hour.format("o"))} from old_rows o where o.outcome <> 0 union all
-    {_hour_row("n", 1, hour.format("n"))} from new_rows n where n.outcome <> 0) moved
-  group by {_HOUR_KEY} order by {_HOUR_KEY}
-  on conflict ({_HOUR_KEY}) do update set {_add("u", _HOUR_SUMS)};
+begin{used}
   insert into latency_daily as l ({_DAY_KEY}, calls)
   select n.batch_id, date_trunc('day', n.started_at, 'UTC'), n.provider, n.model,
     {_two_digits("n.latency_ms")}, count(*)
@@ -173,19 +194,20 @@ begin
   from new_rows n join old_rows o on o.job_id = n.job_id and o.fence = n.fence
   where n.outcome = 1 and o.outcome <> 1 and n.first_token_ms is not null
   group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5
-  on conflict ({_FIRST_KEY}) do update set calls = f.calls + excluded.calls;
-  for d in select moved.batch_id, {_SUMMED} from (
-    {_spent_row("o", -1)} from old_rows o union all {_spent_row("n", 1)} from new_rows n) moved
-    where exists (select 1 from batch_spending s where s.batch_id = moved.batch_id)
-    group by moved.batch_id order by moved.batch_id
-  loop
-    update batch_spending s set {_add_sums("s", "d")} where s.batch_id = d.batch_id;
-  end loop;
+  on conflict ({_FIRST_KEY}) do update set calls = f.calls + excluded.calls;{spent}
   return null;
 end $$""",
         """create or replace trigger attempts_rollup after update on attempts
 referencing old table as old_rows new table as new_rows
 for each statement execute function attempts_rollup()""",
+        f"""create or replace function embedder_rollup() returns trigger language plpgsql as $$
+declare d record;
+begin{used}{spent}
+  return null;
+end $$""",
+        """create or replace trigger embedder_rollup after update on embedder_calls
+referencing old table as old_rows new table as new_rows
+for each statement execute function embedder_rollup()""",
         f"""create or replace function spending_carried() returns trigger language plpgsql as $$
 begin
   {_CARRY}

@@ -102,6 +102,11 @@ select j.batch_id, j.custom_id, a.job_id, a.fence, {_words("a.outcome", AttemptO
   a.first_token_ms
 from attempts a
 join jobs j on j.id = a.job_id""",
+    "promptmill_embedder_calls": f"""
+select c.batch_id, {_words("c.outcome", AttemptOutcome)} as outcome, c.provider, c.model, c.texts,
+  c.http_status, c.error_kind, c.error_code, c.error_text, c.request_id, c.started_at, c.ended_at,
+  c.latency_ms, c.input_tokens, {_usd("c.cost_micros")} as cost_usd, c.worker_id, c.id as call_id
+from embedder_calls c""",
     "promptmill_batches": f"""
 select b.id as batch_id, b.name, b.state, b.paused_reason, b.total,
   {_jobs_in(JobState.PENDING, JobState.QUEUED)} as pending, {_jobs_in(JobState.RUNNING)} as running,

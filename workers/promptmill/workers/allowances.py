@@ -1,6 +1,7 @@
 """Which limits hold in this process: those of the settings, those changed live, and their past."""
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -21,9 +22,9 @@ from promptmill.workers.tokens import estimate
 class Allowances:
     """Keeps the limits of all providers of a process up to date, and tells a store their past."""
 
-    def __init__(self, database: Database, served: dict[str, Served]) -> None:
-        """Hold *served*, by name; its entries are replaced when limits change."""
-        self._database, self._served = database, served
+    def __init__(self, database: Database, *served: dict[str, Served]) -> None:
+        """Hold *served*, by name; their entries are replaced when limits change."""
+        self._database, self._served = database, ChainMap(*served)
         self._live: Sequence[LiveLimit] = ()
 
     def read(self) -> Sequence[LiveLimit]:
@@ -36,8 +37,9 @@ class Allowances:
         if live == self._live:
             return
         self._live = live
-        for name, served in self._served.items():
-            self._served[name] = served.with_live(live_ceilings(live, name))
+        for part in self._served.maps:
+            for name, served in part.items():
+                part[name] = served.with_live(live_ceilings(live, name))
         for scope in permits.scopes:
             permits.configure(self._served[scope.provider].scope(scope.model))
 

@@ -39,10 +39,7 @@ from promptmill.workers.repair import repairing
 from promptmill.workers.served import Served
 from promptmill.workers.sharing import share
 from promptmill.workers.tokens import estimate
-from promptmill.workers.turn import Turn, sleep_until
-
-CLAIM_LEAD_S = 0.015
-"""How long before its booked start a job is claimed: about one group commit."""
+from promptmill.workers.turn import CLAIM_LEAD_S, Turn, sleep_until
 
 _log = structlog.get_logger(__name__)
 _NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)

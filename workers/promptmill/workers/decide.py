@@ -111,20 +111,34 @@ def decide(
             assert_never(reply.kind)
 
 
+def decide_for_all(refusal: Refusal) -> Snoozed | Stopped | None:
+    """Tell what the refusal of a call that is no job's means for every worker; None: nothing."""
+    match refusal.kind:
+        case ErrorKind.RATE | ErrorKind.OVERLOADED | ErrorKind.DAILY:
+            return Snoozed(refusal, delay_s=0.0, pause_s=_pause_s(refusal))
+        case ErrorKind.MONEY | ErrorKind.KEY:
+            return Stopped(refusal)
+        case _:
+            return None
+
+
 def _refused(
     refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random
 ) -> Outcome:
     if job.refusals + 1 >= policy.max_refusals:
         return Failed(refusal, f"refused {job.refusals + 1} times")
+    pause_s = _pause_s(refusal)
+    # The limiter spreads those that come back, so a little is enough to keep them from one tick.
+    return Snoozed(refusal, delay_s=pause_s + rng.uniform(0, 0.5), pause_s=pause_s)
+
+
+def _pause_s(refusal: Refusal) -> float:
     default_s = {
         ErrorKind.RATE: RATE_PAUSE_S,
         ErrorKind.OVERLOADED: OVERLOADED_PAUSE_S,
         ErrorKind.DAILY: DAILY_PAUSE_S,
     }[refusal.kind]
-    told_s = refusal.retry_after_s
-    pause_s = default_s if told_s is None else told_s
-    # The limiter spreads those that come back, so a little is enough to keep them from one tick.
-    return Snoozed(refusal, delay_s=pause_s + rng.uniform(0, 0.5), pause_s=pause_s)
+    return default_s if refusal.retry_after_s is None else refusal.retry_after_s
 
 
 def _shortened(refusal: Refusal, job: DueJob, *, policy: RetrySettings) -> Outcome:

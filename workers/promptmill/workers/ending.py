@@ -57,12 +57,12 @@ async def end(
     )
     bench.trace(served.kind, job, fence, reply, attempted)
     if isinstance(outcome, deciding.Snoozed):
-        await _pause_all(bench, scope, outcome.refusal, outcome.pause_s, booked, ramp=outcome.ramp)
+        await pause_all(bench, scope, outcome.refusal, outcome.pause_s, booked, ramp=outcome.ramp)
     elif isinstance(reply, Refusal) and health is Health.DOWN_FOR_LONG:
         meant = refused_by_all(reply)
-        await _pause_all(bench, scope, meant, deciding.OVERLOADED_PAUSE_S, booked)
+        await pause_all(bench, scope, meant, deciding.OVERLOADED_PAUSE_S, booked)
     to = _fallback(bench, outcome, job, scope)
-    pause: KeyPause | BatchPause | None = _pause(outcome, served, scope)
+    pause: KeyPause | BatchPause | None = key_pause(outcome, served, scope)
     if to is None:
         pause = _systematic(bench, outcome, job, reply) or pause
     if isinstance(meant, Refusal) and meant.kind in DOWN and (to or _is_out(bench, job, scope)):
@@ -93,7 +93,7 @@ async def _with_files(
     return replace(closed, result=result)
 
 
-async def _pause_all(
+async def pause_all(
     bench: Bench,
     scope: Scope,
     refusal: Refusal,
@@ -117,7 +117,7 @@ async def _pause_all(
     )
 
 
-def _pause(outcome: deciding.Outcome, served: Served, scope: Scope) -> KeyPause | None:
+def key_pause(outcome: deciding.Outcome, served: Served, scope: Scope) -> KeyPause | None:
     """Say what stops in SQL: a key without money or right, or a model for the rest of a day."""
     match outcome:
         case deciding.Stopped(refusal=refusal):

@@ -104,6 +104,7 @@ def _line(
         "job_id": job.job_id,
         "fence": fence,
         "retry": job.attempts + job.refusals + job.crashes,
+        "cache": None if job.cache_s is None else "miss",
         "outcome": attempted.outcome.word,
         "http_status": attempted.http_status,
         "error_kind": attempted.error_kind,

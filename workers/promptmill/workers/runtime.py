@@ -49,6 +49,7 @@ from promptmill.workers.slots import Slots
 from promptmill.workers.spool import Spool
 
 if TYPE_CHECKING:
+    from promptmill.workers.embedder_calls import EmbedderCalls
     from promptmill.workers.tracing import Tracing
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Runtime:
         self._settings, self._names, self._taken = settings, providers, taken
         self._takes_hints = takes_hints
         self._served: dict[str, Served] = {}
+        self._beside: dict[str, Served] = {}
+        """who is asked for vectors, where no hints of it are taken"""
         self._missing: dict[str, str] = {}
         self._under_way: set[Attempt] = set()
         self._idle = asyncio.Event()
@@ -112,13 +115,14 @@ class Runtime:
         opened.push_async_callback(self._close_providers)
         for name in self._names:
             await asyncio.to_thread(self._open_provider, name)  # imports its SDK
-        self._allowances = Allowances(self._database, self._served)
+        await asyncio.to_thread(self._open_embedder)
+        self._allowances = Allowances(self._database, self._served, self._beside)
         worker_id = str(uuid.uuid4())
         permits = self._open_permits(opened)
         # What is still stored then is stored under a name that is known to live.
         opened.push_async_callback(self._say_goodbye)
-        similarity = Similarity(self._settings.cache, self._database)
-        opened.push_async_callback(asyncio.to_thread, similarity.close)
+        similarity = Similarity(self._settings.cache, self._database, ask=self._embedder_calls)
+        opened.push_async_callback(similarity.close)
         self.bench = Bench(
             recorder=self._open_recorder(opened, worker_id),
             permits=permits,
@@ -217,12 +221,41 @@ class Runtime:
             self._missing[name] = str(error)
 
     async def _close_providers(self) -> None:
-        for served in self._served.values():
+        for served in (*self._served.values(), *self._beside.values()):
             await served.adapter.close()
 
     async def _say_goodbye(self) -> None:
         if self._heartbeat is not None:
             await asyncio.to_thread(self._heartbeat.stop)
+
+    def _open_embedder(self) -> None:
+        """Open the provider that is asked for vectors, where it is none of those served."""
+        asked = self._settings.cache.asked
+        if asked is None or asked[0] in self._served or not self._takes_hints:
+            return
+        try:
+            name, settings = asked[0], self._settings
+            found = settings.providers.get(name)
+            if found is None:
+                msg = f"cache.embedder names the provider {name}, and there is none"
+                raise SettingsError(msg)
+            self._beside[name] = serve(name, found, self._http, settings.network)
+        except SettingsError as error:
+            _log.error("%s", error)
+
+    def _embedder_calls(self) -> "EmbedderCalls":
+        from promptmill.workers.embedder_calls import EmbedderCalls  # noqa: PLC0415  of an extra
+
+        name, model = self._settings.cache.asked or ("", "")
+
+        def served() -> Served:
+            found = self._served.get(name) or self._beside.get(name)
+            if found is None:
+                msg = f"cache.embedder names {name}, which this worker cannot ask"
+                raise SettingsError(msg)
+            return found
+
+        return EmbedderCalls(self.bench, self._database, served, model)
 
     def _open_tracing(self, opened: AsyncExitStack) -> "Tracing | None":
         if not self._settings.worker.traces:

@@ -1,13 +1,14 @@
 """Look for jobs that were asked something similar. It is opened by the first who asks for that.
 
-What it needs (numpy, a function of the user's own) may be missing: then prompts are asked.
+What it needs (numpy, a function of the user's own, a provider) may be missing: then prompts are
+asked.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
@@ -20,7 +21,7 @@ from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import CacheSettings
 from promptmill.workers.grouping import Grouping
 from promptmill.workers.served import Served
-from promptmill.workers.similar.split import split
+from promptmill.workers.similar.split import Split, split
 
 if TYPE_CHECKING:
     from promptmill.workers.similar.embedder import Embedder
@@ -45,24 +46,63 @@ class Sought:
     vector: "Vector"
 
 
-class _Tools:
-    """What is there once somebody asked."""
+class Vectors(Protocol):
+    """Who makes vectors of length 1."""
 
-    def __init__(self, embedder: "Embedder", neighbours: "Neighbours") -> None:
-        self.neighbours = neighbours
-        self.vectors = Grouping[str, "Vector"](
+    made_by: str
+    """vectors that were not made by the same are never compared"""
+
+    async def vector(self, job: DueJob, parts: Split) -> "Vector | None":
+        """Make one of the text of *job*. None: there is none now. May raise anything."""
+        ...
+
+    async def close(self) -> None:
+        """Make no more."""
+        ...
+
+
+class _ByFunction:
+    """A function makes them, in a thread."""
+
+    def __init__(self, embedder: "Embedder") -> None:
+        self.made_by = embedder.name
+        self._grouping = Grouping[str, "Vector"](
             lambda texts: list(embedder.vectors(texts)),
             name="embedder",
             most=_GROUP,
             wait_s=_GROUP_S,
         )
 
+    async def vector(self, job: DueJob, parts: Split) -> "Vector | None":  # noqa: ARG002
+        return await self._grouping.ask(parts.text)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._grouping.stop, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What is there once somebody asked."""
+
+    vectors: Vectors
+    neighbours: "Neighbours"
+
 
 class Similarity:
     """What was asked, as this worker process knows it."""
 
-    def __init__(self, settings: CacheSettings, database: Database) -> None:
-        self._settings, self._database = settings, database
+    def __init__(
+        self,
+        settings: CacheSettings,
+        database: Database,
+        *,
+        ask: Callable[[], Vectors] | None = None,
+    ) -> None:
+        """*ask* opens what asks a provider for vectors, where the settings name one.
+
+        It may raise ImportError and SettingsError.
+        """
+        self._settings, self._database, self._ask = settings, database, ask
         self._tools: _Tools | None = None
         self._is_off = False
         self._read_at: dict[str, float] = {}
@@ -71,12 +111,16 @@ class Similarity:
     async def look(self, served: Served, job: DueJob) -> Sought | None:
         """Look for what is similar to *job*. None: it cannot be compared, or not now."""
         tools = await self._opened()
+        if tools is None or job.cache_similar is None:
+            return None
         body = msgspec.json.decode(job.body)
-        parts = split(served, job.model, body, embedder=self._settings.embedder, pool=job.pool)
-        if tools is None or parts is None or job.cache_similar is None:
+        parts = split(served, job.model, body, embedder=tools.vectors.made_by, pool=job.pool)
+        if parts is None:
             return None
         try:
-            vector = await tools.vectors.ask(parts.text)
+            vector = await tools.vectors.vector(job, parts)
+            if vector is None:
+                return None
             await self._read(tools, parts.scope)
         except (DatabaseError, ServiceError):
             return None
@@ -101,10 +145,10 @@ class Similarity:
             self._tools.neighbours.add(sought.scope, sought.job_id, sought.vector)
         return NewEntry(sought.job_id, sought.scope, encode(sought.vector))
 
-    def close(self) -> None:
-        """End the thread that makes vectors."""
+    async def close(self) -> None:
+        """End what makes vectors."""
         if self._tools is not None:
-            self._tools.vectors.stop(1.0)
+            await self._tools.vectors.close()
 
     async def _opened(self) -> _Tools | None:
         if self._tools is None and not self._is_off:
@@ -123,7 +167,9 @@ class Similarity:
         from promptmill.workers.similar.neighbours import Neighbours  # noqa: PLC0415
 
         neighbours = Neighbours(most=self._settings.entries)
-        return _Tools(Embedder(self._settings.embedder), neighbours)
+        if self._settings.asked is None or self._ask is None:
+            return _Tools(_ByFunction(Embedder(self._settings.embedder)), neighbours)
+        return _Tools(self._ask(), neighbours)
 
     async def _read(self, tools: _Tools, scope: str) -> None:
         """Read what others kept of *scope*, once for all who ask in the same moment."""

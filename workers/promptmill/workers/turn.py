@@ -12,6 +12,8 @@ from promptmill.workers.limits.desk import LATE_S
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Refusal, charged
 
+CLAIM_LEAD_S = 0.015
+"""How long before its booked start the intent of a call is committed: about one group commit."""
 SOON_S = 2.0
 """How long a job may wait for its start in a slot, or claimed."""
 AT_ONCE_S = 0.25

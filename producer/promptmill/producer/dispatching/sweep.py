@@ -15,6 +15,7 @@ from promptmill.schema.backlog import aged_hints, backlog, cancelled_batches
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity, process_is_gone
+from promptmill.schema.moves.embedder_calls import end_lost_calls, lost_calls
 from promptmill.schema.moves.queueing import give_back, has_dealt, unqueue, unqueue_scope
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
@@ -27,6 +28,7 @@ _CHUNK = 1000
 """rows in a transaction: some 20 ms of SQLite's only writer"""
 _CANCEL_CHUNKS = 20
 """for a sweep: the rest of a large batch waits for the next one, since nothing of it is claimed"""
+_LOST = "its worker was lost while the call was open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Sweeper:
         )
         self._take_from_strangers()
         self._take_from_nobody()
+        self._end_lost_calls()
         if swept != Swept():
             _log.info(
                 "swept",
@@ -118,11 +121,19 @@ class Sweeper:
                     worker_id=worker_id,
                     alone=rescued + len(lost) == 1,
                     max_crashes=self._settings.retry.max_crashes,
-                    reason="its worker was lost while the call was open",
+                    reason=_LOST,
                 )
             rescued += len(moved)
             if not moved:
                 return rescued
+
+    def _end_lost_calls(self) -> None:
+        """Close what a worker that is gone had open for vectors: it may have been charged."""
+        with self._database.read() as connection:
+            lost = lost_calls(connection, most=_CHUNK)
+        if lost:
+            with self._database.write() as connection:
+                end_lost_calls(connection, lost, reason=_LOST)
 
     def _take_back_lost_hints(self) -> int:
         dispatch = self._settings.dispatch

@@ -220,7 +220,14 @@ def tally_of(name: str, counts: Sequence[ScopeCount], usage: Sequence[ScopeUsage
         used for used in usage if used.outcome in (AttemptOutcome.SUCCEEDED, AttemptOutcome.LATE)
     ]
     refused = [used for used in usage if used.error_kind in _REFUSALS]
-    missed = [used for used in usage if used.error_kind and used.error_kind not in _REFUSALS]
+    scopes = {(count.provider, count.model) for count in counts}
+    missed = [
+        used
+        for used in usage
+        if used.error_kind
+        and used.error_kind not in _REFUSALS
+        and (used.provider, used.model) in scopes  # else it was a call for vectors
+    ]
     failed = _jobs(counts, (JobState.FAILED, JobState.QUARANTINED))
     return Tally(
         name=name,

@@ -20,7 +20,8 @@ class Pruned(StrEnum):
     """What of a batch is gone."""
 
     PROMPTS = "prompts"
-    """prompts, bytes that came with failures, and all attempts but the last: answers stay"""
+    """prompts, bytes that came with failures, all attempts but the last, and calls for vectors:
+    answers stay"""
     ALL = "all"
     """all but the batch's row and its sums; its template too"""
 
@@ -96,6 +97,11 @@ _delete_all = [
     Statement(f"delete from background_responses where job_id {_IN_CHUNK}", _IDS),
     Statement(f"delete from jobs where id {_IN_CHUNK}", _IDS),
 ]
+_delete_calls = Statement(
+    """
+delete from embedder_calls where id in (select e.id from embedder_calls e
+  where e.batch_id = :batch_id order by e.id limit :most)"""
+)
 _finish = Statement("update batches set pruned_at = {now} where id = :batch_id")
 _forget_workers = Statement("delete from workers where stopped_at <= {after:-:age_s}")
 
@@ -127,6 +133,7 @@ def prune_chunk(
         last = _delete_all if level is Pruned.ALL else [_delete_earlier_attempts]
         for statement in (*_delete_prompts, *last):
             statement.run(connection, rows)
+        _delete_calls.run(connection, batch_id=batch_id, most=most)
     return ids
 
 

@@ -36,6 +36,13 @@ select entries.job_id, entries.scope, entries.vector_base64, {now} from {entries
 where true on conflict (job_id) do nothing""",
     _ENTRIES,
 )
+_ASKED = RowSet("asked", (Column("job_id", "bigint"), Column("scope", "text")))
+_kept = Statement(
+    """
+select e.job_id, e.vector_base64 from {asked} join similar_entries e
+on e.job_id = asked.job_id and e.scope = asked.scope""",
+    _ASKED,
+)
 _newest = Statement(
     """
 select id, job_id, vector_base64 from similar_entries where scope = :scope and id > :after
@@ -51,3 +58,8 @@ def remember(connection: Connection, entries: Sequence[NewEntry]) -> None:
 def newest_entries(connection: Connection, scope: str, *, after: int, most: int) -> Sequence[Entry]:
     """List the newest entries of *scope* with ids above *after*, the newest first."""
     return [Entry(*row) for row in _newest.fetch(connection, scope=scope, after=after, most=most)]
+
+
+def kept_vectors(connection: Connection, asked: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Find the vectors, in base64, of those of *asked*, (job, scope), that were kept before."""
+    return {row[0]: row[1] for row in _kept.fetch(connection, {"asked": asked})}

@@ -68,6 +68,13 @@ where batch_id = :batch_id and (:micros = 0 or spent_micros + reserved_micros + 
   + :micros <= (select coalesce(b.budget_micros, 9223372036854775807) from batches b
     where b.id = batch_spending.batch_id))"""
 )
+_reserve_beside = Statement(
+    """
+update batch_spending set reserved_micros = reserved_micros + :micros
+where batch_id = :batch_id and spent_micros + reserved_micros + unknown_micros + :micros
+  <= (select coalesce(b.budget_micros, 9223372036854775807) from batches b
+    where b.id = batch_spending.batch_id)"""
+)
 _begin = Statement("insert into batch_spending (batch_id) values (:batch_id)")
 _catch_up = Statement(
     """
@@ -108,6 +115,7 @@ select b.id, {_COLUMNS} from batch_spending s join batches b on b.id = s.batch_i
 where b.state = 'open' and s.wanted_micros > {ROOM}
   and not exists (select 1 from batch_counts c where c.batch_id = b.id and c.state = 2
     and c.jobs > 0)
+  and not exists (select 1 from embedder_calls e where e.batch_id = b.id and e.outcome = 0)
   and exists (select 1 from batch_counts c where c.batch_id = b.id and c.state in (0, 1, 3)
     and c.jobs > 0)
 order by b.id"""
@@ -142,6 +150,11 @@ def reserve(
         least=max(1, min(refused or taken)),
     )
     return bool(changed)
+
+
+def reserve_beside(connection: Connection, batch_id: int, micros: int) -> bool:
+    """Reserve for a call that no job must have, if it fits; what does not fit is not remembered."""
+    return bool(_reserve_beside.run(connection, batch_id=batch_id, micros=micros))
 
 
 def begin_spending(connection: Connection, batch_id: int) -> None:

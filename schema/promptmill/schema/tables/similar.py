@@ -1,8 +1,19 @@
 """What is known of similar requests (`--cache-similar`)."""
 
-from sqlalchemy import BigInteger, Column, Double, Index, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-from promptmill.schema.tables.metadata import metadata
+from promptmill.schema.tables.metadata import metadata, where
 from promptmill.schema.types import BigKey, Instant
 
 # What was asked, as vectors: a job may take the answer to a request that is similar. Gone with the
@@ -30,3 +41,35 @@ similar_hits = Table(
     Column("embedder", Text, nullable=False),
     Column("made_at", Instant, nullable=False),
 )
+
+# Calls of a provider for vectors, each for texts of one batch. As an attempt, a row is written
+# before its call and closed after it, and its cost is the batch's.
+embedder_calls = Table(
+    "embedder_calls",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    Column("batch_id", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("worker_id", Text, nullable=False),
+    Column("texts", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", SmallInteger, nullable=False, server_default="0"),
+    Column("http_status", SmallInteger),
+    Column("error_kind", Text),
+    Column("error_code", Text),
+    Column("error_text", Text),
+    Column("request_id", Text),
+    Column("latency_ms", Integer),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cost_micros", BigInteger),
+    Column("reserved_micros", BigInteger),  # of a batch with a budget: the most it could cost
+    CheckConstraint("outcome between 0 and 5", name="outcome"),
+    CheckConstraint("(outcome = 0) = (ended_at is null)", name="ended_at_iff_closed"),
+)
+# pruning
+Index("embedder_calls_batch", embedder_calls.c.batch_id)
+# the sweep: calls whose worker is gone; and whether a batch has some open
+Index("embedder_calls_open", embedder_calls.c.worker_id, **where("outcome = 0"))

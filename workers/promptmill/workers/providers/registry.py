@@ -11,6 +11,7 @@ from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Platform, ProviderKind, ProviderSettings
 from promptmill.workers.providers.base import Provider
 from promptmill.workers.providers.batches import BatchApi
+from promptmill.workers.providers.embedding import Embedding
 from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.signing import Signer, Unsigned
 
@@ -159,6 +160,24 @@ def _key(name: str, settings: ProviderSettings) -> Secret:
         "any word will do"
     )
     raise SettingsError(msg)
+
+
+def embedding_of(name: str, kind: ProviderKind) -> Embedding:
+    """Tell how provider *name* is asked for vectors. Raises SettingsError where it makes none."""
+    match kind:
+        case ProviderKind.OPENAI:
+            from promptmill.workers.providers.openai import embeddings  # noqa: PLC0415
+
+            return embeddings.EMBEDDING
+        case ProviderKind.GEMINI:
+            from promptmill.workers.providers.gemini import embed  # noqa: PLC0415
+
+            return embed.EMBEDDING
+        case ProviderKind.ANTHROPIC:
+            msg = f"cache.embedder names {name}, and the kind {kind} makes no vectors"
+            raise SettingsError(msg)
+        case _:
+            assert_never(kind)
 
 
 def make_batch_api(

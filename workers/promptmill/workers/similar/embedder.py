@@ -29,13 +29,18 @@ class Embedder:
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Make a row of length 1 for each text. Raises what the function raises."""
-        rows = np.asarray(self._embed(texts), dtype=np.float32)
-        if rows.ndim != 2 or len(rows) != len(texts) or not np.isfinite(rows).all():
-            msg = f"{self.name} made no vector of numbers for each text"
-            raise ValueError(msg)
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        even: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-        return even
+        return of_length_1(self._embed(texts), count=len(texts), by=self.name)
+
+
+def of_length_1(vectors: Iterable[Sequence[float]], *, count: int, by: str) -> Vectors:
+    """Make rows of length 1 of what *by* made. Raises ValueError where there are not *count*."""
+    rows = np.asarray(vectors, dtype=np.float32)
+    if rows.ndim != 2 or len(rows) != count or not np.isfinite(rows).all():
+        msg = f"{by} made no vector of numbers for each text"
+        raise ValueError(msg)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    even: Vectors = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return even
 
 
 def embed_locally(texts: Sequence[str]) -> Vectors:

@@ -1,11 +1,14 @@
 """Gemini's embedContent (https://ai.google.dev/api/embeddings)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from promptmill.schema.outcomes import Usage
+from promptmill.schema.requests import Endpoint, native_request
 from promptmill.workers.providers.base import Answer, Call
+from promptmill.workers.providers.embedding import Embedding
 from promptmill.workers.providers.operation import (
     COMPLETED,
     Envelope,
@@ -58,4 +61,12 @@ def _usage(reply: Reply) -> Usage | None:
     return Usage(input_tokens=told.prompt_token_count, output_tokens=0)
 
 
+def _texts(texts: Sequence[str]) -> dict[str, Any]:
+    (text,) = texts
+    return native_request({"content": {"parts": [{"text": text}]}}, Endpoint.EMBEDDINGS)
+
+
+# Of a longer text than 2,048 tokens Gemini reads the beginning and does not say so
+# (https://ai.google.dev/gemini-api/docs/embeddings): two with the same one would be equal.
+EMBEDDING: Final = Embedding(texts=1, calls=32, longest=1500, body=_texts)
 EMBED: Final = Operation("embedContent", _body, _read, _usage)

@@ -1,11 +1,14 @@
 """OpenAI's embeddings (https://platform.openai.com/docs/api-reference/embeddings)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from promptmill.schema.outcomes import Usage
+from promptmill.schema.requests import Endpoint, native_request
 from promptmill.workers.providers.base import Answer
+from promptmill.workers.providers.embedding import Embedding
 from promptmill.workers.providers.operation import (
     COMPLETED,
     Envelope,
@@ -54,4 +57,10 @@ def _usage(reply: Reply) -> Usage | None:
     return Usage(input_tokens=body.usage.prompt_tokens, output_tokens=0)
 
 
+def _texts(texts: Sequence[str]) -> dict[str, Any]:
+    return native_request({"input": list(texts)}, Endpoint.EMBEDDINGS)
+
+
+# 8,192 tokens a text, and 300,000 in all texts of a request, by the page above.
+EMBEDDING: Final = Embedding(texts=32, calls=4, longest=7500, body=_texts)
 EMBEDDINGS: Final = Operation("/embeddings", native_body, _read, _usage)
