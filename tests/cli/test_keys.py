@@ -2,7 +2,9 @@
 
 import pytest
 
+from promptmill.schema.tenant_options import options_of
 from promptmill.schema.tenants import caller_of
+from promptmill.schema.truncation import Truncate, Truncation
 from tests.cli.promptmill import Here
 from tests.schema.scene import Scene
 
@@ -50,6 +52,10 @@ def test_a_tenant_is_listed_with_what_it_may(promptmill: Here, scene: Scene) -> 
             "budget_usd": 5,
             "rpm": 600,
             "webhook": None,
+            "mask_pii": None,
+            "truncate": None,
+            "max_input_tokens": None,
+            "checks": None,
         }
     ]
     promptmill("tenants", "set", "team", "--budget", "none", "--rpm", "none")
@@ -57,3 +63,24 @@ def test_a_tenant_is_listed_with_what_it_may(promptmill: Here, scene: Scene) -> 
     assert (row["budget_usd"], row["rpm"]) == (None, None)
     for wrong in (["nobody", "--rpm", "5"], ["team"], ["team", "--rpm", "0"]):
         assert promptmill("tenants", "set", *wrong).code == 2
+
+
+def test_what_becomes_of_a_tenants_prompts_is_set_shown_and_taken_away(
+    promptmill: Here, scene: Scene
+) -> None:
+    promptmill("keys", "add", "team")
+    words = {"mask_pii": "both", "truncate": "tail", "max_input_tokens": "8k", "checks": "error"}
+    typed = [part for name, word in words.items() for part in (f"--{name.replace('_', '-')}", word)]
+    assert promptmill("tenants", "set", "team", *typed).code == 0
+    (row,) = promptmill("tenants", "list", "--json").objects
+    assert {name: row[name] for name in words} == {**words, "max_input_tokens": 8000}
+    shown = promptmill("tenants", "list").out
+    assert all(word in shown for word in ("mask both", "truncate tail", "8,000", "checks error"))
+    with scene.database.read() as connection:
+        tenant = connection.exec_driver_sql("select id from tenants").scalar_one()
+        assert options_of(connection, tenant).truncation == Truncation(Truncate.TAIL, 8000)
+    nothing = [part for name in typed[::2] for part in (name, "none")]
+    assert promptmill("tenants", "set", "team", *nothing).code == 0
+    (row,) = promptmill("tenants", "list", "--json").objects
+    assert {row[name] for name in words} == {None}
+    assert promptmill("tenants", "set", "team", "--max-input-tokens", "0").code == 2

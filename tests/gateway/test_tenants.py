@@ -1,14 +1,18 @@
 """What a tenant may spend and how often it may ask, whatever others do."""
 
+import json
+from typing import Any
+
 import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai import OpenAI, RateLimitError
+from openai import BadRequestError, OpenAI, RateLimitError
 
 from promptmill.schema.database import Database
 from promptmill.schema.moves.allowances import Used, lift_budgets, parts_of
 from promptmill.schema.settings import Settings
+from promptmill.schema.tenant_options import Option, set_option
 from promptmill.schema.tenants import set_tenant_budget, set_tenant_rpm
 from tests.gateway.orders import ended, line, order
 from tests.services.running_gateway import RunningGateway
@@ -17,6 +21,14 @@ from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 from tests.services.world import assert_world
 
+MODEL = MODELS["openai"]
+EMAIL, OTHER = "ada@example.com", "bob@example.org"
+SET: dict[Option, str | int] = {
+    Option.MASK_PII: "both",
+    Option.TRUNCATE: "head",
+    Option.MAX_INPUT_TOKENS: 100,
+    Option.CHECKS: "error",
+}
 BATCHES = st.tuples(
     st.none() | st.integers(0, 300),
     st.integers(0, 300),
@@ -69,6 +81,51 @@ def test_two_batches_share_a_budget_never_spend_more_and_go_on_when_it_is_lifted
         counts = ended(client, one).request_counts
         assert counts
         assert counts.completed == 12
+    assert_world(mill)
+
+
+def test_what_a_tenant_sends_is_masked_cut_and_checked_live_and_in_batches(
+    mill: RunningMill, served: RunningGateway
+) -> None:
+    client = served.client(served.key("careful")).with_options(max_retries=0)
+    with mill.database.write() as connection:
+        for option, value in SET.items():
+            assert set_option(connection, "careful", option, value)
+    said = {"role": "assistant", "content": f"Ask <EMAIL_1> or {OTHER}"}
+    choice = {"index": 0, "finish_reason": "stop", "message": said}
+    usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
+    answer: dict[str, Any] = {"id": "x", "object": "chat.completion", "model": MODEL}
+    answer |= {"choices": [choice], "usage": usage}
+    mill.simulator.add_fault("raw", contains="Who is <EMAIL_1>?", body=json.dumps(answer))
+
+    def ask(text: str, **more: Any) -> Any:
+        messages: Any = [{"role": "user", "content": text}]
+        return client.chat.completions.create(model=MODEL, messages=messages, **more)
+
+    masked = "Ask <EMAIL_1> or <EMAIL_A1>"
+    assert ask(f"Who is {EMAIL}?").choices[0].message.content == masked
+    chunks = ask(f"Who is {EMAIL}?", stream=True)
+    assert "".join(one.choices[0].delta.content or "" for one in chunks if one.choices) == masked
+    with pytest.raises(BadRequestError, match="script"):
+        ask("<script>alert(1)</script>")
+
+    bad = ended(client, order(client, line("bad", MODEL, "<script>alert(1)</script>")))
+    assert bad.status == "failed"
+    long = f"Who is {EMAIL}? " + "And who is that? " * 40
+    good = ended(client, order(client, line("good", MODEL, long)))
+    assert good.request_counts
+    assert good.request_counts.completed == 1
+    (cut,) = mill.sql(
+        "select t.how, t.sent_tokens, p.body from truncations t"
+        " join job_payloads p on p.job_id = t.job_id"
+        " join gateway_batches g on g.batch_id = (select batch_id from jobs where id = t.job_id)"
+        f" where g.id = '{good.id}'"
+    )
+    assert (cut["how"], cut["sent_tokens"] <= 100, EMAIL in str(cut["body"])) == (
+        "head",
+        True,
+        False,
+    )
     assert_world(mill)
 
 

@@ -32,6 +32,7 @@ from promptmill.schema.moves.queueing import Queued, queue_line
 from promptmill.schema.moves.spending import BUDGET
 from promptmill.schema.reading import LIVE_NAME, batch_row
 from promptmill.schema.states import BatchState, JobState
+from promptmill.schema.tenant_options import options_of
 
 _NO_BUDGET = "insufficient_quota"
 
@@ -115,6 +116,7 @@ class LiveCall:
         gateway = self._gateway
         with gateway.database.read() as connection:
             left = standing_of(connection, self._tenant_id).left
+            options = options_of(connection, self._tenant_id)
         request = SubmitRequest(
             path,
             ReadOptions(url=self._url),
@@ -124,6 +126,9 @@ class LiveCall:
             priority=MOST_PRIORITY,
             cache=self._cache,
             budget=None if left is None else Budget(left),
+            mask_pii=options.mask_pii,
+            truncation=options.truncation,
+            checks=options.checks,
         )
         return submit(gateway.database, request, gateway.settings, opened=self._open).batch_id
 

@@ -6,7 +6,7 @@ A key has 256 random bits, so that its plain SHA-256 cannot be guessed back.
 import hashlib
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from promptmill.schema.kept_secrets import replace_secret
 from promptmill.schema.secret import Secret
 from promptmill.schema.statement import Statement
+from promptmill.schema.tenant_options import COLUMNS, TenantOptions, read_options
 from promptmill.schema.types import known_instant, parse_instant
 from promptmill.schema.webhook_settings import new_secret
 
@@ -39,6 +40,8 @@ class Caller:
     scopes: frozenset[str]
     rpm: int | None
     """requests a minute at the door; None: as the settings say"""
+    masks_answers: bool = False
+    """personal data in answers is masked, so none is told before it is"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class TenantRow:
     cost_micros: int
     webhook_url: str | None = None
     """told of the end of its batches"""
+    options: TenantOptions = field(default_factory=TenantOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ values (:tenant_id, :label, :hashed, :ends_with, :scopes, {now}) returning id"""
 )
 _caller = Statement(
     """
-select k.tenant_id, k.id, k.scopes, t.rpm from tenant_keys k join tenants t on t.id = k.tenant_id
+select k.tenant_id, k.id, k.scopes, t.rpm, coalesce(t.mask_pii, '') in ('answers', 'both')
+from tenant_keys k join tenants t on t.id = k.tenant_id
 where k.sha256 = :hashed and k.revoked_at is null"""
 )
 _set_budget = Statement(
@@ -90,13 +95,13 @@ _set_budget = Statement(
 _set_rpm = Statement("update tenants set rpm = :rpm where name = :name")
 _set_webhook = Statement("update tenants set webhook_url = :url where name = :name returning id")
 _tenants = Statement(
-    """
+    f"""
 select t.id, t.name, t.budget_micros, t.rpm,
   (select count(*) from tenant_keys k where k.tenant_id = t.id and k.revoked_at is null),
   (select count(*) from batches b where b.tenant_id = t.id),
   (select cast(coalesce(sum(u.cost_micros), 0) as bigint) from usage_hourly u
-    join batches b on b.id = u.batch_id where b.tenant_id = t.id), t.webhook_url
-from tenants t order by t.name"""
+    join batches b on b.id = u.batch_id where b.tenant_id = t.id), t.webhook_url, {COLUMNS}
+from tenants t order by t.name"""  # noqa: S608  our own columns
 )
 _revoke = Statement(
     "update tenant_keys set revoked_at = {now} where id = :id and revoked_at is null"
@@ -133,8 +138,8 @@ def caller_of(connection: Connection, key: str) -> Caller | None:
     rows = _caller.fetch(connection, hashed=_hash(key))
     if not rows:
         return None
-    tenant_id, key_id, scopes, rpm = rows[0]
-    return Caller(tenant_id, key_id, frozenset(scopes.split()), rpm)
+    tenant_id, key_id, scopes, rpm, masks_answers = rows[0]
+    return Caller(tenant_id, key_id, frozenset(scopes.split()), rpm, bool(masks_answers))
 
 
 def set_tenant_budget(connection: Connection, tenant: str, micros: int | None) -> int | None:
@@ -171,7 +176,8 @@ def webhook_secret_name(tenant_id: int) -> str:
 
 def all_tenants(connection: Connection) -> list[TenantRow]:
     """List all tenants, by name. Adds up what all their batches have cost."""
-    return [TenantRow(*row) for row in _tenants.fetch(connection)]
+    found = _tenants.fetch(connection)
+    return [TenantRow(*[*row[:8], read_options(*row[8:])]) for row in found]
 
 
 def revoke_key(connection: Connection, key_id: int) -> bool:

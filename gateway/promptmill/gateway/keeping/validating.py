@@ -29,6 +29,7 @@ from promptmill.schema.gateway_files import file_of
 from promptmill.schema.moves.allowances import divide_budget, standing_of
 from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.order_events import announce_order
+from promptmill.schema.tenant_options import options_of
 
 _log = structlog.get_logger(__name__)
 _EMBEDDINGS = "/v1/embeddings"
@@ -65,6 +66,7 @@ class Validation:
         with gateway.database.read() as connection:
             file = file_of(connection, order.tenant_id, order.input_file_id)
             left = standing_of(connection, order.tenant_id).left
+            options = options_of(connection, order.tenant_id)
         if file is None:
             msg = f"The file {order.input_file_id} is gone."
             raise UsageError(msg)
@@ -81,6 +83,9 @@ class Validation:
             order=order.id,
             tenant_id=order.tenant_id,
             budget=None if left is None else Budget(left),
+            mask_pii=options.mask_pii,
+            truncation=options.truncation,
+            checks=options.checks,
         )
         return submit(
             gateway.database,

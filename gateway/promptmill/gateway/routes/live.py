@@ -50,7 +50,8 @@ async def answer_now(request: Request) -> Response:
     gateway, caller = gateway_of(request), caller_of(request)
     cache = _cache(request.headers.get(_CACHE, "off").lower())
     call = LiveCall(gateway, caller.tenant_id, request.url.path, cache=cache)
-    course = Course(gateway, call, hears=events is not None)
+    hears = events is not None and not caller.masks_answers  # which is done to whole answers
+    course = Course(gateway, call, hears=hears)
     with ExitStack() as unless_begun:
         unless_begun.callback(course.leave)
         await course.begin(body)

@@ -1,15 +1,20 @@
-"""`promptmill tenants`: whose keys there are, what they may spend, and how often they may ask."""
+"""`promptmill tenants`: whose keys there are, what they may, and what becomes of their prompts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from promptmill.producer.cli.output import money, note, print_json, print_table
 from promptmill.producer.cli.webhooks import shown_host
 from promptmill.producer.estimate.budgets import parse_budget
 from promptmill.producer.opening import opened
+from promptmill.producer.submitting.truncating import parse_truncation
 from promptmill.producer.submitting.webhook import parse_webhook
 from promptmill.schema.database import Connection
 from promptmill.schema.errors import UsageError
 from promptmill.schema.money import dollars
 from promptmill.schema.moves.allowances import divide_budget, lift_budgets
 from promptmill.schema.settings import load_settings, parse_amount
+from promptmill.schema.tenant_options import Option, TenantOptions, set_option
 from promptmill.schema.tenants import (
     all_tenants,
     set_tenant_budget,
@@ -17,8 +22,36 @@ from promptmill.schema.tenants import (
     set_tenant_webhook,
 )
 
-_COLUMNS = ("tenant", "keys", "batches", "cost", "budget", "rpm", "webhook")
+_COLUMNS = ("tenant", "keys", "batches", "cost", "budget", "rpm", "webhook", "options")
 _NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedOptions:
+    """What is to become of a tenant's prompts and answers, as it was typed. None: as before."""
+
+    mask_pii: str | None = None
+    truncate: str | None = None
+    max_input_tokens: str | None = None
+    checks: str | None = None
+
+    def read(self) -> dict[Option, str | int | None]:
+        """Say what each that was given is set to. Raises UsageError."""
+        words = {
+            Option.MASK_PII: self.mask_pii,
+            Option.TRUNCATE: self.truncate,
+            Option.CHECKS: self.checks,
+        }
+        changes: dict[Option, str | int | None] = {
+            option: None if word == _NONE else word
+            for option, word in words.items()
+            if word is not None
+        }
+        if self.max_input_tokens == _NONE:
+            changes[Option.MAX_INPUT_TOKENS] = None
+        elif (parsed := parse_truncation(None, self.max_input_tokens)) is not None:
+            changes[Option.MAX_INPUT_TOKENS] = parsed.most
+        return changes
 
 
 def list_tenants(*, as_json: bool) -> None:
@@ -37,6 +70,10 @@ def list_tenants(*, as_json: bool) -> None:
                     "budget_usd": budget,
                     "rpm": one.rpm,
                     "webhook": one.webhook_url,
+                    "mask_pii": one.options.mask_pii,
+                    "truncate": one.options.truncate,
+                    "max_input_tokens": one.options.max_input_tokens,
+                    "checks": one.options.checks,
                 }
             )
     elif tenants:
@@ -49,6 +86,7 @@ def list_tenants(*, as_json: bool) -> None:
                 "-" if one.budget_micros is None else dollars(one.budget_micros),
                 "-" if one.rpm is None else f"{one.rpm:,}",
                 "-" if one.webhook_url is None else shown_host(one.webhook_url),
+                ", ".join(_shown(one.options)) or "-",
             )
             for one in tenants
         ]
@@ -58,11 +96,17 @@ def list_tenants(*, as_json: bool) -> None:
 
 
 def set_tenant(
-    tenant: str, *, budget: str | None, rpm: str | None, webhook: str | None = None
+    tenant: str,
+    *,
+    budget: str | None,
+    rpm: str | None,
+    webhook: str | None,
+    options: TypedOptions,
 ) -> None:
     """Set what is given. Raises UsageError for a tenant that is not there."""
-    if budget is None and rpm is None and webhook is None:
-        msg = "give --budget, --rpm or --webhook"
+    changes = options.read()
+    if budget is None and rpm is None and webhook is None and not changes:
+        msg = "give what is to be set: see `promptmill tenants set --help`"
         raise UsageError(msg)
     settings = load_settings()
     micros = None if budget is None else parse_budget(budget).micros
@@ -72,6 +116,7 @@ def set_tenant(
     with opened(settings) as database, database.write() as connection:
         known = budget is None or _set_budget(connection, tenant, micros)
         known = known and (rpm is None or set_tenant_rpm(connection, tenant, often))
+        known = known and all(set_option(connection, tenant, *one) for one in changes.items())
         if known and url is not None:
             secret = set_tenant_webhook(connection, tenant, url or None)
             known = secret is not None
@@ -93,6 +138,17 @@ def _set_budget(connection: Connection, tenant: str, micros: int | None) -> bool
     else:
         divide_budget(connection, tenant_id)
     return True
+
+
+def _shown(options: TenantOptions) -> Iterator[str]:
+    if options.mask_pii is not None:
+        yield f"mask {options.mask_pii}"
+    if options.truncate is not None:
+        yield f"truncate {options.truncate}"
+    if options.max_input_tokens is not None:
+        yield f"most {options.max_input_tokens:,} tokens"
+    if options.checks is not None:
+        yield f"checks {options.checks}"
 
 
 def _parse_rpm(text: str) -> int | None:

@@ -15,6 +15,11 @@ tenants = Table(
     Column("budget_micros", BigInteger),  # of all its batches together; NULL: none
     Column("rpm", Integer),  # requests a minute at the door; NULL: as the settings say
     Column("webhook_url", Text),  # told of the end of its batches; NULL: nobody
+    # What becomes of its prompts and answers: see `tenant_options`. NULL: as of all others.
+    Column("mask_pii", Text),
+    Column("truncate", Text),
+    Column("max_input_tokens", BigInteger),
+    Column("checks", Text),
     UniqueConstraint("name"),
 )
 

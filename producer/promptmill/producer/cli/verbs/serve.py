@@ -1,6 +1,6 @@
 """`worker`, `dispatch`, `serve`, `keys`, `tenants`, `flower`, `db` and `doctor`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Option, Typer
 
@@ -96,7 +96,7 @@ tenants = Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=Non
 
 @tenants.callback()
 def tenants_of_the_gateway() -> None:
-    """List tenants of the gateway, and set what they may spend and how often they may ask."""
+    """List tenants of the gateway, and set what they may and what becomes of their prompts."""
 
 
 @tenants.command("list")
@@ -110,6 +110,7 @@ def list_tenants(as_json: Json = False) -> None:
 @tenants.command("set")
 def set_tenant(
     tenant: Annotated[str, Argument(help="Its name.")],
+    *,
     budget: Annotated[
         str | None,
         Option(metavar="DOLLARS", help="What all its batches may cost together; none: anything."),
@@ -122,14 +123,31 @@ def set_tenant(
         str | None,
         Option(metavar="URL", help="Address that hears of the end of its batches; or none."),
     ] = None,
+    mask_pii: Annotated[
+        Literal["prompts", "answers", "both", "none"] | None,
+        Option(metavar="WHERE", help="Mask personal data in prompts, answers, both, or none."),
+    ] = None,
+    truncate: Annotated[
+        Literal["drop-oldest", "head", "tail", "none"] | None,
+        Option(metavar="HOW", help="Cut what is too long: drop-oldest, head, tail; or none."),
+    ] = None,
+    max_input_tokens: Annotated[
+        str | None,
+        Option(metavar="N", help="Longer prompts are too long: 4000, 8k; or none."),
+    ] = None,
+    checks: Annotated[
+        Literal["off", "flag", "error", "none"] | None,
+        Option(metavar="DO", help="flag or error: scripts and the like; none: as the settings."),
+    ] = None,
 ) -> None:
-    """Set what a tenant may spend, how often it may ask, or who hears of its batches.
+    """Set what a tenant may, who hears of its batches, or what becomes of its prompts.
 
     With --webhook, prints the secret of its webhooks, this once: each time it is a new one.
     """
-    from promptmill.producer.cli.tenants import set_tenant
+    from promptmill.producer.cli.tenants import TypedOptions, set_tenant
 
-    set_tenant(tenant, budget=budget, rpm=rpm, webhook=webhook)
+    options = TypedOptions(mask_pii, truncate, max_input_tokens, checks)
+    set_tenant(tenant, budget=budget, rpm=rpm, webhook=webhook, options=options)
 
 
 def flower(
