@@ -67,8 +67,8 @@ def speed(_texts_of_each: int) -> Iterator[dict[str, Any]]:
     yield judged("mb_a_second", figures, {name: at_least(1) for name in figures})
 
 
-def _counted(texts: Sequence[Labelled]) -> tuple[Counter[Kind], Counter[Kind], Counter[Kind]]:
-    hits, missed, false = Counter[Kind](), Counter[Kind](), Counter[Kind]()
+def _counted(texts: Sequence[Labelled]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    hits, missed, false = Counter[str](), Counter[str](), Counter[str]()
     for text, expected in texts:
         found = [(one.kind, text[one.start : one.end]) for one in find(text)]
         for one in expected:

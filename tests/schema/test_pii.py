@@ -3,17 +3,21 @@
 import dataclasses
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from benchmarks.pii_cases.labelled import HARD, labelled
+from promptmill.schema.errors import SettingsError
 from promptmill.schema.moves.endings import StoredResult, finish, retry
 from promptmill.schema.moves.pruning import Pruned, prune_chunk
+from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.pii.masking import Masker, masked, unmask
 from promptmill.schema.pii.shapes import Kind, find
 from promptmill.schema.pii.values import values_of
 from promptmill.schema.reading import due_jobs
+from promptmill.schema.sections import PiiSettings
 from promptmill.schema.truncation import Cut, refused_cut_of
 from tests.schema.scene import ANSWERED, REFUSED, Scene, new_jobs
 
@@ -123,3 +127,8 @@ def test_words_and_cuts_are_kept_with_their_job_until_it_is_pruned(scene: Scene)
     with scene.database.write() as connection:
         prune_chunk(connection, batch, Pruned.ALL, after=0, most=10)
     assert (scene.count("pii_map"), scene.count("truncations")) == (0, 0)
+
+
+def test_a_finder_that_is_not_installed_is_said_before_anything_is_masked() -> None:
+    with pytest.raises(SettingsError, match=r"promptmill\[presidio\]"):
+        finder_of(PiiSettings(masker="presidio"))

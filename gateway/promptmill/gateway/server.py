@@ -15,6 +15,7 @@ from promptmill.gateway.wire import heads_within
 from promptmill.producer.opening import opened
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database
 from promptmill.schema.logs import configure_logging
+from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -26,8 +27,12 @@ FOLDER = "gateway"
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests that are open then may end."""
+    """Serve until SIGTERM or Ctrl-C; requests that are open then may end.
+
+    Raises SettingsError where what masks personal data is not installed: no client could mend that.
+    """
     configure_logging(settings)
+    finder_of(settings.pii)
     with opened(settings, create=True, patience_s=SERVICE_PATIENCE_S) as database:
         gateway = make_gateway(settings, database)
         with bound(host, port) as listening:

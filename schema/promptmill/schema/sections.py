@@ -172,6 +172,25 @@ class CheckSettings(Strict):
     """of all texts in a prompt together; None: any number"""
 
 
+BLANK = "blank"
+"""A model that knows no names."""
+
+
+class PiiSettings(Strict):
+    """What finds personal data where a batch masks it."""
+
+    masker: Literal["own", "presidio"] = "own"
+    """our own shapes, or these and presidio beside them"""
+    model: str = Field(default="en_core_web_lg", min_length=1)
+    """of spaCy, for presidio: a package that is installed, a folder, or `blank`"""
+    language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
+    """of the texts, for presidio"""
+    score: float = Field(default=0.5, ge=0, le=1)
+    """how sure presidio has to be"""
+    entities: tuple[str, ...] = ()
+    """what presidio looks for, by its own names; none: all but dates"""
+
+
 class FallbackSettings(Strict):
     """Another model that is asked."""
 

@@ -46,6 +46,7 @@ from promptmill.schema.sections import (
     FallbackSettings,
     GatewaySettings,
     LaneSettings,
+    PiiSettings,
     RetentionSettings,
     RetrySettings,
     WorkerSettings,
@@ -65,6 +66,7 @@ __all__ = [
     "LaneSettings",
     "LimitSettings",
     "NetworkSettings",
+    "PiiSettings",
     "Platform",
     "PoolSettings",
     "PriceSettings",
@@ -93,6 +95,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
     NetworkSettings,
     GatewaySettings,
     CheckSettings,
+    PiiSettings,
     CacheSettings,
     WebhookSettings,
 )
@@ -140,6 +143,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
     checks: CheckSettings = CheckSettings()
+    pii: PiiSettings = PiiSettings()
     gateway: GatewaySettings = GatewaySettings()
     webhooks: WebhookSettings = WebhookSettings()
     file_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = FILE_BYTES

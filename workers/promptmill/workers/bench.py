@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from promptmill.schema.moves.endings import Attempted
+from promptmill.schema.pii.shapes import Finder, find
 from promptmill.schema.reading import DueJob
 from promptmill.schema.settings import ProviderKind, RetrySettings
 from promptmill.workers.deadlines import Deadlines
@@ -117,6 +118,8 @@ class Bench:
     """and how often, at first"""
     outages: Outages
     same_failures: SameFailures
+    finder: Finder = find
+    """says what is masked of answers"""
     told: Told = field(default_factory=Told)
     trace: Trace = ignore
     draining: bool = False

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Literal, assert_never
 
 import structlog
@@ -11,6 +12,7 @@ from promptmill.schema.moves import endings
 from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pii.masking import masked_bytes
+from promptmill.schema.pii.shapes import Finder, find
 from promptmill.schema.reading import DueJob
 from promptmill.schema.truncation import Cut
 from promptmill.workers import decide as deciding
@@ -70,7 +72,9 @@ async def end(
     if pause is not None:
         # Before the job is put back and its slot is free, or the next call goes out unpaused.
         await asyncio.shield(bench.pause(pause))
-    closed = closing_of(outcome, job, fence, attempted, to=to)
+    closing = partial(closing_of, outcome, job, fence, attempted, to=to, finder=bench.finder)
+    # Where presidio finds what is to be masked, that takes its time.
+    closed = await asyncio.shield(asyncio.to_thread(closing)) if job.mask_answer else closing()
     closed = await _with_files(bench, job, closed, reply)
     stored = await asyncio.shield(bench.recorder.close(closed))
     return _report(outcome, attempted, to) if stored is Stored.MOVED else _not_moved(stored)
@@ -179,15 +183,19 @@ def closing_of(
     attempted: Attempted,
     *,
     to: Fallback | None = None,
+    finder: Finder = find,
 ) -> Closing:
-    """Say where an outcome puts its job; *to*: who is asked next, where that is another model."""
+    """Say where an outcome puts its job; *to*: who is asked next, where that is another model.
+
+    *finder* says what is masked of an answer, where that is.
+    """
     job_id = job.job_id
     if to is not None:
         return endings.fall_back(job_id, fence, attempted, to.to)
     match outcome:
         case deciding.Succeeded(answer=answer):
             result = result_of(answer)
-            stored = masked_result(result) if job.mask_answer else result
+            stored = masked_result(result, finder) if job.mask_answer else result
             return endings.finish(job_id, fence, attempted, stored)
         case deciding.Retry(delay_s=delay_s):
             return endings.retry(job_id, fence, attempted, delay_s)

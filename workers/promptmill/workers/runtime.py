@@ -23,6 +23,7 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.history import recent_latencies
 from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.pauses import pause_provider
+from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.presence import NO_KEY
 from promptmill.schema.revisions import newest_revision, require_current, require_recent
 from promptmill.schema.settings import Settings
@@ -99,7 +100,7 @@ class Runtime:
 
     async def _open(self, opened: AsyncExitStack) -> None:
         """Open all, each with how it is closed; what was opened last is closed first."""
-        worker = self._settings.worker
+        worker, finder = self._settings.worker, finder_of(self._settings.pii)
         self._database = Database.from_settings(self._settings, patience_s=SERVICE_PATIENCE_S)
         opened.callback(self._database.close)
         found = await asyncio.to_thread(require_current, self._database)
@@ -142,6 +143,7 @@ class Runtime:
             poll_s=worker.poll_s,
             outages=Outages(patience_s=self._settings.retry.outage_s, clock=monotonic),
             same_failures=SameFailures(self._settings.retry.same_failures),
+            finder=finder,
             trace=all_of([one.record for one in (self._tracing, self._request_log) if one]),
         )
         for scope, histogram in (await asyncio.to_thread(self._past_latencies)).items():

@@ -11,7 +11,7 @@ from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.reading.json_schema import requires_all
 from promptmill.producer.reading.parameters import check_values
 from promptmill.schema.errors import UsageError
-from promptmill.schema.settings import FILE_BYTES
+from promptmill.schema.settings import FILE_BYTES, PiiSettings
 
 _NOT_PARAMETERS = {
     "messages": "messages come from the input, -p and -s",
@@ -53,6 +53,8 @@ class ReadOptions:
     """`--checks`: what prompts should not have in them; None: nothing is looked for"""
     mask_prompts: bool = False
     """`--mask-pii`: words stand in the prompts for personal data"""
+    pii: PiiSettings = field(default_factory=PiiSettings)
+    """which is found so"""
     max_file_bytes: int = FILE_BYTES
     """of the files in one prompt"""
     max_line_bytes: int = 16 << 20

@@ -8,16 +8,23 @@ from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.routing import Route, Router, route
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.schema.errors import InputError, UsageError
+from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.settings import CheckSettings, Settings
 
 
 def spelled(request: SubmitRequest, asked: Sequence[Route], settings: Settings) -> ReadOptions:
-    """Spell the model in full, so that however it was spelled it is the same request."""
+    """Spell the model in full, so that however it was spelled it is the same request.
+
+    Raises SettingsError where personal data is to be masked, and what finds it is not installed.
+    """
     mask = request.mask_pii is not None and request.mask_pii.of_prompts
+    if request.mask_pii is not None:
+        finder_of(settings.pii)  # said here, if it is not installed
     options = replace(
         request.reading,
         max_file_bytes=settings.file_bytes,
         mask_prompts=mask,
+        pii=settings.pii,
         checks=_checks(request.checks or settings.checks.policy, settings.checks),
     )
     return replace(options, model=asked[0].full) if asked else options

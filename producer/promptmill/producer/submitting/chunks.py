@@ -7,7 +7,9 @@ import msgspec
 from promptmill.producer.reading import Prompt, ReadOptions
 from promptmill.producer.routing import Route, Router
 from promptmill.schema.new_job import NewJob
+from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.pii.masking import Masker
+from promptmill.schema.settings import PiiSettings
 
 CHUNK_ROWS = 5000
 CHUNK_BYTES = 4 << 20
@@ -41,7 +43,7 @@ def chunks_of(prompts: Iterator[Prompt], router: Router, options: ReadOptions) -
         if not asked:
             break
         flags = _flags(prompt, options)
-        sent, values = masked(prompt) if options.mask_prompts else (prompt, None)
+        sent, values = masked(prompt, options.pii) if options.mask_prompts else (prompt, None)
         _add_jobs(jobs, sent, asked, values=values, flags=flags)
         size += len(prompt.body)
         if len(jobs) + len(asked) > CHUNK_ROWS or size >= CHUNK_BYTES:
@@ -60,9 +62,9 @@ def _flags(prompt: Prompt, options: ReadOptions) -> tuple[str, ...]:
     return () if checks is None else tuple(found.rule for found in checks.findings(prompt))
 
 
-def masked(prompt: Prompt) -> tuple[Prompt, dict[str, str] | None]:
+def masked(prompt: Prompt, pii: PiiSettings | None = None) -> tuple[Prompt, dict[str, str] | None]:
     """Put words in the place of personal data; return what they stand for, too."""
-    masker = Masker()
+    masker = Masker(finder=finder_of(pii or PiiSettings()))
     request = masker.mask_in(prompt.request)
     if not masker.values:
         return prompt, None

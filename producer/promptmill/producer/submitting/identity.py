@@ -32,6 +32,8 @@ def options_of(
     }
     if mask_pii is not None:
         asked["mask_pii"] = mask_pii
+        if options.pii.masker != "own":
+            asked["pii"] = options.pii.model_dump()
     if options.file_columns:
         asked["file_columns"] = options.file_columns
     if order is not None:

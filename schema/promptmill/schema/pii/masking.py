@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from promptmill.schema.pii.shapes import Found, Kind, find
+from promptmill.schema.pii.shapes import Finder, Found, find
 
-_WORD: Final = re.compile(rf"<(?:{'|'.join(Kind)})_A?\d+>")
+_WORD: Final = re.compile(r"<[A-Z][A-Z_]{1,40}_A?\d{1,9}>")
 _NOT_TEXT: Final = frozenset(
     {"role", "type", "id", "name", "model", "tool_call_id", "tool_use_id", "call_id", "data"}
     | {"file_data", "fileData", "file_id", "mime_type", "mimeType", "media_type", "signature"}
@@ -26,12 +26,12 @@ _OF_TOOLS: Final = frozenset({"input", "args"})
 
 
 class Masker:
-    """The words of one prompt, or of one answer: those have a *mark*."""
+    """The words of one prompt, or of one answer: those have a *mark*. *finder* says what goes."""
 
-    def __init__(self, mark: str = "") -> None:
-        self._mark = mark
-        self._words: dict[tuple[Kind, str], str] = {}
-        self._counts: dict[Kind, int] = {}
+    def __init__(self, mark: str = "", *, finder: Finder = find) -> None:
+        self._mark, self._find = mark, finder
+        self._words: dict[tuple[str, str], str] = {}
+        self._counts: dict[str, int] = {}
 
     @property
     def values(self) -> dict[str, str]:
@@ -40,7 +40,7 @@ class Masker:
 
     def mask(self, text: str) -> str:
         """Return *text* with words in the place of personal data."""
-        found = find(text)
+        found = self._find(text)
         there = set(_WORD.findall(text)) if found and "<" in text else set()
         return _replaced(
             text, [(one, self._word(one.kind, text[one.start : one.end], there)) for one in found]
@@ -59,7 +59,7 @@ class Masker:
             return [self.mask_in(item, kept=kept) for item in value]
         return value
 
-    def _word(self, kind: Kind, value: str, there: AbstractSet[str]) -> str:
+    def _word(self, kind: str, value: str, there: AbstractSet[str]) -> str:
         if (kind, value) not in self._words:
             word = ""
             while not word or word in there:  # words that a person wrote stand for nothing

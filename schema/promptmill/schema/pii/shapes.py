@@ -5,8 +5,9 @@ bounded. Names and postal addresses have no shape, and are not found.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from itertools import chain
 from typing import Final, NamedTuple
 
 from promptmill.schema.pii.checksums import IBAN_LENGTHS, is_card, is_iban, is_public_address
@@ -31,7 +32,12 @@ class Found(NamedTuple):
 
     start: int
     end: int
-    kind: Kind
+    kind: str
+    """a `Kind`, or what another finder calls it, in capitals"""
+
+
+Finder = Callable[[str], list[Found]]
+"""finds personal data in a text, from left to right; nothing overlaps"""
 
 
 KEY: Final = re.compile(
@@ -81,14 +87,18 @@ def find(text: str) -> list[Found]:
         return []
     # JSON within a text, as the arguments of tools are: as long as before, and no line runs on.
     looked = _ESCAPE.sub("\n\n", text) if "\\" in text else text
-    found: list[Found] = []
-    taken = bytearray(len(text))
-    for look in _LOOKS:
-        for new in look(looked):
-            if taken.find(1, new.start, new.end) < 0:
-                taken[new.start : new.end] = b"\1" * (new.end - new.start)
-                found.append(new)
-    return sorted(found)
+    return first_of(chain.from_iterable(look(looked) for look in _LOOKS), len(text))
+
+
+def first_of(found: Iterable[Found], size: int) -> list[Found]:
+    """Of those that overlap, in a text of *size*, keep the one that comes first in *found*."""
+    kept: list[Found] = []
+    taken = bytearray(size)
+    for new in found:
+        if taken.find(1, new.start, new.end) < 0:
+            taken[new.start : new.end] = b"\1" * (new.end - new.start)
+            kept.append(new)
+    return sorted(kept)
 
 
 def _by(kind: Kind, shape: re.Pattern[str], check: Callable[[str], bool] | None = None) -> "_Look":

@@ -18,6 +18,7 @@ from promptmill.schema.moves.endings import Attempted, Closing
 from promptmill.schema.moves.rescuing import running_of
 from promptmill.schema.moves.steering import pause_batch
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
+from promptmill.schema.pii.shapes import Finder
 from promptmill.schema.prices import BATCH
 from promptmill.schema.provider_batches import InBatch, ProviderBatch, jobs_in, these_in
 from promptmill.schema.reading import DueJob
@@ -72,10 +73,11 @@ class Harvest:
         files: AnswerFiles,
         rng: random.Random,
         trace: Trace,
+        finder: Finder,
     ) -> None:
         self._database, self._served, self._api = database, served, api
         self._policy, self._files, self._rng = policy, files, rng
-        self._trace = trace
+        self._trace, self._finder = trace, finder
         self._same_failures = SameFailures(policy.same_failures)
         self._tally = Tally(0, is_answered=True)
         """of the provider batch that is brought in"""
@@ -195,7 +197,7 @@ class Harvest:
         attempted = replace(attempted, latency_ms=None)  # of the provider batch, not of a call
         self._tally.add(job, reply)
         self._trace(self._served.kind, job, inside.fence, reply, attempted)
-        end = closing_of(outcome, job, inside.fence, attempted, to=to)
+        end = closing_of(outcome, job, inside.fence, attempted, to=to, finder=self._finder)
         if isinstance(reply, Answer) and reply.media and end.result is not None:
             name = f"{job.job_id}-{inside.fence}"
             with_files = self._files.keep(end.result, reply.media, batch_id=job.batch_id, name=name)

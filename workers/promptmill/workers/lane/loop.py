@@ -22,6 +22,7 @@ from promptmill.schema.database import Database, DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import new_owner
 from promptmill.schema.leader import Lead
+from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.provider_batches import ProviderBatch, lane_is_needed, open_provider_batches
 from promptmill.schema.settings import Settings
 from promptmill.workers.bench import Trace, ignore
@@ -152,6 +153,7 @@ class LaneLoop:
             files=AnswerFiles(settings.files_folder),
             rng=random.Random(),
             trace=self._trace,
+            finder=finder_of(settings.pii),
         )
         filler = Filler(
             self._database,
