@@ -5,9 +5,11 @@ import sys
 
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity
+from promptmill.schema.moves.embedder_calls import Intent, intend_call
 from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.states import JobState
 from tests.dispatch.mill import Mill
+from tests.schema.scene import PROVIDER
 
 
 def take_and_claim(mill: Mill, worker: str = "w1", jobs: int = 3) -> int:
@@ -15,6 +17,11 @@ def take_and_claim(mill: Mill, worker: str = "w1", jobs: int = 3) -> int:
     batch = mill.scene.load(jobs)
     assert len(mill.scene.claim(*mill.scene.queue(batch), worker=worker)) == jobs
     return batch
+
+
+def embedder_calls(mill: Mill) -> list[tuple[str, str | None]]:
+    rows = mill.scene.sql("select outcome, error_code from promptmill_embedder_calls")
+    return [(row.outcome, row.error_code) for row in rows]
 
 
 def ended_process() -> int:
@@ -26,14 +33,19 @@ def ended_process() -> int:
 def test_a_dead_worker_is_rescued_after_the_lease_and_not_before(mill: Mill) -> None:
     mill.worker()
     batch = take_and_claim(mill)
+    with mill.scene.database.write() as connection:
+        call = Intent(batch, PROVIDER, "vectors-1", "k1", "w1", texts=3, most_micros=None)
+        intend_call(connection, call)
     dispatcher = mill.dispatcher()
     rescued_at = 0.0
     for passed in mill.pass_time(90, step=5):
         if dispatcher.sweep().rescued:
             rescued_at = passed
             break
+        assert embedder_calls(mill) == [("open", None)]
     assert 60 <= rescued_at <= 65
     assert mill.states(batch) == {JobState.PENDING: 3}
+    assert embedder_calls(mill) == [("unknown", "worker_lost")]
     assert not mill.beat()
     crashes = mill.scene.sql("select distinct crashes from jobs")
     assert [row.crashes for row in crashes] == [1]

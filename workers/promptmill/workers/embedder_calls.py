@@ -165,10 +165,10 @@ class EmbedderCalls:
             await sleep_until(booked.start - CLAIM_LEAD_S)
             call_id = await self._intend(self._intent(served, jobs[0].batch_id, body, texts))
             if call_id is None:
-                await turn.give_back()
                 return ()
             reply = await self._send(call_id, served, body, turn, booked)
         finally:
+            await turn.give_back()  # what nothing was sent for
             turn.release()
         if not isinstance(reply, Answer) or reply.body is None:
             return ()
