@@ -71,7 +71,10 @@ def due(mill: RunningMill) -> Sequence[Queued]:
 
 
 def texts_embedded(mill: RunningMill) -> int:
-    (row,) = mill.sql("select coalesce(sum(texts), 0) as n from embedder_calls")
+    sent = "outcome <> 'not_sent'"
+    (row,) = mill.sql(
+        f"select coalesce(sum(texts), 0) as n from promptmill_embedder_calls where {sent}"
+    )
     return int(row["n"])
 
 

@@ -7,6 +7,7 @@ no prompt's trouble: there is no vector then, and the prompt is asked.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from time import monotonic
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ TIMEOUT_S: Final = 10.0
 REST_S: Final = 30.0
 """After a call that failed, prompts are asked without one for so long."""
 _GATHER_S: Final = 0.005
+_TRIES: Final = 3
+"""for a call whose start was missed, since this process is busy"""
 _log = structlog.get_logger(__name__)
 _NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
 _STOPPED = Refusal(ErrorKind.UNKNOWN, "the worker was told to stop at once", code="worker_stopped")
@@ -56,6 +59,14 @@ class _Wanted:
     job: DueJob
     parts: Split
     told: "asyncio.Future[Vector | None]" = field(repr=False)
+
+
+class _Unsent(Enum):
+    """Why nothing was sent."""
+
+    LATE = "late"
+    NOT_NOW = "not now"
+    """no turn, a pause, or no room in a budget"""
 
 
 class EmbedderCalls:
@@ -155,24 +166,35 @@ class EmbedderCalls:
     async def _ask(self, jobs: Sequence[DueJob], texts: Sequence[str]) -> Sequence[Vector]:
         """Make one call for *texts*, of jobs of one batch; return their vectors, or none."""
         served, body = self._served(), self._how.body(texts)
-        scope = served.scope(self._model)
+        intent = self._intent(served, jobs[0].batch_id, body, texts)
         urgent = any(job.priority > 0 for job in jobs)
+        reply: Answer | Refusal | _Unsent = _Unsent.LATE
+        for _ in range(_TRIES):
+            reply = await self._try(served, body, intent, urgent=urgent)
+            if reply is not _Unsent.LATE:
+                break
+        if not isinstance(reply, Answer) or reply.body is None:
+            return ()
+        return await asyncio.to_thread(self._read, reply.body, len(texts))
+
+    async def _try(
+        self, served: Served, body: Mapping[str, Any], intent: Intent, *, urgent: bool
+    ) -> "Answer | Refusal | _Unsent":
+        """Book, intend and send, at the booked start or not at all."""
+        scope = served.scope(self._model)
         turn = Turn(self._bench, scope, estimate(served.kind, body), urgent=urgent, alone=False)
         try:
             booked = await turn.take()
             if not isinstance(booked, Booked):
-                return ()
+                return _Unsent.NOT_NOW
             await sleep_until(booked.start - CLAIM_LEAD_S)
-            call_id = await self._intend(self._intent(served, jobs[0].batch_id, body, texts))
+            call_id = await self._intend(intent)
             if call_id is None:
-                return ()
-            reply = await self._send(call_id, served, body, turn, booked)
+                return _Unsent.NOT_NOW
+            return await self._send(call_id, served, body, turn, booked)
         finally:
             await turn.give_back()  # what nothing was sent for
             turn.release()
-        if not isinstance(reply, Answer) or reply.body is None:
-            return ()
-        return await asyncio.to_thread(self._read, reply.body, len(texts))
 
     def _read(self, body: bytes, texts: int) -> Sequence[Vector]:
         return list(of_length_1(embeddings_in(body), count=texts, by=self.made_by))
@@ -210,15 +232,15 @@ class EmbedderCalls:
 
     async def _send(
         self, call_id: int, served: Served, body: Mapping[str, Any], turn: Turn, booked: Booked
-    ) -> Answer | Refusal | None:
-        """Send it at its start, and write what came of it. None: it was too late, and not sent."""
+    ) -> "Answer | Refusal | _Unsent":
+        """Send it at its start, and write what came of it."""
         reply: Answer | Refusal = _STOPPED
         attempted = _NOT_SENT
         loop = asyncio.get_running_loop()
         try:
             confirmed = await turn.confirm(booked)
             if confirmed is None:
-                return None
+                return _Unsent.LATE
             began = loop.time()
             attempted = self._attempted(served, _STOPPED, 0.0)
             reply = await served.adapter.complete(self._call(call_id, body))
