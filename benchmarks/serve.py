@@ -1,11 +1,13 @@
 """The gateway under what its largest file and many clients ask of it.
 
-    ./run bench serve [CASE ...] [--lines N] [--clients N] [--seconds N]
+    ./run bench serve [CASE ...] [--lines N] [--clients N] [--seconds N] [--examples N]
 
     upload    OpenAI's client puts in 50,000 lines, 182 MB, and orders them: until they are
               validated; the most memory of the server, and of the process that reads for it
     polling   100 clients that each ask once a second how far a batch is, while real workers answer
               it by the simulator: milliseconds of their waits
+    faults    schemathesis asks for all that /openapi.json describes, beside workers that answer:
+              how many of its calls the server failed; it is installed when it is first needed
 
 `promptmill serve` is a process of its own. One JSON object a line for each case. The exit status is
 0 whatever was missed.
@@ -35,7 +37,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.child import PROMPTMILL
 from benchmarks.command import asked_for, run_cases
 from benchmarks.figures import at_most, judged, percentile
+from benchmarks.peer_cases.environment import make_environment
 from benchmarks.serve_cases import clients
+from benchmarks.serve_cases.fuzz import REQUIREMENT, fuzz
 from promptmill.producer.cli.flower import free_port
 from promptmill.schema.tenants import Scope, add_key
 from promptmill.simulator import Simulator, SimulatorConfig
@@ -58,6 +62,7 @@ class Plan:
     lines: int
     clients: int
     seconds: float
+    examples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,10 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=50_000)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--examples", type=int, default=100, help="calls of each operation")
     asked = asked_for(parser, "case", list(_CASES))
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout: JSON
-    plan = Plan(asked.lines, asked.clients, asked.seconds)
+    plan = Plan(asked.lines, asked.clients, asked.seconds, asked.examples)
     run_cases("serve", _CASES, asked.chosen, plan)
 
 
@@ -143,6 +149,60 @@ def polling(plan: Plan) -> Iterator[dict[str, Any]]:
             "answered_meanwhile": counts.completed if counts else 0,
         }
         yield judged("polling", figures, {"p99_ms": at_most(_MOST_MS)})
+
+
+def faults(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Let schemathesis look for a request that the server fails at."""
+    python, why = make_environment(REQUIREMENT)
+    if python is None:
+        yield {"case": "faults", "skipped": why}
+        return
+    with served() as place, OpenAI(base_url=f"{place.url}/v1", api_key=place.key) as client:
+        place.mill.start_dispatcher()
+        place.mill.start_worker(*MODELS)
+        told = fuzz(
+            python,
+            place.url,
+            place.key,
+            known=_known(client),
+            examples=plan.examples,
+            folder=place.mill.folder,
+        )
+    found = [*told["failures"], *told["errors"]]
+    figures = {
+        "operations": told["operations"]["tested"],
+        "calls": told["test_cases"]["generated"],
+        "faults": len(found),
+        "took_s": told["running_time"],
+    }
+    yield judged("faults", figures, {"faults": at_most(0)}, found=found)
+
+
+def _known(client: OpenAI) -> dict[str, list[str]]:
+    """Make some of everything, and name it."""
+    files = [
+        client.files.create(file=("a.jsonl", line("a", model).encode()), purpose="batch").id
+        for model in MODELS.values()
+    ]
+    orders = [
+        client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h").id
+        for file in files
+    ]
+    upload = client.uploads.create(
+        bytes=9, filename="b.jsonl", mime_type="text/jsonl", purpose="batch"
+    )
+    part = client.uploads.parts.create(upload.id, data=("p", b"123456789"))
+    return {
+        "path.file_id": files,
+        "path.batch_id": orders,
+        "path.upload_id": [upload.id],
+        "path.model": [*MODELS.values(), "openai/"],
+        "query.after": [*files, *orders],
+        "body.input_file_id": files,
+        "body.completion_window": ["24h", "168h", "0h"],
+        "body.model": [*MODELS.values(), "text-embedding-3-small", "nobody/x"],
+        "body.part_ids[*]": [part.id],
+    }
 
 
 def _looks(place: Served, batch_id: str, plan: Plan) -> list[float]:
@@ -231,7 +291,7 @@ def _write(path: Path, count: int, *, text_bytes: int = _TEXT_BYTES) -> None:
 
 
 _MEMORY: Final = ("rss_mb", "reader_rss_mb")
-_CASES: Final = {"upload": upload, "polling": polling}
+_CASES: Final = {"upload": upload, "polling": polling, "faults": faults}
 
 if __name__ == "__main__":
     os.chdir(tempfile.gettempdir())

@@ -150,6 +150,10 @@ def test_what_is_refused_has_the_providers_status_and_words(
             client.chat.completions.create(model=model, messages=messages)
         with pytest.raises(BadRequestError):
             client.chat.completions.create(model=model, messages=messages, stream=True)
+    with pytest.raises(BadRequestError, match="nothing was sent to anthropic"):
+        client.chat.completions.create(
+            model=MODELS["anthropic"], messages=messages, extra_body={"unheard_of": 1}
+        )
     with pytest.raises(BadRequestError, match="does not tell its provider"):
         client.chat.completions.create(model="unheard-of", messages=messages)
     with pytest.raises(BadRequestError, match="messages is missing"):

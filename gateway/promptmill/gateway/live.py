@@ -30,11 +30,13 @@ from promptmill.schema.gateway_batches import NO_COUNTS, counts_of
 from promptmill.schema.moves.allowances import divide_budget, standing_of
 from promptmill.schema.moves.queueing import Queued, queue_line
 from promptmill.schema.moves.spending import BUDGET
+from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.reading import LIVE_NAME, batch_row
 from promptmill.schema.states import BatchState, JobState
 from promptmill.schema.tenant_options import options_of
 
 _NO_BUDGET = "insufficient_quota"
+_KIND = BATCH_COLUMNS.index("error_kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +149,18 @@ class LiveCall:
         sheet = OpenAIBatch(answers, errors)
         with one_moment(self._gateway.database) as connection:
             everything = Selection(self._batch_id, frozenset(JobState), BATCH_COLUMNS)
-            for rows in export_rows(connection, everything):
-                sheet.write(rows)
+            (row,) = [row for rows in export_rows(connection, everything) for row in rows]
+        sheet.write([row])
         line = msgspec.json.decode(answers.getvalue() or errors.getvalue())
         if line["response"] is None:
-            return refusal(502, line["error"]["message"], code=line["error"]["code"])
+            is_clients = row[_KIND] == ErrorKind.REQUEST  # it cannot be said to its provider
+            error = line["error"]
+            return refusal(400 if is_clients else 502, error["message"], code=error["code"])
         return Reply(line["response"]["status_code"], line["response"]["body"])
 
 
 def refusal(status: int, message: str, *, code: str | None) -> Reply:
     """Make the reply to a call that has no answer."""
-    told = {"message": message, "type": "server_error", "param": None, "code": code}
+    kind = "invalid_request_error" if status == 400 else "server_error"
+    told = {"message": message, "type": kind, "param": None, "code": code}
     return Reply(status, {"error": told})

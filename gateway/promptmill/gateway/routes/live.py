@@ -15,6 +15,7 @@ from promptmill.gateway.course import Course
 from promptmill.gateway.errors import ApiError
 from promptmill.gateway.events import ChatEvents, Events, ResponseEvents
 from promptmill.gateway.live import LiveCall, Reply, refusal
+from promptmill.gateway.routes.bodies import CHAT_BODY, INPUT_BODY
 from promptmill.producer.ages import parse_age
 from promptmill.producer.submitting.answer_cache import AnswerCache
 from promptmill.schema.errors import UsageError
@@ -29,20 +30,14 @@ _CACHE: Final = "x-promptmill-cache"
 _SIGN_S = 10.0
 """after so long a stream says that it still waits, or a proxy would close it"""
 _SIGN: Final = b": waiting\n\n"
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-}
 _LEFT: Final = refusal(499, "The client left.", code=None)
 """for nobody"""
 Steps = AsyncIterator[Piece | Reply | None]
 
 
-@router.post(_CHAT, openapi_extra=_BODY)
-@router.post(_RESPONSES, openapi_extra=_BODY)
-@router.post("/v1/embeddings", openapi_extra=_BODY)
+@router.post(_CHAT, openapi_extra=CHAT_BODY)
+@router.post(_RESPONSES, openapi_extra=INPUT_BODY)
+@router.post("/v1/embeddings", openapi_extra=INPUT_BODY)
 async def answer_now(request: Request) -> Response:
     """Make one call, and answer with what comes of it."""
     body = _object(await request.body())
