@@ -17,6 +17,7 @@ from promptmill.schema.database import SERVICE_PATIENCE_S, Database
 from promptmill.schema.logs import configure_logging
 from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.settings import Settings
+from promptmill.workers.event_loop import EventLoop
 
 _log = structlog.get_logger(__name__)
 _KEEP_ALIVE_S = 65
@@ -56,6 +57,7 @@ def make_server(gateway: Gateway) -> uvicorn.Server:
         uvicorn.Config(
             make_app(gateway),
             http=heads_within(limits.idle_s),
+            loop=f"{EventLoop.__module__}:{EventLoop.__qualname__}",  # live calls are booked on it
             lifespan="on",
             log_config=None,
             access_log=False,  # the door writes it

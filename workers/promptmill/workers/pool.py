@@ -21,6 +21,8 @@ from typing import Any, NamedTuple, TypeVar
 from celery.concurrency.base import BasePool, apply_target
 from greenlet import getcurrent, greenlet
 
+from promptmill.workers.event_loop import EventLoop
+
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _LAST_TOLD_S = 5.0
@@ -69,7 +71,7 @@ class AsyncioPool(BasePool):
     loop: asyncio.AbstractEventLoop
 
     def on_start(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = EventLoop()
         self._active: dict[int, _Run] = {}
         self._names: dict[int, str] = {}
         self._queued: deque[tuple[int, _Work]] = deque()

@@ -126,7 +126,7 @@ def _is_soon(booked: Booked) -> bool:
 
 
 async def sleep_until(when: float) -> None:
-    """Wait until *when* on the loop's clock."""
-    seconds = when - asyncio.get_running_loop().time()
-    if seconds > 0:
+    """Wait until *when* on the loop's clock, and never less: uvloop's timers count whole ms."""
+    loop = asyncio.get_running_loop()
+    while (seconds := when - loop.time()) > 0:  # noqa: ASYNC110  time is waited for, no event
         await asyncio.sleep(seconds)
