@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = Chunk | Whole | BadLine | Refused
+_DECODER = msgspec.msgpack.Decoder(Message)
 
 
 class ReadingProcess:
@@ -82,26 +84,37 @@ class ReadingProcess:
     def chunks(self) -> Iterator[Chunk | Checked]:
         """Yield chunks as they come, and at the end what all of it was.
 
+        While one is stored, the next one is taken in, so that the process need not wait for that.
         Raises UsageError where the input is refused, and ServiceError where the process was ended.
         """
-        decoder = msgspec.msgpack.Decoder(Message)
-        while True:
-            match decoder.decode(self._frame()):
-                case Chunk() as chunk:
-                    yield chunk
-                case Whole(checked):
-                    yield checked
-                    return
-                case BadLine() as bad:
-                    raise InputError(**msgspec.structs.asdict(bad))
-                case Refused(why):
-                    raise UsageError(why)
+        ahead = ThreadPoolExecutor(1, thread_name_prefix="reading")
+        coming = ahead.submit(self._message)
+        try:
+            while True:
+                match coming.result():
+                    case Chunk() as chunk:
+                        coming = ahead.submit(self._message)
+                        yield chunk
+                    case Whole(checked):
+                        yield checked
+                        return
+                    case BadLine() as bad:
+                        raise InputError(**msgspec.structs.asdict(bad))
+                    case Refused(why):
+                        raise UsageError(why)
+        finally:
+            self._process.kill()  # or a frame might still be waited for
+            ahead.shutdown()
 
     def end(self) -> None:
         """End it, however far it is."""
         self._process.kill()
         self._process.wait()
         self._frames.close()
+
+    def _message(self) -> Message:
+        message: Message = _DECODER.decode(self._frame())
+        return message
 
     def _frame(self) -> bytes:
         length = int.from_bytes(self._frames.read(_LENGTH_BYTES), "little")

@@ -153,6 +153,8 @@ select max(coalesce((select max(id) from jobs), 0),
   coalesce((select max(last_job_id) from batches), 0))"""
 # Of each page of a table that only grows one is at work: 64 MiB of them would be kept for nothing.
 _SPARINGLY = "pragma cache_size = -16384"
+# Each checkpoint writes the upper pages of the indexes anew: one for 64 MiB of log, not for 4.
+_SELDOM = "pragma wal_autocheckpoint = 16384"
 _JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model", "model_no")
 _PAYLOAD_COLUMNS = ("job_id", "body", "request_hash")
 _MASKED_COLUMNS = ("job_id", "word", "value")
@@ -327,6 +329,7 @@ def _bulk_insert(
     names = ", ".join(columns)
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_SPARINGLY)
+        connection.exec_driver_sql(_SELDOM)
         marks = ", ".join("?" * len(columns))
         connection.exec_driver_sql(f"insert into {table} ({names}) values ({marks})", list(rows))
         return
