@@ -30,7 +30,6 @@ from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from promptmill.producer import control
-from promptmill.producer.estimate.budgets import parse_budget
 from promptmill.producer.export import (
     USUAL_COLUMNS,
     Exported,
@@ -42,18 +41,13 @@ from promptmill.producer.export import (
 )
 from promptmill.producer.export.frames import to_arrow, to_pandas
 from promptmill.producer.opening import opened
-from promptmill.producer.reading import ReadOptions, checked_schema
+from promptmill.producer.reading import checked_schema
 from promptmill.producer.results import results_in_order
-from promptmill.producer.submitting.answer_cache import parse_cache
-from promptmill.producer.submitting.falling_back import parse_fallbacks
-from promptmill.producer.submitting.lane_order import parse_lane
-from promptmill.producer.submitting.request import SubmitRequest
+from promptmill.producer.submitting.given import request_of
 from promptmill.producer.submitting.submission import submit as submit_request
-from promptmill.producer.submitting.truncating import parse_truncation
 from promptmill.producer.watching.following import pages_as_they_come
 from promptmill.producer.watching.progress import Progress, read_progress
 from promptmill.schema.answers import Result
-from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.settings import Settings, load_settings
 
 _POLL_S = 0.5
@@ -166,6 +160,7 @@ def submit(
     schema: Mapping[str, Any] | None = None,
     id_column: str | None = None,
     file_columns: Sequence[str] = (),
+    format: Literal["jsonl", "csv", "tsv", "text", "parquet"] | None = None,  # noqa: A002
     limit: int | None = None,
     name: str | None = None,
     priority: int = 0,
@@ -191,52 +186,17 @@ def submit(
 
     *prompt* and *system* are templates, *options* go into each request (`temperature`), *cache* is
     True or how old an answer of an equal prompt may be (`"12h"`), *cache_similar* how similar one
-    may be that is not equal. Raises
-    InputError for a bad line and UsageError for a bad argument; then nothing is stored.
+    may be that is not equal. Raises InputError for a bad line and UsageError for a bad argument;
+    then nothing is stored.
     """
-    settings = load_settings() if settings is None else settings
-    models = _several(model or ())
-    reading = ReadOptions(
-        template=prompt,
-        template_name="prompt",
-        system=system,
-        id_column=id_column,
-        file_columns=tuple(file_columns),
-        model=models[0] if models else None,
-        schema=None if schema is None else checked_schema(dict(schema)),
-        parameters=options or {},
-        limit=limit,
-    )
-    request = SubmitRequest(
-        source=source,
-        reading=reading,
-        also=models[1:],
-        dedupe=dedupe,
-        cache=(
-            parse_cache(ttl=cache if isinstance(cache, str) else None, similar=cache_similar)
-            if cache or cache_similar is not None
-            else None
-        ),
-        lane=None if lane is None and deadline is None else parse_lane(lane or "live", deadline),
-        webhook=webhook,
-        name=name,
-        priority=priority,
-        on_unknown=on_unknown,
-        on_invalid=on_invalid,
-        max_failures=None if max_failures is None else str(max_failures),
-        fallbacks=None if fallback is None else parse_fallbacks(_several(fallback)),
-        truncation=parse_truncation(truncate, max_input_tokens),
-        checks=checks,
-        mask_pii=None if mask_pii is None else MaskPii(mask_pii),
-        new=new,
-        budget=None if budget is None else parse_budget(f"{budget:f}"),
-    )
+    given = dict(locals())
+    del given["settings"]
+    settings = settings or load_settings()
+    if schema is not None:
+        given["schema"] = checked_schema(dict(schema))
+    request = request_of(**given)
     with opened(settings, create=True) as database:
         return Batch(submit_request(database, request, settings).batch_id, settings)
-
-
-def _several(words: str | Sequence[str]) -> tuple[str, ...]:
-    return (words,) if isinstance(words, str) else tuple(words)
 
 
 class Stream(Iterator[Result], AsyncIterator[Result]):

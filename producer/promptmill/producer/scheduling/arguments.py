@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from promptmill.producer.submitting.given import typed_request
 from promptmill.producer.submitting.request import Scheduled, SubmitRequest
-from promptmill.producer.submitting.typed import typed_request
 from promptmill.schema.errors import UsageError
 from promptmill.schema.schedules import Schedule
 

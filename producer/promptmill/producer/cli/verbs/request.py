@@ -139,7 +139,7 @@ def read_request(
 ) -> "SubmitRequest":
     """Make one value of what was typed. Raises UsageError."""
     given = dict(locals())
-    from promptmill.producer.submitting.typed import typed_request
+    from promptmill.producer.submitting.given import typed_request
 
     return typed_request(**given)
 
