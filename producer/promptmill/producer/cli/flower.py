@@ -1,11 +1,11 @@
 """`promptmill flower`: Celery's monitor, set up for prompts: readable rows, closed by default."""
 
-import os
 import secrets
 import socket
 import sys
 from pathlib import Path
 
+from promptmill.producer.cli.handover import hand_over
 from promptmill.producer.cli.output import note
 from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.schema.errors import ServiceError, SettingsError
@@ -16,7 +16,7 @@ _CONFIGURATION = Path(__file__).with_name("flower_config.py")
 
 
 def serve_flower(host: str, port: int) -> None:
-    """Become Flower, which listens on *host* and *port*; 0 takes a free one."""
+    """Run Flower, which listens on *host* and *port*; 0 takes a free one."""
     settings = load_settings()
     login = choose_login(settings, host)
     port = free_port(host, port)
@@ -24,12 +24,8 @@ def serve_flower(host: str, port: int) -> None:
     user, _, password = login.partition(":")
     note(f"http://{_in_url(host)}:{port}{given or f'  user {user}  password {password}'}")
     redis = ensure_redis(settings)
-    for descriptor in redis.keep_fds:
-        os.set_inheritable(descriptor, True)  # so that Flower counts as a user of the server
-    env = dict(os.environ)  # noqa: TID251  handed on as it is
-    env |= {f"{PREFIX}REDIS_URL": redis.url, "FLOWER_BASIC_AUTH": login}
-    command = flower_command(host, port)
-    os.execve(command[0], command, env)  # noqa: S606  no shell
+    env = {f"{PREFIX}REDIS_URL": redis.url, "FLOWER_BASIC_AUTH": login}
+    hand_over(settings, redis, flower_command(host, port), env)
 
 
 def flower_command(host: str, port: int) -> list[str]:

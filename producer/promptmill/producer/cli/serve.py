@@ -1,9 +1,9 @@
-"""`promptmill serve`: become the gateway, which is a house of its own."""
+"""`promptmill serve`: hand over to the gateway, which is a house of its own."""
 
-import os
 import sys
 from importlib.util import find_spec
 
+from promptmill.producer.cli.handover import hand_over
 from promptmill.producer.cli.output import note
 from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.producer.opening import opened
@@ -25,8 +25,5 @@ def serve_gateway(host: str, port: int) -> None:
         if all(key.revoked_at for key in keys_of_all(connection)):
             note("nobody has a key yet: `promptmill keys add NAME` makes one")
     redis = ensure_redis(settings)
-    for descriptor in redis.keep_fds:
-        os.set_inheritable(descriptor, True)  # so that the gateway counts as a user of the server
-    env = os.environ | {f"{PREFIX}REDIS_URL": redis.url}  # noqa: TID251  handed on as it is
     command = [sys.executable, "-m", "promptmill.gateway", host, str(port)]
-    os.execve(command[0], command, env)  # noqa: S606  no shell
+    hand_over(settings, redis, command, {f"{PREFIX}REDIS_URL": redis.url})

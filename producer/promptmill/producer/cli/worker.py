@@ -1,22 +1,19 @@
 """`promptmill worker`: worker processes for one or more providers."""
 
 import os
-import signal
-from collections.abc import Mapping, Sequence
-from threading import Event
-from typing import NoReturn
+from collections.abc import Sequence
 
 import typer
 
+from promptmill.producer.cli.handover import become, told_to_stop
 from promptmill.producer.embedded.children import Children
 from promptmill.producer.embedded.crew import STOP_SPARE_S, worker_command
 from promptmill.producer.embedded.several import Several
 from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.logs import configure_logging
-from promptmill.schema.parent import watch_parent
 from promptmill.schema.pools import members_of
-from promptmill.schema.settings import PREFIX, Settings, load_settings
+from promptmill.schema.settings import PREFIX, load_settings
 
 
 def run_workers(providers: Sequence[str], *, concurrency: int | None, processes: int) -> None:
@@ -40,36 +37,10 @@ def run_workers(providers: Sequence[str], *, concurrency: int | None, processes:
 
     # Whoever uses the bundled server stays, to stop it as the last one out.
     if processes == 1 and not redis.is_bundled:
-        _become(command(1), env)
+        become(command(1), env)
+    configure_logging(settings)
     with Children(None, keep_fds=redis.keep_fds) as children:
         several = Several(children, processes, command, env)
-        code = several.run(_told_to_stop(settings), grace_s=settings.worker.grace_s + STOP_SPARE_S)
+        code = several.run(told_to_stop(settings), grace_s=settings.worker.grace_s + STOP_SPARE_S)
     redis.close()
     raise typer.Exit(code)
-
-
-def _become(command: list[str], env: Mapping[str, str]) -> NoReturn:
-    """Go on as the worker, with no parent between it and who started us."""
-    whole = {**os.environ, **env}  # noqa: TID251  handed on as it is
-    os.execve(command[0], command, whole)  # noqa: S606  no shell
-
-
-def _told_to_stop(settings: Settings) -> Event:
-    """Say by an event that we are asked to stop, or that our own parent is gone.
-
-    Asked a second time, end at once.
-    """
-    configure_logging(settings)
-    stop = Event()
-
-    def take(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise SystemExit(128 + number)  # the children end with their block
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, take)
-    if settings.parent_fd is not None:
-        grace_s = settings.worker.grace_s + 2 * STOP_SPARE_S
-        watch_parent(settings.parent_fd, stop.set, then_exit_after_s=grace_s)
-    return stop
