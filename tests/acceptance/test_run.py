@@ -96,10 +96,13 @@ def test_a_table_is_asked_of_two_models_one_at_a_vendor_and_equal_rows_once(lapt
     table = laptop.folder / "asked.csv"
     table.write_text("id,text\n" + "".join(f"r{n},question {n % 6}\n" for n in range(10)))
     models = ["-m", "llama-3.3-70b", "-m", "claude-haiku-4-5"]
-    typed = laptop.promptmill("run", table, *models, "-p", "Answer: {text}", "--dedupe")
+    typed = laptop.promptmill(
+        "run", table, *models, "-p", "Answer: {text}", "--dedupe", "--rpm", "30k"
+    )
     assert typed.code == 0, typed.err
     assert "20 prompts stored as batch 1: asked.csv (CSV)" in typed.err
     assert "8 of them are equal to one before" in typed.err
+    assert laptop.sql("select run_limits from batches") == [('{"rpm":30000.0}',)]
     assert laptop.simulator.summary().total.requests == 12
     rows = laptop.sql(
         "select provider, model, count(*), count(distinct custom_id), count(distinct text)"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from promptmill.producer.limits.run_limits import keep_limits
 from promptmill.producer.watching.overview import read_overview
 from promptmill.schema.moves.endings import fail, finish, snooze
 from promptmill.schema.moves.endings import retry as try_again
@@ -112,6 +113,20 @@ def test_a_batch_at_work_is_told_with_all_its_figures(
     assert page.count("details") >= 3
 
 
+def test_limits_that_the_latest_run_was_given_are_told_later(
+    make: Callable[..., Page], promptmill: Here, scene: Scene
+) -> None:
+    batch_id = scene.load(20)
+    play(scene, batch_id)
+    keep_limits(scene.database, batch_id, {"rpm": 2.0})
+    assert f"{PROVIDER} {MODEL}: 2 requests a minute" in promptmill("status").out
+    told = make().shown
+    assert "A dashed line is the limit that its latest run was given, else" in told
+    assert "2 requests in the busiest minute, 100% of the limit of 2" in told
+    keep_limits(scene.database, batch_id, {})
+    assert "none is set for these models" in make().shown
+
+
 def test_the_page_loads_nothing_runs_nothing_and_escapes_what_came(
     make: Callable[..., Page], scene: Scene
 ) -> None:
@@ -152,6 +167,7 @@ def test_one_job_is_told_in_words_and_plots(make: Callable[..., Page], scene: Sc
     scene.close(finish(job, fence, ANSWERED, ANSWER))
     page = make()
     assert "The one prompt was answered in 2s." in page.shown
+    assert "120 tokens in 2s" in page.shown
     assert "Every call gave an answer: no 429, no error, nothing to try again." in page.shown
     assert "p50 1.2 s" in page.shown
 

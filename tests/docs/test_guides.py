@@ -73,7 +73,6 @@ def test_the_first_batch_and_a_big_one_on_a_laptop(
 
 
 @pytest.mark.timeout(PATIENCE_S + 30)
-@pytest.mark.timeout(PATIENCE_S + 30)
 def test_a_budget_and_another_provider(short_folder: Path, simulator: Simulator) -> None:
     (short_folder / "reviews.csv").write_text(reviews())
     places = {"https://api.groq.com/openai/v1": simulator.openai_url}
@@ -115,6 +114,7 @@ def reviews() -> str:
     return script.partition("<<'END'\n")[2].partition("END\n")[0]
 
 
+@pytest.mark.timeout(PATIENCE_S + 30)
 def test_several_machines(
     short_folder: Path, simulator: Simulator, valkey: Valkey, postgres_url: str
 ) -> None:

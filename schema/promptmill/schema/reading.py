@@ -82,6 +82,8 @@ class BatchRow:
     """what of it was deleted because it is old: `prompts` or `all`"""
     fallbacks: str | None = None
     """as they are stored: see `schema.fallbacks`"""
+    run_limits: str | None = None
+    """that its latest run was given over the settings, as JSON by dimension"""
     spending: Spending | None = None
     """None: it never had a budget"""
 
@@ -158,7 +160,7 @@ join job_payloads p on p.job_id = j.id""",
 _due = {dialect: _due_statement(dialect) for dialect in _AGE}
 _BATCH = (
     "id, name, state, paused_reason, input_name, total, created_at, opened_at,"
-    " failures_before + max_failures, pruned, fallbacks"
+    " failures_before + max_failures, pruned, fallbacks, run_limits"
 )
 LIVE_NAME: Final = "live_"
 """Begin of the name of a batch that is one live call of the gateway's."""

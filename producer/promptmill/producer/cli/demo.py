@@ -25,6 +25,7 @@ from promptmill.producer.cli.sql import print_table
 from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.figures import duration
+from promptmill.producer.limits.run_limits import keep_limits
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.submitting.submission import submit
 from promptmill.schema.database import Database
@@ -82,6 +83,7 @@ def play(prompts: int, *, new: bool, as_json: bool) -> None:
             f"✓ batch {stored.batch_id}     {stored.total:,} prompts;"
             " Ctrl-C stops, the same command goes on"
         )
+        keep_limits(database, stored.batch_id, {"rpm": _RPM})
         used_before = _tokens_used(database)
         try:
             progress = answer_here(

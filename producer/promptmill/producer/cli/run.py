@@ -16,6 +16,7 @@ from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.cli.webhooks import tell_webhooks
 from promptmill.producer.figures import duration
+from promptmill.producer.limits.run_limits import keep_limits, with_limits
 from promptmill.producer.opening import opened
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.watching.news import pause_reason
@@ -52,7 +53,7 @@ def run_batch(
     """Submit, answer here, and exit with the code that tells how it went."""
     began = time.monotonic()
     settings = load_settings()
-    ceilings = {"rpm": _amount("--rpm", options.rpm), "tpm": _amount("--tpm", options.tpm)}
+    given = _amounts({"rpm": options.rpm, "tpm": options.tpm})
     with opened(settings, create=True) as database:
         stored = submit_with_counter(
             database,
@@ -70,12 +71,13 @@ def run_batch(
             _require_keys(settings, names)
             _lift_pauses(database, names)
             _tell_of_others(database, stored.batch_id, names)
+            keep_limits(database, stored.batch_id, given)
             progress = _answer(
-                with_ceilings(settings, names, ceilings),
+                with_limits(settings, names, given),
                 database,
                 stored.batch_id,
                 names,
-                env=_environment(names, ceilings, options.concurrency),
+                env=_environment(names, given, options.concurrency),
                 processes=options.processes,
                 as_json=as_json,
                 quiet=quiet,
@@ -144,40 +146,29 @@ def _tell_of_others(database: Database, batch_id: int, names: Collection[str]) -
         note(f"and so are {len(others) - _TOLD:,} other batches: `promptmill ls` lists them")
 
 
-def _amount(flag: str, value: str | None) -> str | None:
-    if value is not None:
-        try:
-            amount = parse_amount(value)
-        except ValueError:
-            amount = None
-        if not isinstance(amount, float) or amount <= 0:
-            msg = f"{flag} {value!r} is not an amount above 0; write 500, 200k or 1.5M"
-            raise SettingsError(msg)
-    return value
+def _amounts(typed: Mapping[str, str | None]) -> dict[str, float]:
+    return {name: _amount(f"--{name}", text) for name, text in typed.items() if text is not None}
 
 
-def with_ceilings(
-    settings: Settings, names: Collection[str], ceilings: Mapping[str, str | None]
-) -> Settings:
-    """Put what was typed for this run into the settings, as `_environment` does for workers."""
-    typed = {name: parse_amount(value) for name, value in ceilings.items() if value is not None}
-    changed = {
-        name: one.model_copy(update={"limits": one.limits.model_copy(update=typed)})
-        for name, one in settings.providers.items()
-        if name in names
-    }
-    return settings.model_copy(update={"providers": {**settings.providers, **changed}})
+def _amount(flag: str, text: str) -> float:
+    try:
+        amount = parse_amount(text)
+    except ValueError:
+        amount = None
+    if not isinstance(amount, float) or amount <= 0:
+        msg = f"{flag} {text!r} is not an amount above 0; write 500, 200k or 1.5M"
+        raise SettingsError(msg)
+    return amount
 
 
 def _environment(
-    names: Collection[str], ceilings: Mapping[str, str | None], concurrency: int | None
+    names: Collection[str], given: Mapping[str, float], concurrency: int | None
 ) -> dict[str, str]:
-    """Hand what was typed for this run to the workers, over their settings."""
+    """Tell the workers the same as `with_limits`, over their settings."""
     env = {
-        f"{PREFIX}PROVIDERS__{name.upper()}__LIMITS__{dimension.upper()}": value
+        f"{PREFIX}PROVIDERS__{name.upper()}__LIMITS__{dimension.upper()}": str(amount)
         for name in names
-        for dimension, value in ceilings.items()
-        if value is not None
+        for dimension, amount in given.items()
     }
     if concurrency is not None:
         env[f"{PREFIX}WORKER__CONCURRENCY"] = str(concurrency)

@@ -9,6 +9,7 @@ from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.cli.limits_text import amount, limiter_remarks, scope_name
 from promptmill.producer.cli.output import moment, plain, print_json, print_table
 from promptmill.producer.figures import human, milliseconds
+from promptmill.producer.limits.run_limits import as_run
 from promptmill.producer.limits.standing import ScopeStanding
 from promptmill.producer.limits.watch import redis_in_use, watching
 from promptmill.producer.opening import batch_or_latest, opened
@@ -63,7 +64,8 @@ def _standings(
     """Tell how the limits of what is left stand; of an ended batch there is nothing to tell."""
     if overview.progress.finished:
         return ()
-    with watching(settings, redis_in_use(settings)) as limits:
+    as_answered = as_run(settings, overview.progress.batch)
+    with watching(as_answered, redis_in_use(settings)) as limits:
         known = limits.read(database, monotonic=time.monotonic())
     return relevant(known, overview.progress)
 

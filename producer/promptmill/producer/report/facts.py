@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from promptmill.producer.limits.run_limits import as_run
 from promptmill.producer.report.timeline import choose_bins
 from promptmill.producer.watching.latency import Percentiles, merged, percentiles
 from promptmill.producer.watching.overview import Overview, read_overview
@@ -45,7 +46,7 @@ class Group:
     """of the model, or the pattern of its family"""
     models: tuple[str, ...]
     limits: Mapping[str, float]
-    """rpm, tpm, … by the settings of now, or live"""
+    """rpm, tpm, … as its latest run was given them, else by the settings of now, or live"""
     histogram: Mapping[int, int]
 
 
@@ -109,7 +110,8 @@ def gather(
     with database.read() as connection:
         usage = batch_usage(connection, batch_id)
         histograms = latencies(connection, batch_id)
-        groups = _groups(settings, read_limits(connection), usage, histograms)
+        as_answered = as_run(settings, overview.progress.batch)
+        groups = _groups(as_answered, read_limits(connection), usage, histograms)
         span = job_span(connection, batch_id)
         course = _course(connection, batch_id, span, groups)
         slowest: list[PromptCost] = []

@@ -63,6 +63,7 @@ def _body(facts: Facts, course: Course) -> dict[str, Any]:
         "ends": list(headlines.ends(facts)),
         "throughputs": throughputs(facts, course),
         "has_limits": any(group.limits for group in facts.groups),
+        "was_given_limits": facts.overview.progress.batch.run_limits is not None,
         "groups_left": headlines.groups_left(facts),
         "spreads": spreads(facts),
         "models": facts.models,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from itertools import accumulate
 
-from promptmill.producer.figures import human, round_amount
+from promptmill.producer.figures import duration, human, round_amount
 from promptmill.producer.report.facts import Course, Facts, Group
 from promptmill.producer.report.plot import Frame, Path, Plot, Tick, Words, round_ticks
 from promptmill.producer.report.timeline import busiest_minute, time_ticks
@@ -16,6 +16,7 @@ _FULL = (1000.0, 250.0)
 _HALF = (484.0, 168.0)
 _HALF_LABEL = 20.0
 """what a label of the axis takes on each side of its tick, at most"""
+_MINUTE_S = 60.0
 _FAR = 4.0
 """a limit so many times above what was reached is told, and not drawn"""
 REFUSED = {
@@ -154,6 +155,9 @@ def _rate_plot(
 
 
 def _told(counts: Sequence[int], what: str, limit: float | None, course: Course) -> str:
+    if course.span_s < _MINUTE_S:  # its busiest minute would say little of how fast it was
+        within = f"{human(sum(counts))} {what} in {duration(course.span_s)}"
+        return f"{within}; the limit is {round_amount(limit)} a minute" if limit else within
     peak = busiest_minute(counts, course.bins.width_s)
     most = f"{human(peak)} {what} in the busiest minute"
     return (

@@ -98,6 +98,10 @@ _set_truncation = Statement(
     "update batches set truncate = :how, max_input_tokens = :most where id = :batch_id"
 )
 _set_fallbacks = Statement("update batches set fallbacks = :fallbacks where id = :batch_id")
+_set_run_limits = Statement(
+    "update batches set run_limits = nullif(:limits, '')"
+    " where id = :batch_id and coalesce(run_limits, '') <> :limits"
+)
 _set_priority = Statement(
     "update batches set priority = :priority where id = :batch_id and priority <> :priority"
 )
@@ -161,6 +165,11 @@ def set_truncation(
 def set_fallbacks(connection: Connection, batch_id: int, fallbacks: str | None) -> None:
     """Change which other models are asked from now on. Jobs that fell back stay where they are."""
     _set_fallbacks.run(connection, batch_id=batch_id, fallbacks=fallbacks)
+
+
+def set_run_limits(connection: Connection, batch_id: int, limits: str | None) -> None:
+    """Note which limits the run that begins was given, as JSON; None: those of the settings."""
+    _set_run_limits.run(connection, batch_id=batch_id, limits=limits or "")
 
 
 def set_priority(connection: Connection, batch_id: int, priority: int) -> bool:

@@ -73,6 +73,9 @@ batches = Table(
     Column("scheduled_at", Instant),
     # 1: what it used is in `tenant_spending`, since it has ended; NULL: it is not.
     Column("carried", SmallInteger),
+    # What its latest `promptmill run` was given over the limits of the settings, as JSON by
+    # dimension; NULL: nothing.
+    Column("run_limits", Text),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
