@@ -3,7 +3,7 @@
     ./run pictures             all of them
     ./run pictures terminal    docs/terminal.svg: what `./run demo` prints on a terminal
     ./run pictures report      docs/report-*.webp: a report in a real Chromium, light and dark
-    ./run pictures flower      pictures/flower-*.png: Flower's pages in a real Chromium
+    ./run pictures flower      docs/flower.webp, pictures/flower-*.png: Flower in a real Chromium
 
 Flower shows a small batch at work against the simulator, some of it refused, failed and waiting;
 the report is of a larger one. A page that lacks what it must show is an error, and so are a report
@@ -49,6 +49,7 @@ from promptmill.simulator import Simulator, SimulatorConfig
 
 ROOT = Path(__file__).parents[1]
 TERMINAL = ROOT / "docs" / "terminal.svg"
+FLOWER = ROOT / "docs" / "flower.webp"
 PICTURES = ROOT / "pictures"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 COLUMNS, ROWS = 100, 45
@@ -68,6 +69,11 @@ class Page:
     name: str
     path: str
     must: tuple[str, ...]
+
+    @property
+    def file(self) -> Path:
+        """Where its picture is kept."""
+        return FLOWER if self.name == "tasks" else PICTURES / f"flower-{self.name}.png"
 
 
 BROKER = Page("broker", "/broker", (r"promptmill\.openai</td>\s*<td[^>]*>[1-9]",))
@@ -235,14 +241,15 @@ def find_browser() -> str:
 
 def photograph(browser: str, url: str, page: Page) -> None:
     """Open a page, again until all that it must show is there, and keep the picture."""
-    file = PICTURES / f"flower-{page.name}.png"
 
     def shows_all() -> bool:
-        dom = open_page(browser, url + page.path, file)
+        dom = open_page(browser, url + page.path, page.file)
         return all(re.search(part, dom) for part in page.must)
 
-    wait_for(shows_all, f"{page.path} to show {page.must}, see {file}", timeout_s=40)
-    say(file)
+    wait_for(shows_all, f"{page.path} to show {page.must}, see {page.file}", timeout_s=40)
+    if page.file == FLOWER and page.file.stat().st_size > LARGEST:
+        sys.exit(f"{page.file} is larger than {LARGEST} bytes")
+    say(page.file)
 
 
 def open_page(browser: str, url: str, picture: Path, size: str = "1600,1000", *more: str) -> str:
