@@ -12,7 +12,7 @@ from promptmill.schema import answers
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.settings import Settings
 from tests.cli.promptmill import Here, typed
-from tests.schema.scene import Scene
+from tests.schema.scene import Scene, new_jobs
 from tests.submit.inputs import answer, claim_all, hold_back, refuse, write_batch
 
 EVIL = "ok \x1b[2J\x9b31m\u202e[bold]%s {x}\nnext"
@@ -85,6 +85,15 @@ def test_status_for_people_fits_100_columns(batch_id: int, promptmill: Here) -> 
     assert "first token: half within 320 ms, 95% within 320 ms, of 1 streamed" in said.out
     assert "1 quarantined: unknown timeout, such as a5" in said.out
     assert "start `promptmill worker openai`" in said.out
+
+
+def test_status_tells_of_a_provider_that_the_settings_have_no_more(
+    promptmill: Here, scene: Scene
+) -> None:
+    scene.load(3, jobs=new_jobs(3, provider="gone"))
+    said = promptmill("status").out
+    assert "gone is asked, and is neither a provider nor a pool of these settings" in said
+    assert "promptmill worker" not in said
 
 
 def test_status_tells_the_limits_of_what_is_left(batch_id: int, promptmill: Here) -> None:

@@ -198,7 +198,7 @@ def _unattended(names: Iterable[str], known: Collection[str]) -> Iterator[str]:
         yield "    or type `promptmill run` with the same input"
     for name in names:
         if name not in known:
-            yield f"\n{name} is asked for, and no provider or pool of the settings"
+            yield f"\n{name} is asked, and is neither a provider nor a pool of these settings"
             yield "    name it there again, and start dispatcher and workers anew"
 
 
