@@ -11,6 +11,7 @@ from benchmarks.growth_cases.history import set_the_scene
 from benchmarks.growth_cases.moves import MOVES
 from benchmarks.growth_cases.touched import touched
 from promptmill.schema.database import Database
+from promptmill.schema.migrate import upgrade
 from tests.services.postgres import Postgres
 
 FEW, MANY = 2_000, 20_000
@@ -28,6 +29,9 @@ def empty(engine: str, folder: Path, request: pytest.FixtureRequest) -> Iterator
     server: Postgres = request.getfixturevalue("postgres")
     name = server.create_database()
     database = Database(server.url(name))
+    upgrade(database)
+    with database.write() as connection:  # or statistics come when they like, and change a plan
+        connection.exec_driver_sql("alter table jobs set (autovacuum_enabled = off)")
     yield database
     database.close()
     server.drop_database(name)
