@@ -198,9 +198,12 @@ def test_a_server_that_died_takes_another_port_where_somebody_has_its_own(
     with socket.create_server(("127.0.0.1", port)):
         with pytest.raises(ServiceError, match=r"port of valkey .* was taken"):
             place.revive()
+        place.close()
         other = places.enter_context(ensure_redis(settings))
         assert other.url != place.url
         assert answers(other)
+        other.close()
+        assert not answers(other)
 
 
 def test_another_server_never_reads_the_data_of_the_first(

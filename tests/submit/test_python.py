@@ -7,6 +7,7 @@ from threading import Event, Thread
 import pytest
 
 from promptmill.producer import Batch, api, results, submit
+from promptmill.producer.submitting.given import request_of
 from promptmill.producer.watching import following
 from promptmill.schema.errors import InputError, UsageError
 from tests.schema.scene import Scene
@@ -32,6 +33,14 @@ def test_rows_are_submitted_with_a_template(scene: Scene, tmp_path: Path) -> Non
     assert job.custom_id == "7"
     assert '"temperature":0' in job.body
     assert "Good? so so" in job.body
+
+
+def test_a_cache_is_asked_for_by_name() -> None:
+    assert request_of(source="prompts.jsonl").cache is None
+    assert request_of(source="prompts.jsonl", cache=None).cache is None  # type: ignore[arg-type]
+    asked = request_of(source="prompts.jsonl", cache="12h").cache
+    assert asked is not None
+    assert asked.seconds == 12 * 3600
 
 
 def test_a_bad_line_raises_and_stores_nothing(scene: Scene, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def _several(words: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _cache(cache: bool | str, similar: float | None) -> AnswerCache | None:
-    if cache is False and similar is None:
+    if cache in (False, None) and similar is None:
         return None
     return parse_cache(ttl=cache if isinstance(cache, str) else None, similar=similar)
 
