@@ -11,6 +11,7 @@ from openai import BadRequestError, OpenAI, RateLimitError
 
 from promptmill.schema.database import Database
 from promptmill.schema.moves.allowances import Used, lift_budgets, parts_of
+from promptmill.schema.pauses import lift_pauses, pause_provider
 from promptmill.schema.settings import Settings
 from promptmill.schema.tenant_options import Option, set_option
 from promptmill.schema.tenants import set_tenant_budget, set_tenant_rpm
@@ -57,11 +58,16 @@ def test_two_batches_share_a_budget_never_spend_more_and_go_on_when_it_is_lifted
     client = served.client(served.key("poor"))
     with mill.database.write() as connection:
         poor = set_tenant_budget(connection, "poor", 150)
+        pause_provider(connection, provider="openai", kind="key", reason="until both are there")
     assert poor is not None
     both = [
         order(client, *(line(f"{name}{n}", MODELS["openai"], f"{name} {n}") for n in range(12)))
         for name in "ab"
     ]
+    shares = f"select count(*) as n from batches where budget_micros > 0 and tenant_id = {poor}"
+    wait_until(lambda: mill.sql(shares)[0]["n"] == 2, "both to have their part")
+    with mill.database.write() as connection:
+        lift_pauses(connection, provider="openai")
     paused = "select count(*) as n from batches where state = 'paused' and tenant_id = "
     wait_until(lambda: mill.sql(f"{paused}{poor}")[0]["n"] == 2, "both to be held by the budget")
     cost = (
