@@ -54,7 +54,7 @@ def test_a_prompt_is_masked_by_what_the_settings_name(model: str) -> None:
         "Who is <PERSON_1>?",
         {"<PERSON_1>": "Charles"},
     )
-    assert masked(prompt)[1] is None
+    assert masked(prompt, PiiSettings())[1] is None
 
 
 def test_only_what_is_asked_for_is_looked_for(model: str) -> None:

@@ -188,7 +188,7 @@ class PiiSettings(Strict):
     score: float = Field(default=0.5, ge=0, le=1)
     """how sure presidio has to be"""
     entities: tuple[str, ...] = ()
-    """what presidio looks for, by its own names; none: all but dates"""
+    """what presidio looks for, by its own names; none: all but dates and URLs"""
 
 
 class FallbackSettings(Strict):

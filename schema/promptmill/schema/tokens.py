@@ -62,7 +62,10 @@ def count_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
 
 
 def guess_input(kind: ProviderKind, body: Mapping[str, Any]) -> int:
-    """Estimate the same by `guess`, for the fifth of the CPU: to compare requests."""
+    """Estimate the same by `guess`, to compare requests.
+
+    It takes half the CPU for 500 characters, and a fifth for 20,000.
+    """
     return round(_count_body(body, guess) * FACTORS[kind])
 
 

@@ -1,7 +1,7 @@
 """`promptmill status`: how far a batch is, what went wrong, and what to do about it."""
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -191,7 +191,7 @@ def _hold_ups(overview: Overview, known: Collection[str]) -> Iterator[str]:
         yield from _unattended(progress.unattended, known)
 
 
-def _unattended(names: Iterable[str], known: Collection[str]) -> Iterator[str]:
+def _unattended(names: Sequence[str], known: Collection[str]) -> Iterator[str]:
     if ours := " ".join(name for name in names if name in known):
         yield f"\nno worker for {ours}"
         yield f"    start `promptmill worker {ours}` and `promptmill dispatch`,"

@@ -16,7 +16,7 @@ from promptmill.producer.dispatching.lane_choice import Outlook, is_to_leave, li
 from promptmill.producer.dispatching.lane_load import Loads, Sample, counts_tokens, rate_carried
 from promptmill.producer.dispatching.lane_sieve import ENOUGH, Sieve, make_sieve
 from promptmill.schema.backlog import BatchBacklog, Scope, pending_rows
-from promptmill.schema.ceilings import limits_of
+from promptmill.schema.ceilings import ModelLimits, limits_of
 from promptmill.schema.database import Connection, Database
 from promptmill.schema.lanes import LaneTerms
 from promptmill.schema.live_limits import LiveLimit, live_ceilings
@@ -31,7 +31,7 @@ _CHUNK = 1000
 _CHUNKS = 20
 """for a round: the rest of a large batch waits for the next one"""
 _SIFTED_CHUNKS = 5
-"""the same, where each row is looked at: some 30 ms of CPU each"""
+"""the same, where each row is looked at: 13 us of CPU for one of 500 characters"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,9 @@ class LaneSorter:
         ahead = _Ahead(one for one in backlog if (one.batch_id, one.scope) not in sorted_here)
         for one in laned:
             told = terms[one.batch_id]
-            sample = self._sample(connection, one, limits) if told.left_s is not None else None
-            outlook = self._outlook(one, sample, ahead=ahead, limits=limits)
+            held = self._limits_of(one.scope, limits)
+            sample = self._sample(connection, one, held) if told.left_s is not None else None
+            outlook = self._outlook(one, sample, held, ahead=ahead)
             kept[one.batch_id, one.scope] = self._sorted(one, told, outlook, sample)
             ahead.count(one.scope, kept[one.batch_id, one.scope].ready)
         return list(kept.values())
@@ -135,13 +136,16 @@ class LaneSorter:
             return replace(one, live=0)
         return replace(one, live=one.pending if is_done else live)
 
+    def _limits_of(self, scope: Scope, live: Sequence[LiveLimit]) -> ModelLimits:
+        provider = self._settings.providers[scope.provider]
+        return limits_of(provider, scope.model, live_ceilings(live, scope.provider))
+
     def _sample(
-        self, connection: Connection, one: BatchBacklog, limits: Sequence[LiveLimit]
+        self, connection: Connection, one: BatchBacklog, held: ModelLimits
     ) -> Sample | None:
         """Take some of its rows, where a limit is known."""
         name, model = one.scope
         provider = self._settings.providers[name]
-        held = limits_of(provider, model, live_ceilings(limits, name))
         if not (held.limits or held.shared):
             return None
         return self._loads.of(
@@ -153,16 +157,10 @@ class LaneSorter:
         )
 
     def _outlook(
-        self,
-        one: BatchBacklog,
-        sample: Sample | None,
-        *,
-        ahead: _Ahead,
-        limits: Sequence[LiveLimit],
+        self, one: BatchBacklog, sample: Sample | None, held: ModelLimits, *, ahead: _Ahead
     ) -> Outlook:
         name, model = one.scope
         provider = self._settings.providers[name]
-        held = limits_of(provider, model, live_ceilings(limits, name))
         usual = sample.usual(one) if sample else None
         parts = sample.cheapest if sample else ()
         rates = (rate_carried(held, provider.kind, part) for part in parts)

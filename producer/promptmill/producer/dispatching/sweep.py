@@ -79,8 +79,7 @@ class Sweeper:
             lost_hints=self._take_back_lost_hints(),
             cancelled=self._empty_cancelled(),
         )
-        self._take_from_strangers()
-        self._take_from_nobody()
+        self._take_back_what_nobody_reads()
         self._end_lost_calls()
         if swept != Swept():
             _log.info(
@@ -165,31 +164,23 @@ class Sweeper:
                 back += len(unqueue(connection, hints[start : start + _CHUNK]))
         return back
 
-    def _take_from_strangers(self) -> None:
-        """Give back to the pools what is queued at who is no member any more, a chunk of each."""
-        pools = self._settings.pools
-        if not pools:
-            return
+    def _take_back_what_nobody_reads(self) -> None:
+        """Put back, a chunk of each, what is queued at who is no member of its pool, or unknown."""
         with self._database.read() as connection:
             queued = sorted({one.scope for one in backlog(connection) if one.queued})
-            found = [
+            workers = live_workers(connection)
+            of_pools = [
                 (name, scope)
-                for name, pool in pools.items()
+                for name, pool in self._settings.pools.items()
                 for scope in queued
                 if scope.provider not in {name, *pool.members}
                 and has_dealt(connection, **scope._asdict(), pool=name)
             ]
-        for name, scope in found:
+        for name, scope in of_pools:
             with self._database.write() as connection:
                 jobs = give_back(connection, **scope._asdict(), pool=name, most=_CHUNK)
             _log.info("given back", jobs=jobs, pool=name, **scope._asdict())
-
-    def _take_from_nobody(self) -> None:
-        """Put back what is queued at a provider that nobody knows: nobody reads its queue."""
-        with self._database.read() as connection:
-            queued = {one.scope for one in backlog(connection) if one.queued}
-            workers = live_workers(connection)
-        for scope in sorted(queued):
+        for scope in queued:
             if is_known(scope.provider, self._settings, workers):
                 continue
             with self._database.write() as connection:

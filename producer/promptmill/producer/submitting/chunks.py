@@ -62,9 +62,9 @@ def _flags(prompt: Prompt, options: ReadOptions) -> tuple[str, ...]:
     return () if checks is None else tuple(found.rule for found in checks.findings(prompt))
 
 
-def masked(prompt: Prompt, pii: PiiSettings | None = None) -> tuple[Prompt, dict[str, str] | None]:
+def masked(prompt: Prompt, pii: PiiSettings) -> tuple[Prompt, dict[str, str] | None]:
     """Put words in the place of personal data; return what they stand for, too."""
-    masker = Masker(finder=finder_of(pii or PiiSettings()))
+    masker = Masker(finder=finder_of(pii))
     request = masker.mask_in(prompt.request)
     if not masker.values:
         return prompt, None

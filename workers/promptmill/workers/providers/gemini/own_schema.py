@@ -11,7 +11,7 @@ _SAME: Final = frozenset(
     {"title", "description", "pattern", "minimum", "maximum", "minLength", "maxLength"}
     | {"minItems", "maxItems", "minProperties", "maxProperties"}
 )
-_UNSAID: Final = frozenset({"$schema", "$id", "$comment", "$defs", "definitions"} | {"default"})
+_UNSAID: Final = frozenset({"$schema", "$id", "$comment", "$defs", "definitions", "default"})
 """what holds no answer back"""
 _FORMATS: Final = frozenset({"date-time", "float", "double", "int32", "int64"})
 """others are refused, and are no more than a remark in JSON Schema"""
