@@ -34,16 +34,22 @@ CONCURRENCY = 20
 
 
 @pytest.fixture(scope="module")
-def mill(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMill]:
-    """A mill with a dispatcher and without a worker; at the end the world must be in order."""
+def idle_mill(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMill]:
+    """A mill with neither dispatcher nor worker, for tests that hand out the hints themselves."""
     env = {"WORKER__CONCURRENCY": str(CONCURRENCY)}
     with (
         Valkey(Path(tempfile.mkdtemp(dir=run_folder))) as valkey,
         Simulator(SimulatorConfig()) as simulator,
         RunningMill(tmp_path_factory.mktemp("mill"), valkey, simulator, env=env) as mill,
     ):
-        mill.start_dispatcher()
         yield mill
+
+
+@pytest.fixture(scope="module")
+def mill(idle_mill: RunningMill) -> RunningMill:
+    """A mill with a dispatcher and without a worker; at the end the world must be in order."""
+    idle_mill.start_dispatcher()
+    return idle_mill
 
 
 @pytest.fixture

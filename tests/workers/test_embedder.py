@@ -34,6 +34,12 @@ ASKED = (
 NEAR, FAR = "The oldest bridge in {} is which?", "Which bridge in {} was painted red last year?"
 
 
+@pytest.fixture
+def mill(idle_mill: RunningMill) -> RunningMill:
+    """Where no dispatcher would send out the hints that the test gives to its worker."""
+    return idle_mill
+
+
 @asynccontextmanager
 async def at_work(mill: RunningMill, embedder: str) -> AsyncIterator[Runtime]:
     cache = CacheSettings(embedder=embedder)
