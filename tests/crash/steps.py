@@ -1,7 +1,7 @@
 """The eight steps of the way of one prompt at which a worker is killed, and what each may cost.
 
 Each step has a provider, a queue, a batch and a worker of its own, in one mill; the worker dies
-at that step of the batch's second job.
+at that step of the batch's second job, or of its last where the next call would be out by then.
 """
 
 import signal
@@ -14,7 +14,7 @@ from tests.services.running_mill import RunningMill, Worker
 from tests.services.waiting import wait_until
 
 JOBS = 4
-VICTIM = "row-1"
+VICTIM, LAST = "row-1", f"row-{JOBS - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Step:
     """of the victim before the worker died"""
     is_rescued: bool
     """the job was running, so its outcome counts as unknown"""
+    victim: str = VICTIM
+    """the custom id of the job at which it dies"""
 
 
 STEPS = (
@@ -36,7 +38,7 @@ STEPS = (
     Step("answered", 1, is_rescued=True),
     Step("stored", 1, is_rescued=True),
     Step("committed", 1, is_rescued=False),
-    Step("acked", 1, is_rescued=False),
+    Step("acked", 1, is_rescued=False, victim=LAST),
 )
 NAMES = tuple(step.name for step in STEPS)
 PAID_IN_VAIN = sum(step.requests for step in STEPS if step.is_rescued)
@@ -49,7 +51,7 @@ def broken_at_every_step(mill: RunningMill, *, on_unknown: str) -> dict[Step, in
     for step in STEPS:
         say = f"at {step.name}"
         batches[step] = mill.load(JOBS, providers=[step.name], on_unknown=on_unknown, say=say)
-    victims = {step: victim_of(mill, batch)["id"] for step, batch in batches.items()}
+    victims = {step: victim_of(mill, batch, step.victim)["id"] for step, batch in batches.items()}
     for step, victim in victims.items():
         workers[step] = start_doomed(mill, step.name, victim)
     for step, worker in workers.items():
@@ -80,7 +82,7 @@ def assert_cost(mill: RunningMill, step: Step, batch: int, *, on_unknown: str) -
     """Wait for the end of a step's batch; check where its jobs went and how often it was asked."""
     is_held = step.is_rescued and on_unknown == "hold"
     held = {"quarantined": 1} if is_held else {}
-    states, victim = mill.wait_done(batch), victim_of(mill, batch)
+    states, victim = mill.wait_done(batch), victim_of(mill, batch, step.victim)
     assert states == {"succeeded": JOBS - len(held)} | held, f"{step.name}: {states}"
     word = JobState(victim["state"]).word
     assert word == ("quarantined" if is_held else "succeeded"), f"{step.name}: {word}"
@@ -91,8 +93,8 @@ def assert_cost(mill: RunningMill, step: Step, batch: int, *, on_unknown: str) -
     assert mill.requests(batch) == JOBS - 1 + wanted, f"{step.name}: another job was asked twice"
 
 
-def victim_of(mill: RunningMill, batch: int) -> dict[str, Any]:
-    (job,) = mill.sql(f"select * from jobs where batch_id = {batch} and custom_id = '{VICTIM}'")
+def victim_of(mill: RunningMill, batch: int, victim: str = VICTIM) -> dict[str, Any]:
+    (job,) = mill.sql(f"select * from jobs where batch_id = {batch} and custom_id = '{victim}'")
     return job
 
 

@@ -78,6 +78,7 @@ def end_with(
             policy=RetrySettings(),
             deadlines=Deadlines(most_s=1.0, factor=0.0),
             slots=Slots(1),
+            calls=Slots(1),
             rng=random.Random(1),
             pause=pause,
             files=AnswerFiles(Path("unused")),

@@ -208,6 +208,8 @@ class Attempt:
         self, job: DueJob, body: dict[str, Any], booked: Booked, turn: Turn
     ) -> Report | None:
         """Claim and call at the booked start. None: too late, and nothing is held; book again."""
+        if job.on_unknown == "hold":
+            await turn.enter()  # a crash would have it held though it was only claimed
         if not await self._claim_before(booked):
             await turn.give_back()
             await self._bench.recorder.unqueue(self.hint)
@@ -241,6 +243,8 @@ class Attempt:
         settling = asyncio.create_task(turn.settle(reply))
         if isinstance(reply, Refusal):
             await settling  # before the limiter hears of the refusal
+        else:
+            turn.release_slot()
         report = await self._end(job, turn.scope, reply, took_s, booked=booked)
         await settling  # an answer was stored meanwhile: it waits for no slow Redis
         return report

@@ -107,7 +107,9 @@ class Bench:
     policy: RetrySettings
     deadlines: Deadlines
     slots: Slots
-    """one for each call that may be open"""
+    """one for each call that is open or about to be"""
+    calls: Slots
+    """one for each call that is open, or whose answer is not stored yet"""
     rng: random.Random
     pause: Callable[[KeyPause | BatchPause], Awaitable[None]]
     """stop a key or a batch in SQL; it holds when this returns"""

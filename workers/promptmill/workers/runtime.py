@@ -136,6 +136,7 @@ class Runtime:
             policy=self._settings.retry,
             deadlines=Deadlines(most_s=worker.call_timeout_s, factor=worker.call_timeout_factor),
             slots=Slots(worker.concurrency),
+            calls=Slots(worker.concurrency),
             rng=random.Random(),
             pause=self._pause,
             files=AnswerFiles(self._settings.files_folder),

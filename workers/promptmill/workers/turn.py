@@ -2,6 +2,9 @@
 
 Neither waits long for the other: bookings that waited for slots would fill the limiter's cap, and
 slots that wait for a booking would be free for nobody.
+
+A slot is free for the next turn when an answer is here: one is stored while the other is claimed.
+But a call only goes out once the one before it is stored: a crash costs no more calls than slots.
 """
 
 import asyncio
@@ -37,7 +40,7 @@ class Turn:
         self._bench, self._expected, self._alone = bench, expected, alone
         self._horizon_s = URGENT_HORIZON_S if urgent else BULK_HORIZON_S
         self._booked: Booked | None = None
-        self._has_slot = False
+        self._has_slot = self._may_call = False
 
     async def take(self) -> _Answer:
         """Take a slot and book a start; both are held only where a start is returned."""
@@ -51,11 +54,18 @@ class Turn:
                 return answer
             await self.give_back()
 
+    async def enter(self) -> None:
+        """Wait until one call less is open or to be stored than this process has slots."""
+        if not self._may_call:
+            await self._bench.calls.acquire(alone=self._alone)
+            self._may_call = True
+
     async def confirm(self, booked: Booked) -> Booked | None:
         """Wait for the start and confirm it; once late, take another start if that is close.
 
         A busy process is late without any limit being full: it need not give its claim back then.
         """
+        await self.enter()
         await sleep_until(booked.start)
         if await self._confirmed(booked):
             return booked
@@ -82,11 +92,18 @@ class Turn:
             booked, self._booked = self._booked, None
             await self._bench.permits.cancel(booked)
 
-    def release(self) -> None:
-        """Give the slot back, where there is one."""
+    def release_slot(self) -> None:
+        """Give the slot back, where there is one: nothing is to be sent in it any more."""
         if self._has_slot:
             self._has_slot = False
             self._bench.slots.release(alone=self._alone)
+
+    def release(self) -> None:
+        """Give all back: what came is stored."""
+        self.release_slot()
+        if self._may_call:
+            self._may_call = False
+            self._bench.calls.release(alone=self._alone)
 
     async def _book_in_a_slot(self) -> _Answer:
         """Take a slot and book; keep it for a start that is soon, or, alone, for any start."""
@@ -98,7 +115,7 @@ class Turn:
             keeps = isinstance(answer, Booked) and (self._alone or _is_soon(answer))
         finally:
             if not keeps:
-                self.release()
+                self.release_slot()
         return answer
 
     async def _slot_until(self, when: float) -> bool:
