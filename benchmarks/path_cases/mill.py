@@ -176,7 +176,7 @@ class Mill:
         )
         (self._folder / "in.jsonl").write_text("\n".join(rows) + "\n")
         stream = ("-o", "stream", "true") if self._streams else ()
-        self._run("submit", "in.jsonl", "-m", MODELS[self._provider], *stream)
+        self._run("submit", "in.jsonl", "-m", MODELS[self._provider], "--yes", *stream)
 
     def _open(self) -> None:
         state = self._folder / ".promptmill"
