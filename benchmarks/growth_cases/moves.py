@@ -17,7 +17,13 @@ from promptmill.schema.live_limits import read_limits
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import close
 from promptmill.schema.moves.endings import Attempted, Closing, StoredResult, fail, finish, retry
-from promptmill.schema.moves.queueing import queue_pending, queue_waiting, unqueue
+from promptmill.schema.moves.queueing import (
+    give_back,
+    has_dealt,
+    queue_pending,
+    queue_waiting,
+    unqueue,
+)
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.moves.spending import Reservation, pause_used_up
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
@@ -92,6 +98,14 @@ def feed_waiting(_scene: Scene, connection: Connection) -> None:
     assert len(queue_waiting(connection, provider=PROVIDER, model=MODEL, most=100)) == 100  # noqa: S101
 
 
+def take_back(_scene: Scene, connection: Connection) -> None:
+    """Look what a member has of a pool, nothing of one and all of another, which gets some back."""
+    scope = {"provider": PROVIDER, "model": MODEL}
+    assert not has_dealt(connection, **scope, pool="another")  # noqa: S101
+    assert has_dealt(connection, **scope, pool=PROVIDER)  # noqa: S101
+    assert give_back(connection, **scope, pool=PROVIDER, most=_GROUP) == _GROUP  # noqa: S101
+
+
 def sweep(scene: Scene, connection: Connection) -> None:
     """Look for what crashes and cancels left behind, and put some of it right."""
     live_workers(connection)
@@ -112,5 +126,6 @@ MOVES: dict[str, Move] = {
     "dispatch_look": look,
     "dispatch_pending": feed,
     "dispatch_waiting": feed_waiting,
+    "take_back": take_back,
     "sweep": sweep,
 }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from promptmill.schema.backlog import Scope, Unasked, pending_rows, row_sample
+from promptmill.schema.backlog import Scope, Unasked, due_waiting, pending_rows, row_sample
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.caching import LANED, Followed, Likeness, Wish, follow
@@ -118,6 +118,9 @@ def plans(database: Database, act: Callable[[Connection], Any]) -> str:
     lines = []
     with database.write() as connection:
         for statement, parameters in ran:
+            if statement.startswith("set local"):
+                connection.exec_driver_sql(statement)
+                continue
             rows = connection.exec_driver_sql(explain + statement, parameters)
             lines += [str(row[-1]) for row in rows]
     assert lines
@@ -305,6 +308,39 @@ def test_cancelling_reads_only_what_is_open(full: Database) -> None:
     plan = plans(full, lambda c: cancel_jobs(c, 7))
     assert "jobs_due" in plan
     assert_no_scan(plan)
+
+
+def test_the_first_rows_come_by_the_index_where_about_as_many_are_expected(
+    postgres_database: Database,
+) -> None:
+    """Statistics know nothing of what goes together: they expect a twelfth of a twelfth."""
+    scene = Scene(postgres_database)
+    hints = scene.queue(scene.load(5_500), most=5_500)
+    pending = scene.load(500)
+    with postgres_database.write() as connection:
+        postpone(connection, [(hint, 0.0) for hint in hints[:500]])
+    with postgres_database.write() as connection:
+        analyze(connection)
+    scope: Any = {"provider": PROVIDER, "model": MODEL}
+    looks: dict[str, list[Callable[[Connection], object]]] = {
+        "jobs_waiting": [
+            lambda c: due_waiting(c, Scope(**scope), most=100),
+            lambda c: queue_waiting(c, **scope, most=100),
+        ],
+        "jobs_due": [
+            lambda c: queue_pending(c, batch_id=pending, **scope, most=100),
+            lambda c: pending_rows(c, pending, Scope(**scope), after=0, most=100),
+            lambda c: set_aside(c, batch_id=pending, **scope, most=100),
+        ],
+        "jobs_queued": [
+            lambda c: has_dealt(c, **scope, pool="both"),
+            lambda c: give_back(c, **scope, pool="both", most=100),
+        ],
+    }
+    for index, acts in looks.items():
+        for act in acts:
+            plan = plans(postgres_database, act)
+            assert re.search(rf"Index (Only )?Scan (Backward )?using {index} ", plan), plan
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

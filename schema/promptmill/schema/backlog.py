@@ -104,7 +104,8 @@ _pending_rows = {
         f"""
 select j.id, {body} from (select id from jobs where {_SCOPED}
   and state = 0 and id > :after order by id limit :most) as j
-join job_payloads p on p.job_id = j.id order by j.id"""
+join job_payloads p on p.job_id = j.id order by j.id""",
+        in_order=True,
     )
     for dialect, body in _BODY.items()
 }
@@ -119,7 +120,8 @@ _due_waiting = Statement(
 select count(*) from (select 1 from jobs w cross join batches b
   where b.id = w.batch_id and b.state = 'open' and w.state = 3 and w.run_at <= {now}
     and w.provider = :provider and w.model = :model
-  order by w.run_at limit :most) as due"""
+  order by w.run_at limit :most) as due""",
+    in_order=True,
 )
 _aged_hints = Statement(
     """

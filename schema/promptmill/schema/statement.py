@@ -12,6 +12,10 @@ Single values are bound as `:name`.
 Where rows are found by their key, the state is written `+jobs.state`. Without the `+`, PostgreSQL
 takes a partial index for the way in whenever its statistics are older than the last wave of moves
 (right after a load they know no queued job at all), and reads all of it for each group.
+
+Where the first rows are taken in the order of an index, the statement is `in_order`. Otherwise
+PostgreSQL reads all there are, perhaps a million, and sorts them, wherever its statistics expect
+about as many as are wanted.
 """
 
 import json
@@ -71,10 +75,14 @@ class RowSet:
 
 
 class Statement:
-    """An SQL statement in our notation."""
+    """An SQL statement in our notation.
 
-    def __init__(self, sql: str, *row_sets: RowSet) -> None:
+    *in_order*: an index has the order of each `order by` in it, so nothing is to be sorted.
+    """
+
+    def __init__(self, sql: str, *row_sets: RowSet, in_order: bool = False) -> None:
         self._sql = sql
+        self._in_order = in_order
         self._row_sets = {row_set.name: row_set for row_set in row_sets}
         self._compiled = cache(self._compile)
 
@@ -119,7 +127,12 @@ class Statement:
         if injected is not None:
             parameters["now"] = injected()
         sql = self._compiled(dialect, injected is not None)
-        return connection.exec_driver_sql(sql, parameters)
+        if not self._in_order or dialect == "sqlite":
+            return connection.exec_driver_sql(sql, parameters)
+        connection.exec_driver_sql("set local enable_sort = off")
+        found = connection.exec_driver_sql(sql, parameters)
+        connection.exec_driver_sql("set local enable_sort to default")
+        return found
 
     def _compile(self, dialect: str, injected: bool) -> str:
         parts = {name: rows.fragment(dialect) for name, rows in self._row_sets.items()}

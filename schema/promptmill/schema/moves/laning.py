@@ -17,7 +17,8 @@ update jobs set state = 3, run_at = {LANE_AT}
 where +state = 0 and id in (select id from jobs where batch_id = :batch_id
   and provider = :provider and model = :model and state = 0
   and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')
-  order by id desc limit :most)"""
+  order by id desc limit :most)""",
+    in_order=True,
 )
 _set_these_aside = Statement(
     f"""

@@ -45,7 +45,8 @@ _queue_pending = Statement(
   and model = :model and state = 0
   and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')
   order by id limit :most""",
-    )
+    ),
+    in_order=True,
 )
 # `cross join`, or SQLite would look at all that is due for each open batch.
 _queue_waiting = Statement(
@@ -55,7 +56,8 @@ _queue_waiting = Statement(
   where b.id = w.batch_id and b.state = 'open' and w.state = 3 and w.run_at <= {now}
     and w.provider = :provider and w.model = :model
   order by w.run_at limit :most""",
-    )
+    ),
+    in_order=True,
 )
 _queue_line = Statement(
     """
@@ -105,7 +107,7 @@ returning jobs.id""",
 _DEALT = """from jobs where provider = :provider and model = :model
   and state = 1 and coalesce(pool, provider) = :pool
   and not exists (select 1 from background_responses r where r.job_id = jobs.id)"""
-_has_dealt = Statement(f"select 1 {_DEALT} limit 1")
+_has_dealt = Statement(f"select 1 {_DEALT} order by queued_at limit 1", in_order=True)
 # What is being claimed is left: claims lock in another order.
 _LOCKED = {"sqlite": "", "postgresql": "for update skip locked"}
 # The newest first.
@@ -113,7 +115,8 @@ _give_back = {
     dialect: Statement(
         f"""
 update jobs set state = 0, queued_at = null, provider = coalesce(pool, provider)
-where +state = 1 and id in (select id {_DEALT} order by queued_at desc limit :most {lock})"""
+where +state = 1 and id in (select id {_DEALT} order by queued_at desc limit :most {lock})""",
+        in_order=True,
     )
     for dialect, lock in _LOCKED.items()
 }
@@ -122,7 +125,8 @@ _unqueue_scope = {
         f"""
 update jobs set state = 0, queued_at = null, provider = {BACK}
 where +state = 1 and id in (select id from jobs where provider = :provider and model = :model
-  and state = 1 order by queued_at limit :most {lock})"""
+  and state = 1 order by queued_at limit :most {lock})""",
+        in_order=True,
     )
     for dialect, lock in _LOCKED.items()
 }

@@ -31,7 +31,8 @@ where state in (0, 3) and twin_of is null and id in (
     and twin_of is null and run_at < {{after:cast(:ours_s as float)}}
     order by run_at limit :most) as w
   limit :most)
-  and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')"""
+  and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')""",
+    in_order=True,
 )
 _ruled = Statement(
     """
