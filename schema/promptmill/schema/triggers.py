@@ -11,6 +11,7 @@ TRIGGERS = (
     "embedder_rollup",
     "jobs_counts",
     "jobs_moves",
+    "jobs_replayed",
     "spending_carried",
 )
 _LEGAL = sum(1 << (8 * old + new) for old, news in LEGAL_MOVES.items() for new in news)
@@ -81,6 +82,14 @@ _CARRY = f"""update tenant_spending
   set carried_micros = carried_micros + {_used("new")} - {_used("old")}
   where tenant_id = (select b.tenant_id from batches b where b.id = new.batch_id
     and b.carried = 1);"""
+# A batch of which something is to be done again is counted by itself: see `moves.carrying`.
+_OWN_USE = f"(select {_used('s')} from batch_spending s where s.batch_id = new.batch_id)"
+_TAKE_BACK = f"""update tenant_spending set carried_micros = carried_micros - {_OWN_USE}
+  where tenant_id = (select b.tenant_id from batches b where b.id = new.batch_id
+    and b.carried = 1);
+  update batches set carried = null, budget_micros = case when tenant_id in
+    (select t.id from tenants t where t.budget_micros is not null) then {_OWN_USE} end
+  where id = new.batch_id and carried = 1;"""
 _SUMMED = ", ".join(f"sum({name}) as {name}" for name in _SPENT_SUMS)
 
 
@@ -129,6 +138,12 @@ end""",
         "drop trigger if exists embedder_rollup",
         f"""create trigger embedder_rollup after update on embedder_calls when new.outcome <> 0
 begin{used}{spent}
+end""",
+        "drop trigger if exists jobs_replayed",
+        f"""create trigger jobs_replayed after update of generation on jobs
+when old.generation <> new.generation
+begin
+  {_TAKE_BACK}
 end""",
         "drop trigger if exists spending_carried",
         f"""create trigger spending_carried after update on batch_spending when {_CHANGED}
@@ -208,6 +223,19 @@ end $$""",
         """create or replace trigger embedder_rollup after update on embedder_calls
 referencing old table as old_rows new table as new_rows
 for each statement execute function embedder_rollup()""",
+        # Locked in the order of those who carry, who have the batch first and then its spending.
+        f"""create or replace function jobs_replayed() returns trigger language plpgsql as $$
+begin
+  perform 1 from batches b where b.id = new.batch_id for update;
+  perform 1 from batch_spending s join batches b on b.id = s.batch_id and b.carried = 1
+    where s.batch_id = new.batch_id for update of s;
+  if found then
+    {_TAKE_BACK}
+  end if;
+  return null;
+end $$""",
+        """create or replace trigger jobs_replayed after update of generation on jobs for each row
+when (old.generation <> new.generation) execute function jobs_replayed()""",
         f"""create or replace function spending_carried() returns trigger language plpgsql as $$
 begin
   {_CARRY}

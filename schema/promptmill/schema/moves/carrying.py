@@ -1,7 +1,8 @@
 """Add up what the ended batches of a tenant used, so that nobody has to read them again.
 
 A batch that has ended is carried: it is marked, and what it used is in the sum of its tenant. What
-changes of it after that, by a late answer say, a trigger carries. A replay takes it back first.
+changes of it after that, by a late answer say, a trigger carries. Another one takes back what is
+carried of a batch of which a job is done again, whoever orders that (`triggers`).
 
 Whoever needs several locks takes them in this order: the tenant, its batches, their spending, its
 sum.
@@ -52,19 +53,6 @@ where true on conflict (tenant_id)
   do update set carried_micros = tenant_spending.carried_micros + excluded.carried_micros""",
     _IDS,
 )
-_carried = Statement("select tenant_id from batches where id = :batch_id and carried = 1")
-_subtract = Statement(
-    f"""
-update tenant_spending set carried_micros = carried_micros
-  - (select {_USED} from batch_spending s where s.batch_id = :batch_id)
-where tenant_id = :tenant_id"""
-)
-_unmark = Statement(
-    f"""
-update batches set carried = null, budget_micros = case when tenant_id in
-  (select t.id from tenants t where t.budget_micros is not null) then {_OWN_USE} end
-where id = :batch_id"""
-)
 
 
 def hold_tenant(connection: Connection, tenant_id: int) -> None:
@@ -90,18 +78,6 @@ def carry(connection: Connection, tenant_id: int, *, most: int = 1000) -> int:
     if marked:
         _add.run(connection, _rows(marked), tenant_id=tenant_id)
     return len(found)
-
-
-def take_back(connection: Connection, batch_id: int) -> None:
-    """Count a batch by itself again, if it was carried: more of it is to be done.
-
-    The caller holds its row in `batches`.
-    """
-    rows = _carried.fetch(connection, batch_id=batch_id)
-    if rows:
-        _hold(connection, [batch_id])
-        _subtract.run(connection, batch_id=batch_id, tenant_id=rows[0][0])
-        _unmark.run(connection, batch_id=batch_id)
 
 
 def _hold(connection: Connection, batch_ids: Sequence[int]) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from promptmill.schema.moves.carrying import take_back
 from promptmill.schema.moves.twins import NEVER_S
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
@@ -196,7 +195,6 @@ def replay_jobs(
     """
     if not _hold_whole.run(connection, batch_id=batch_id):  # or a prune that begins now would
         return []  # delete what is to be done again
-    take_back(connection, batch_id)
     rows = [(int(state),) for state in states]
     if after == 0:
         _reopen_batch.run(connection, batch_id=batch_id)
