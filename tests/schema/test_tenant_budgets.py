@@ -1,5 +1,6 @@
 """What a tenant has used: of its open batches one by one, of all that have ended as one sum."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Thread
 
@@ -13,7 +14,7 @@ from promptmill.schema.moves.carrying import carry, tenants_to_carry
 from promptmill.schema.moves.loading import create_batch, insert_jobs, open_batch
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.states import JobState
-from promptmill.schema.tenants import Scope, add_key, set_tenant_budget
+from promptmill.schema.tenants import Scope, add_key, all_tenants, set_tenant_budget
 from tests.schema.scene import ANSWER, ANSWERED, REFUSED, Scene, new_batch, new_jobs
 
 BUDGET = 1000
@@ -68,6 +69,11 @@ class Till:
         with self.scene.database.read() as connection:
             return standing_of(connection, self.tenant)
 
+    def costs(self) -> dict[str, tuple[int, int]]:
+        """Tell of each tenant how many batches it has, and what they cost."""
+        with self.scene.database.read() as connection:
+            return {one.name: (one.batches, one.cost_micros) for one in all_tenants(connection)}
+
     def budget_of(self, batch: int) -> int:
         return int(self.scene.sql(f"select * from batches where id = {batch}")[0].budget_micros)
 
@@ -81,6 +87,16 @@ def till(scene: Scene) -> Till:
     return Till(scene, tenant)
 
 
+def replay(till: Till, batch: int) -> None:
+    with till.scene.database.write() as connection:
+        assert steering.replay_jobs(connection, batch, [JobState.FAILED])
+
+
+def replay_by_an_older_release(till: Till, batch: int) -> None:
+    again = "state = 0, generation = generation + 1, fence = fence + 1, finished_at = null"
+    assert till.scene.order(f"update jobs set {again} where batch_id = {batch}")
+
+
 def test_what_ended_batches_used_is_kept_and_they_are_read_no_more(till: Till) -> None:
     first, second = till.batch(), till.batch()
     assert (till.budget_of(first), till.budget_of(second)) == (500, 500)
@@ -91,6 +107,18 @@ def test_what_ended_batches_used_is_kept_and_they_are_read_no_more(till: Till) -
     assert till.divide() == 1
     assert (till.budget_of(first), till.budget_of(second)) == (30, BUDGET - 30)
     till.scene.assert_sums()
+
+
+def test_what_a_tenant_s_batches_cost_is_listed_by_sums_that_are_there(till: Till) -> None:
+    with till.scene.database.write() as connection:
+        add_key(connection, "others", label="", scopes=list(Scope))
+    first, second = till.batch(), till.batch()
+    till.scene.close(endings.finish(*till.call(first), PAID, ANSWER))
+    till.call(second)
+    assert till.costs() == {"ours": (2, 30), "others": (0, 0)}, "what a call can cost is not yet"
+    till.carry()
+    till.scene.order("delete from usage_hourly")  # a row an hour, model and kind of end: not read
+    assert till.costs() == {"ours": (2, 30), "others": (0, 0)}
 
 
 def test_a_late_answer_to_a_call_of_a_batch_that_has_ended_is_counted(till: Till) -> None:
@@ -107,13 +135,15 @@ def test_a_late_answer_to_a_call_of_a_batch_that_has_ended_is_counted(till: Till
     till.scene.assert_sums()
 
 
-def test_a_batch_that_is_replayed_is_counted_by_itself_and_gets_a_part_again(till: Till) -> None:
+@pytest.mark.parametrize("replay", [replay, replay_by_an_older_release])
+def test_a_batch_that_is_replayed_is_counted_by_itself_and_gets_a_part_again(
+    till: Till, replay: Callable[[Till, int], object]
+) -> None:
     batch = till.batch()
     job, fence = till.call(batch)
     till.scene.close(endings.fail(job, fence, replace(REFUSED, cost_micros=40)))
     till.carry()
-    with till.scene.database.write() as connection:
-        assert steering.replay_jobs(connection, batch, [JobState.FAILED]) == [job]
+    replay(till, batch)
     assert (till.now.carried, [one.used for one in till.now.batches]) == (0, [40])
     assert (till.budget_of(batch), till.carry()) == (40, 0)
     with till.scene.database.write() as connection:

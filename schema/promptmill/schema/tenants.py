@@ -56,6 +56,7 @@ class TenantRow:
     """that open still"""
     batches: int
     cost_micros: int
+    """with what calls of unknown cost can have cost at most, where there is a budget"""
     webhook_url: str | None = None
     """told of the end of its batches"""
     options: TenantOptions = field(default_factory=TenantOptions)
@@ -94,14 +95,21 @@ _set_budget = Statement(
 )
 _set_rpm = Statement("update tenants set rpm = :rpm where name = :name")
 _set_webhook = Statement("update tenants set webhook_url = :url where name = :name returning id")
+# Of batches that are `carried` the sum is there; the others are open, or ended a moment ago.
+_COST = """coalesce(p.carried_micros, 0) + (
+  select cast(coalesce(sum(coalesce(s.spent_micros + s.unknown_micros,
+    (select sum(u.cost_micros) from usage_hourly u where u.batch_id = b.id))), 0) as bigint)
+  from batches b left join batch_spending s on s.batch_id = b.id
+  where b.tenant_id = t.id and b.carried is null)"""
 _tenants = Statement(
     f"""
 select t.id, t.name, t.budget_micros, t.rpm,
   (select count(*) from tenant_keys k where k.tenant_id = t.id and k.revoked_at is null),
-  (select count(*) from batches b where b.tenant_id = t.id),
-  (select cast(coalesce(sum(u.cost_micros), 0) as bigint) from usage_hourly u
-    join batches b on b.id = u.batch_id where b.tenant_id = t.id), t.webhook_url, {COLUMNS}
-from tenants t order by t.name"""  # noqa: S608  our own columns
+  coalesce(n.batches, 0), {_COST}, t.webhook_url, {COLUMNS}
+from tenants t left join tenant_spending p on p.tenant_id = t.id
+left join (select b.tenant_id, count(*) as batches from batches b where b.tenant_id is not null
+  group by b.tenant_id) n on n.tenant_id = t.id
+order by t.name"""  # noqa: S608  our own columns
 )
 _revoke = Statement(
     "update tenant_keys set revoked_at = {now} where id = :id and revoked_at is null"
@@ -175,7 +183,7 @@ def webhook_secret_name(tenant_id: int) -> str:
 
 
 def all_tenants(connection: Connection) -> list[TenantRow]:
-    """List all tenants, by name. Adds up what all their batches have cost."""
+    """List all tenants, by name."""
     found = _tenants.fetch(connection)
     return [TenantRow(*[*row[:8], read_options(*row[8:])]) for row in found]
 
