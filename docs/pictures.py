@@ -36,8 +36,9 @@ from time import monotonic
 from rich.console import Console
 from rich.text import Text
 
-from promptmill.producer.cli.flower import flower_command, free_port
+from promptmill.producer.cli.flower import flower_module, free_port
 from promptmill.producer.embedded.crew import Crew
+from promptmill.producer.embedded.tether import tethered
 from promptmill.producer.report import make_report
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.submitting.submission import submit
@@ -293,7 +294,7 @@ def flower_beside_a_batch(folder: Path) -> Iterator[tuple[str, Callable[[], None
 
             crew.start_dispatcher()
             login, port = f"promptmill:{secrets.token_hex(8)}", free_port("127.0.0.1", 0)
-            command = flower_command("127.0.0.1", port)
+            command = tethered(flower_module("127.0.0.1", port), grace_s=10)
             crew.start_other("flower", command, {"FLOWER_BASIC_AUTH": login})
             wait_for(lambda: is_up(f"http://127.0.0.1:{port}/healthcheck"), "Flower to answer")
             yield f"http://{login}@127.0.0.1:{port}", answer

@@ -11,6 +11,7 @@ import pytest
 
 from promptmill.producer.embedded import logs
 from promptmill.producer.embedded.children import Children, Ended
+from promptmill.producer.embedded.tether import tethered
 from promptmill.schema.secret import Secret
 from tests.services.waiting import wait_until
 
@@ -27,6 +28,13 @@ WATCHES = """
     watch_parent(int(os.environ['PROMPTMILL_PARENT_FD']), gone, then_exit_after_s=0.1)
     print('up', flush=True)
     done.wait()
+"""
+LINGERS = """
+    import fcntl, signal, sys
+    lock = open(sys.argv[1], 'w')
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    print('up', flush=True)
+    signal.pause()
 """
 STARTS_ONE = """
     import sys
@@ -137,6 +145,18 @@ def test_a_child_ends_when_its_parent_is_killed(folder: Path, tmp_path: Path, ki
         parent.send_signal(signal.SIGKILL)
     wait_until(lambda: not is_held(lock), "the child to follow its parent")
     assert said(folder).endswith("parent gone")
+
+
+def test_a_program_that_knows_of_no_parent_ends_with_it_too(folder: Path, tmp_path: Path) -> None:
+    """Beside `promptmill flower` and `promptmill serve` there is one."""
+    lock = tmp_path / "lock"
+    (tmp_path / "lingers.py").write_text(textwrap.dedent(LINGERS))
+    starter = python(STARTS_ONE, str(folder), *tethered(["lingers", str(lock)], grace_s=60))
+    with subprocess.Popen(starter, stdin=subprocess.PIPE, cwd=tmp_path) as parent:
+        wait_until(lambda: said(folder).startswith("up"), "the child to be up")
+        assert is_held(lock)
+        parent.send_signal(signal.SIGKILL)
+    wait_until(lambda: not is_held(lock), "the child to follow its parent")
 
 
 def test_a_log_that_grew_too_big_is_cut_while_it_is_written(

@@ -2,7 +2,6 @@
 
 import secrets
 import socket
-import sys
 from pathlib import Path
 
 from promptmill.producer.cli.handover import hand_over
@@ -25,12 +24,12 @@ def serve_flower(host: str, port: int) -> None:
     note(f"http://{_in_url(host)}:{port}{given or f'  user {user}  password {password}'}")
     redis = ensure_redis(settings)
     env = {f"{PREFIX}REDIS_URL": redis.url, "FLOWER_BASIC_AUTH": login}
-    hand_over(settings, redis, flower_command(host, port), env)
+    hand_over(settings, redis, flower_module(host, port), env)
 
 
-def flower_command(host: str, port: int) -> list[str]:
-    """Name the command of Flower. It reads its login from FLOWER_BASIC_AUTH."""
-    celery = [sys.executable, "-m", "celery", "-A", "promptmill.workers"]
+def flower_module(host: str, port: int) -> list[str]:
+    """Name Flower's module and its arguments. It reads its login from FLOWER_BASIC_AUTH."""
+    celery = ["celery", "-A", "promptmill.workers"]
     return [*celery, "flower", f"--conf={_CONFIGURATION}", f"--address={host}", f"--port={port}"]
 
 

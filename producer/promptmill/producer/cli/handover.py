@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from threading import Event
 from typing import NoReturn
@@ -10,6 +11,7 @@ import typer
 
 from promptmill.producer.embedded.children import Children
 from promptmill.producer.embedded.crew import STOP_SPARE_S
+from promptmill.producer.embedded.tether import tethered
 from promptmill.producer.embedded.valkey import RedisPlace
 from promptmill.schema.parent import watch_parent
 from promptmill.schema.settings import Settings
@@ -19,16 +21,18 @@ _LOOK_S = 0.1
 
 
 def hand_over(
-    settings: Settings, redis: RedisPlace, command: Sequence[str], env: Mapping[str, str]
+    settings: Settings, redis: RedisPlace, module: Sequence[str], env: Mapping[str, str]
 ) -> NoReturn:
-    """Run *command* in our place, with *env* over our own environment, and end as it ends.
+    """Run *module* in our place, with *env* over our own environment, and end as it ends.
 
-    Whoever uses the bundled server stays, to stop it as the last one out.
+    Whoever uses the bundled server stays, to stop it as the last one out. *module*: its name and
+    its arguments.
     """
     if not redis.is_bundled:
-        become(command, env)
+        become([sys.executable, "-m", *module], env)
     stop = told_to_stop(settings)
-    code = run_beside(redis, command, env, stop, grace_s=settings.worker.grace_s + STOP_SPARE_S)
+    grace_s = settings.worker.grace_s + STOP_SPARE_S
+    code = run_beside(redis, tethered(module, grace_s=grace_s), env, stop, grace_s=grace_s)
     raise typer.Exit(code)
 
 

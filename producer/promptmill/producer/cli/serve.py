@@ -1,6 +1,5 @@
 """`promptmill serve`: hand over to the gateway, which is a house of its own."""
 
-import sys
 from importlib.util import find_spec
 
 from promptmill.producer.cli.handover import hand_over
@@ -25,5 +24,5 @@ def serve_gateway(host: str, port: int) -> None:
         if all(key.revoked_at for key in keys_of_all(connection)):
             note("nobody has a key yet: `promptmill keys add NAME` makes one")
     redis = ensure_redis(settings)
-    command = [sys.executable, "-m", "promptmill.gateway", host, str(port)]
-    hand_over(settings, redis, command, {f"{PREFIX}REDIS_URL": redis.url})
+    module = ["promptmill.gateway", host, str(port)]
+    hand_over(settings, redis, module, {f"{PREFIX}REDIS_URL": redis.url})
