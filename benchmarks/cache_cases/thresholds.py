@@ -6,7 +6,8 @@ from typing import Any
 
 from benchmarks.cache_cases.alike import Pair, pairs
 from benchmarks.figures import judged
-from promptmill.schema.provider_settings import ProviderKind, ProviderSettings
+from promptmill.schema.provider_kinds import ProviderKind
+from promptmill.schema.provider_settings import ProviderSettings
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.served import Served, serve

@@ -6,7 +6,7 @@ import pytest
 
 from promptmill.producer.reading.parameters import TAKEN
 from promptmill.schema.outcomes import ErrorKind
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.openai.server import server_of
 from tests.providers.dialects import CANARY, PROMPT, Harness

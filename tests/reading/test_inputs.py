@@ -202,9 +202,12 @@ def test_the_check_counts_models_and_keeps_a_small_even_sample(
 ) -> None:
     models = ["gpt-4o", "claude-x", None]
     lines = [batch_line(str(at), model=models[at % 3]) for at in range(3000)]
-    checked = check_input(make_input(b"\n".join(lines)), ReadOptions())
+    source = make_input(b"\n".join(lines))
+    checked = check_input(source, ReadOptions())
     assert checked.models == {"gpt-4o": 1000, "claude-x": 1000, None: 1000}
     assert [p.position for p in checked.sample] == list(range(1, 3001, 4))
+    few = check_input(source, ReadOptions(held_bytes=10_000)).sample
+    assert 5000 < sum(len(prompt.body) for prompt in few) <= 10_000
     assert checked.body_bytes > 3000 * len('{"messages":[{"content":"hi","role":"user"}]}') - 1
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from promptmill.producer.routing import Route, route
 from promptmill.schema.errors import UsageError
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 
 PROVIDERS = {kind.value: kind for kind in ProviderKind}
 LOCAL = {"local": ProviderKind.OPENAI}

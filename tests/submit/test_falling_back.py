@@ -12,7 +12,7 @@ from promptmill.producer.submitting.falling_back import Fallbacks, parse_fallbac
 from promptmill.producer.submitting.submission import submit
 from promptmill.schema.errors import UsageError
 from promptmill.schema.fallbacks import Rules, When, later, leads_on, read_rules
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.settings import FallbackSettings, Settings
 from tests.schema.scene import Scene
 from tests.submit.inputs import asking, write_batch, write_lines

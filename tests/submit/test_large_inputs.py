@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +78,26 @@ def test_it_is_stored_as_a_small_one_is(
     found = scene.sql(f"select min(n) as least, count(*) as jobs from ({jobs}) as j")
     assert vars(found[0]) == {"least": 2, "jobs": LINES}
     scene.assert_sums()
+
+
+def test_who_is_to_hold_little_stores_it_in_smaller_chunks(
+    submitting: Submit, tmp_path: Path, scene: Scene
+) -> None:
+    lines = [batch_line(f"a{n}", user="x" * 600) for n in range(1, 6)]
+    source, told = write_lines(tmp_path / "in.jsonl", *lines), list[int]()
+    submitting(asking(source, held_bytes=2000), report=lambda done, _: told.append(done))
+    assert told == [2, 4, 5]
+    assert left(scene) == [1, 5, 5, 1]
+
+
+def test_the_process_that_reads_it_is_small() -> None:
+    """It works beside a gateway, whose memory is counted."""
+    script = f"import sys\nimport {ReadingProcess.__module__}\nprint(*sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    heavy = {"pydantic", "sqlalchemy", "jinja2", "asyncio", "structlog"}
+    assert not heavy & {*told.stdout.split()}
 
 
 def test_it_is_known_again_without_being_read(

@@ -9,7 +9,8 @@ import pytest
 
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.moves.similar import Entry
-from promptmill.schema.provider_settings import ProviderKind, ProviderSettings
+from promptmill.schema.provider_kinds import ProviderKind
+from promptmill.schema.provider_settings import ProviderSettings
 from promptmill.schema.secret import Secret
 from promptmill.workers.providers.http import open_http
 from promptmill.workers.providers.registry import embedding_of

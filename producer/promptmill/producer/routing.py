@@ -1,14 +1,13 @@
 """Which provider answers a model."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from promptmill.schema.errors import UsageError
-from promptmill.schema.pools import Pools, members_of
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 
 Kinds = Mapping[str, ProviderKind]
 """of each provider and pool, by its name"""
@@ -92,20 +91,6 @@ def route(
         )
         raise UsageError(msg)
     return found
-
-
-def with_members(
-    routes: Mapping[str | None, Sequence[Route]], pools: Pools
-) -> dict[str | None, tuple[Route, ...]]:
-    """Put into the place of each pool its members, who may be asked any of it."""
-    return {
-        line: tuple(
-            Route(member, one.model)
-            for one in found
-            for member in sorted(members_of([one.provider], pools))
-        )
-        for line, found in routes.items()
-    }
 
 
 def _found(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from promptmill.schema.prices import PriceList
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.requests import Endpoint, endpoint_of, native_of
 from promptmill.schema.tokens import most_output
 

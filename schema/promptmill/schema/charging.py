@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 
 Counted = Literal["max_tokens", "usage", "input"]
 """the larger of max_tokens and what is used, what is used, or of that the input"""

@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from promptmill.schema.errors import SettingsError
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 
 PREFIX = "PROMPTMILL_"
 # The names that other programs know; of two, the first wins, as with curl.

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from promptmill.schema.ceilings import best_name
 from promptmill.schema.outcomes import Usage
-from promptmill.schema.provider_settings import PriceSettings, ProviderKind, ProviderSettings
+from promptmill.schema.provider_kinds import ProviderKind
+from promptmill.schema.provider_settings import PriceSettings, ProviderSettings
 
 _SOURCES: Final = {ProviderKind.GEMINI.value: "google", "vertex": "google", "bedrock": "aws"}
 _PICO_PER_MICRO: Final = 1_000_000

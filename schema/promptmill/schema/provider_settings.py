@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.secret import Secret
 
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
@@ -50,14 +51,6 @@ def check_zone(name: str) -> str:
 
 Amount = Annotated[float, BeforeValidator(parse_amount), Field(gt=0, allow_inf_nan=False)]
 Zone = Annotated[str, AfterValidator(check_zone)]
-
-
-class ProviderKind(StrEnum):
-    """Whose wire format a provider speaks."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
-    GEMINI = "gemini"
 
 
 class Platform(StrEnum):

@@ -14,6 +14,8 @@ from typing import Any
 NATIVE = "native"
 ENDPOINT = "endpoint"
 STREAM = "stream"
+FILE_BYTES = 10_000_000
+"""of the files in one prompt, where the settings say nothing else"""
 _BYTES = frozenset({"data", "file_data", "fileData"})
 """Fields of images and documents: their base64 is not billed by its length."""
 

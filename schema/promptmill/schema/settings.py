@@ -28,15 +28,16 @@ from promptmill.schema.environment import PREFIX, Defaults, Environment, provide
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
 from promptmill.schema.pools import PoolSettings, check_pools, priced_as
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.provider_settings import (
     Ceilings,
     LimitSettings,
     Platform,
     PriceSettings,
-    ProviderKind,
     ProviderSettings,
     parse_amount,
 )
+from promptmill.schema.requests import FILE_BYTES
 from promptmill.schema.secret import Secret
 from promptmill.schema.sections import (
     CacheSettings,
@@ -54,7 +55,6 @@ from promptmill.schema.sections import (
 from promptmill.schema.webhook_settings import WebhookSettings
 
 __all__ = [
-    "FILE_BYTES",
     "PREFIX",
     "CacheSettings",
     "Ceilings",
@@ -81,7 +81,6 @@ __all__ = [
     "parse_amount",
 ]
 
-FILE_BYTES = 10_000_000
 _SECTIONS: tuple[type[BaseModel], ...] = (
     ProviderSettings,
     PoolSettings,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from promptmill.schema.bounds import Terms, longest_answer
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.reading import DueJob
 from promptmill.schema.requests import Endpoint, endpoint_of, media_parts
 from promptmill.schema.tokens import FACTORS, most_output

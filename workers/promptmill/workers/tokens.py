@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.tokens import count_input, most_output
 from promptmill.workers.limits.limit import Estimate
 

@@ -14,7 +14,7 @@ from promptmill.schema.charging import COUNTED
 from promptmill.schema.database import Connection
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.prices import Tariff
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.reading import batch_usage
 from promptmill.schema.tokens import count_input, guess_input, most_output
 

@@ -10,7 +10,7 @@ from typing import Any
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.native_lines import check_tokens, refuse_second_system
 from promptmill.producer.reading.options import ReadOptions
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.requests import Endpoint
 
 _FIX = '"params": {"model": "...", "max_tokens": 200, "messages": [{"role": "user", ...}]}'

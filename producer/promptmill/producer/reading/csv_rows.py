@@ -4,13 +4,13 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from promptmill.producer.reading.columns import listed
 from promptmill.producer.reading.dialect import NAMES, Dialect
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.rows import Rows
 from promptmill.producer.reading.source import Input
-from promptmill.producer.reading.template import listed
 from promptmill.schema.errors import InputError
 
 _BARE_RETURN: Final = "new-line character seen"

@@ -6,8 +6,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from promptmill.producer.reading.attachments import PREFIX, Attachments
+from promptmill.producer.reading.columns import choice_of
 from promptmill.producer.reading.lines import Line
-from promptmill.producer.reading.template import choice_of
 
 _ADDRESSES: Final = ("https://", "http://", "gs://", "data:")
 

@@ -26,7 +26,7 @@ from promptmill.producer.reading.strict_json import decode_object
 from promptmill.producer.reading.text_lines import TextLines
 from promptmill.producer.reading.usual_line import URL
 from promptmill.schema.errors import InputError
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 
 
 class Format(Protocol):

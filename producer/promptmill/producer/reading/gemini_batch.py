@@ -12,7 +12,7 @@ from typing import Any
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.native_lines import check_tokens, refuse_for, refuse_second_system
 from promptmill.producer.reading.options import ReadOptions
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.requests import Endpoint
 
 _FIX = '"request": {"contents": [{"role": "user", "parts": [{"text": "..."}]}]}'

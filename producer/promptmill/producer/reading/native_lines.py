@@ -10,9 +10,9 @@ from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import canonical, decode_object
-from promptmill.producer.reading.template import Template
+from promptmill.producer.reading.template import compiled
 from promptmill.schema.errors import InputError, UsageError
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.requests import STREAM, Endpoint, native_request
 
 _STREAMED: Final = frozenset({Endpoint.CHAT, Endpoint.RESPONSES})
@@ -62,7 +62,7 @@ class NativeLines:
         self._stream = options.parameters.get(STREAM)
         rest = {name: value for name, value in options.parameters.items() if name != STREAM}
         self._given = replace(options, parameters=rest)
-        self._system = None if options.system is None else Template(options.system, name="-s")
+        self._system = compiled(options.system, name="-s")
 
     @property
     def described(self) -> str:

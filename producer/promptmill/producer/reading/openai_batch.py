@@ -14,7 +14,7 @@ from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import decode_object
-from promptmill.producer.reading.template import Template
+from promptmill.producer.reading.template import compiled
 from promptmill.producer.reading.usual_line import URL, read_usual
 from promptmill.schema.errors import InputError, UsageError
 
@@ -41,7 +41,7 @@ class OpenAIBatch:
             msg = "--id-column is for plain rows; OpenAI Batch lines have their custom_id"
             raise UsageError(msg)
         self._options = options
-        self._system = None if options.system is None else Template(options.system, name="-s")
+        self._system = compiled(options.system, name="-s")
 
     def prompts(self, source: Input) -> Iterator[Prompt | InputError]:
         most = self._options.max_line_bytes

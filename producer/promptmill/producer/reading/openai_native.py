@@ -12,7 +12,7 @@ from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.native_lines import check_tokens, refuse_for, refuse_second_system
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.usual_line import METHOD, URL
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.requests import Endpoint
 
 URLS: Final = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,7 +11,10 @@ from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.reading.json_schema import requires_all
 from promptmill.producer.reading.parameters import check_values
 from promptmill.schema.errors import UsageError
-from promptmill.schema.settings import FILE_BYTES, PiiSettings
+from promptmill.schema.requests import FILE_BYTES
+
+if TYPE_CHECKING:
+    from promptmill.schema.sections import PiiSettings
 
 _NOT_PARAMETERS = {
     "messages": "messages come from the input, -p and -s",
@@ -51,13 +54,14 @@ class ReadOptions:
     read, and no local files are put into them"""
     checks: ContentChecks | None = None
     """`--checks`: what prompts should not have in them; None: nothing is looked for"""
-    mask_prompts: bool = False
-    """`--mask-pii`: words stand in the prompts for personal data"""
-    pii: PiiSettings = field(default_factory=PiiSettings)
-    """which is found so"""
+    mask_prompts: "PiiSettings | None" = None
+    """`--mask-pii`: how personal data is found, for which words stand in the prompts; None: it is
+    left in them"""
     max_file_bytes: int = FILE_BYTES
     """of the files in one prompt"""
     max_line_bytes: int = 16 << 20
+    held_bytes: int = 8 << 20
+    """of prompts, about, are held wherever some are: with less, more is stored in more steps"""
     max_inputs: int | None = None
     """texts to embed, over all lines; None: any"""
     max_errors: int = 20

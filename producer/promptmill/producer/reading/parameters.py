@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from promptmill.schema.errors import UsageError
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 
 _NUMBERS = {
     "temperature": (0, 2),

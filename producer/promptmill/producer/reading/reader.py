@@ -13,7 +13,7 @@ from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.sample import Sample
 from promptmill.producer.reading.source import Input
 from promptmill.schema.errors import InputError, RepeatedError
-from promptmill.schema.provider_settings import ProviderKind
+from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.requests import inputs_of
 
 
@@ -35,7 +35,7 @@ class Checked:
     models: Mapping[str | None, int]
     """prompts by model"""
     sample: tuple[Prompt, ...]
-    """every k-th prompt, at most 1,000 and 8 MiB, for an estimate"""
+    """every k-th prompt, at most 1,000 and `ReadOptions.held_bytes`, for an estimate"""
     files_sha256: bytes = b""
     """of the prompts that hold files which the input only names, and whose bytes may change while
     its own do not; empty: there are none"""
@@ -48,7 +48,7 @@ class Check:
         self._source, self._options = source, options
         self._format = recognise(source, options)
         self._models = Counter[str | None]()
-        self._sample, self._body_bytes = Sample(), 0
+        self._sample, self._body_bytes = Sample(options.held_bytes), 0
         self._files = hashlib.sha256()
         self._has_files = False
         self._inputs = 0

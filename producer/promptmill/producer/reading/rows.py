@@ -6,13 +6,14 @@ from typing import Any
 
 from promptmill.producer.reading.attachments import Attachments
 from promptmill.producer.reading.chat import Request, chat_prompt
+from promptmill.producer.reading.columns import choice_of
 from promptmill.producer.reading.file_columns import parts_of
 from promptmill.producer.reading.lines import Line
 from promptmill.producer.reading.options import ReadOptions
 from promptmill.producer.reading.prompt import Prompt, check_custom_id
 from promptmill.producer.reading.source import Input
 from promptmill.producer.reading.strict_json import decode_object
-from promptmill.producer.reading.template import Template, choice_of
+from promptmill.producer.reading.template import compiled
 from promptmill.schema.errors import InputError, UsageError
 
 _TEXT_COLUMNS = ("prompt", "text")
@@ -31,15 +32,12 @@ class Rows:
 
     def __init__(self, options: ReadOptions, *, otherwise: str = "") -> None:
         self._options, self._otherwise = options, otherwise
-        self._template = self._system = None
-        if options.template is not None:
-            self._template = Template(options.template, name=options.template_name)
-            if self._template.is_constant and not options.file_columns:
-                msg = f"the template of {options.template_name} names no column, so that all "
-                msg += "prompts would be the same; put a column into it, such as {{ text }}"
-                raise UsageError(msg)
-        if options.system is not None:
-            self._system = Template(options.system, name="-s")
+        self._template = compiled(options.template, name=options.template_name)
+        if self._template is not None and self._template.is_constant and not options.file_columns:
+            msg = f"the template of {options.template_name} names no column, so that all "
+            msg += "prompts would be the same; put a column into it, such as {{ text }}"
+            raise UsageError(msg)
+        self._system = compiled(options.system, name="-s")
 
     def prompt(self, line: Line, row: dict[str, Any]) -> Prompt:
         """Make the prompt of *row*. Raises InputError."""

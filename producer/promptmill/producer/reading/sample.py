@@ -3,13 +3,13 @@
 from promptmill.producer.reading.prompt import Prompt
 
 _MAX_PROMPTS = 1000
-_MAX_BYTES = 8 << 20
 
 
 class Sample:
     """Keeps every k-th prompt, and doubles k when there are too many: no randomness needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._kept: list[Prompt] = []
         self._bytes = 0
         self._step = 1
@@ -20,7 +20,7 @@ class Sample:
         if self._seen % self._step == 0:
             self._kept.append(prompt)
             self._bytes += len(prompt.body)
-            while len(self._kept) > _MAX_PROMPTS or self._bytes > _MAX_BYTES:
+            while len(self._kept) > _MAX_PROMPTS or self._bytes > self._max_bytes:
                 self._thin()
         self._seen += 1
 

@@ -15,7 +15,7 @@ from promptmill.producer.reading.lines import Block, Line, split_blocks, split_l
 from promptmill.schema.errors import InputError
 from promptmill.schema.private import private_folder
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 16
 _CAPS = gunzip.UnpackCaps()
 

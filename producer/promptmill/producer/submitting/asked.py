@@ -1,6 +1,6 @@
 """Who is asked the prompts of an input, and how the input is read for that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from promptmill.producer.reading import Checked, Input, ReadOptions, read_prompts
@@ -9,6 +9,7 @@ from promptmill.producer.routing import Route, Router, route
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.schema.errors import InputError, UsageError
 from promptmill.schema.pii.finders import finder_of
+from promptmill.schema.pools import Pools, members_of
 from promptmill.schema.settings import CheckSettings, Settings
 
 
@@ -23,8 +24,7 @@ def spelled(request: SubmitRequest, asked: Sequence[Route], settings: Settings) 
     options = replace(
         request.reading,
         max_file_bytes=settings.file_bytes,
-        mask_prompts=mask,
-        pii=settings.pii,
+        mask_prompts=settings.pii if mask else None,
         checks=_checks(request.checks or settings.checks.policy, settings.checks),
     )
     return replace(options, model=asked[0].full) if asked else options
@@ -70,6 +70,20 @@ def routes_of(
                 fix="give -m MODEL for all lines, or name a model in each that somebody answers",
             ) from None
     return routes
+
+
+def with_members(
+    routes: Mapping[str | None, Sequence[Route]], pools: Pools
+) -> dict[str | None, tuple[Route, ...]]:
+    """Put into the place of each pool its members, who may be asked any of it."""
+    return {
+        line: tuple(
+            Route(member, one.model)
+            for one in found
+            for member in sorted(members_of([one.provider], pools))
+        )
+        for line, found in routes.items()
+    }
 
 
 def _checks(policy: str, settings: CheckSettings) -> ContentChecks | None:

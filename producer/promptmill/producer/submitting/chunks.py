@@ -1,6 +1,7 @@
 """Prompts as chunks of jobs: what is stored in one transaction."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -9,7 +10,9 @@ from promptmill.producer.routing import Route, Router
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.pii.masking import Masker
-from promptmill.schema.settings import PiiSettings
+
+if TYPE_CHECKING:
+    from promptmill.schema.sections import PiiSettings
 
 CHUNK_ROWS = 5000
 CHUNK_BYTES = 4 << 20
@@ -36,6 +39,7 @@ def chunks_of(prompts: Iterator[Prompt], router: Router, options: ReadOptions) -
     what is wrong with lines further down is told too.
     """
     routes: dict[str | None, tuple[Route, ...]] = {}
+    most_bytes = min(CHUNK_BYTES, options.held_bytes // 2)
     jobs, size = list[NewJob](), 0
     for prompt in prompts:
         if (asked := routes.get(prompt.model)) is None:
@@ -43,10 +47,10 @@ def chunks_of(prompts: Iterator[Prompt], router: Router, options: ReadOptions) -
         if not asked:
             break
         flags = _flags(prompt, options)
-        sent, values = masked(prompt, options.pii) if options.mask_prompts else (prompt, None)
+        sent, values = masked(prompt, options.mask_prompts)
         _add_jobs(jobs, sent, asked, values=values, flags=flags)
         size += len(prompt.body)
-        if len(jobs) + len(asked) > CHUNK_ROWS or size >= CHUNK_BYTES:
+        if len(jobs) + len(asked) > CHUNK_ROWS or size >= most_bytes:
             yield Chunk(jobs, size)
             jobs, size = [], 0
     else:
@@ -62,8 +66,10 @@ def _flags(prompt: Prompt, options: ReadOptions) -> tuple[str, ...]:
     return () if checks is None else tuple(found.rule for found in checks.findings(prompt))
 
 
-def masked(prompt: Prompt, pii: PiiSettings) -> tuple[Prompt, dict[str, str] | None]:
-    """Put words in the place of personal data; return what they stand for, too."""
+def masked(prompt: Prompt, pii: "PiiSettings | None") -> tuple[Prompt, dict[str, str] | None]:
+    """Put words in the place of personal data, if *pii*; return what they stand for, too."""
+    if pii is None:
+        return prompt, None
     masker = Masker(finder=finder_of(pii))
     request = masker.mask_in(prompt.request)
     if not masker.values:

@@ -8,6 +8,7 @@ import msgspec
 
 from promptmill.producer.estimate.budgets import Routes
 from promptmill.producer.reading import ReadOptions
+from promptmill.schema.settings import PiiSettings
 
 
 def options_of(
@@ -17,6 +18,7 @@ def options_of(
     dedupe: bool,
     order: str | None = None,
     mask_pii: str | None = None,
+    pii: PiiSettings,
 ) -> dict[str, Any]:
     """List what was asked for, besides the input."""
     asked: dict[str, Any] = {
@@ -32,8 +34,8 @@ def options_of(
     }
     if mask_pii is not None:
         asked["mask_pii"] = mask_pii
-        if options.pii.masker != "own":
-            asked["pii"] = options.pii.model_dump()
+        if pii.masker != "own":
+            asked["pii"] = pii.model_dump()
     if options.file_columns:
         asked["file_columns"] = options.file_columns
     if order is not None:

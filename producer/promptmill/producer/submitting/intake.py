@@ -44,7 +44,8 @@ class Intake:
         """what all of it is, once that is known"""
         self._held: list[Chunk] | None = None
         self._process: ReadingProcess | None = None
-        if source.size_bytes <= HELD_BYTES:
+        self._most_held = min(HELD_BYTES, options.held_bytes)
+        if source.size_bytes <= self._most_held:
             self._hold()
         if self._held is None:
             self._begin()  # it reads on while we look into SQL
@@ -111,7 +112,7 @@ class Intake:
         for chunk in chunks_of(check.prompts(), self.router, self._options):
             held.append(chunk)
             size += chunk.size
-            if size > HELD_BYTES:
+            if size > self._most_held:
                 return
         self._held, self.checked = held, check.checked()
 

@@ -17,9 +17,15 @@ from promptmill.producer.reading import (
     refuse_duplicate,
 )
 from promptmill.producer.reading.parameters import check_taken
-from promptmill.producer.routing import Router, with_members
+from promptmill.producer.routing import Router
 from promptmill.producer.submitting.answer_cache import change_cache
-from promptmill.producer.submitting.asked import asked_routes, placed, routes_of, spelled
+from promptmill.producer.submitting.asked import (
+    asked_routes,
+    placed,
+    routes_of,
+    spelled,
+    with_members,
+)
 from promptmill.producer.submitting.chunks import Chunk
 from promptmill.producer.submitting.failure_limit import (
     FailureLimit,
@@ -249,6 +255,7 @@ class _Submission:
             dedupe=request.dedupe,
             order=scheduled.order if scheduled else request.order,
             mask_pii=request.mask_pii,
+            pii=self.settings.pii,
         )
         total = 0
         if checked is not None:
