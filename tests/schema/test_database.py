@@ -1,6 +1,7 @@
 """How databases are opened: durable, one writer at a time, readers that only read."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ def test_sqlite_writers_and_readers_have_the_pragmas(sqlite_database: Database) 
             }
             assert found == PRAGMAS
             assert connection.exec_driver_sql("pragma query_only").scalar_one() == query_only
+
+
+def test_who_keeps_few_pages_keeps_no_more_of_them_while_it_loads(
+    sqlite_database: Database,
+) -> None:
+    with closing(Database(str(sqlite_database.url), cache_bytes=1 << 20)) as database:
+        Scene(database).load(1)
+        with database.write() as connection:
+            assert connection.exec_driver_sql("pragma cache_size").scalar_one() == -1024
 
 
 def test_a_sqlite_reader_cannot_write(sqlite_database: Database) -> None:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from promptmill.gateway.errors import ApiError
 from promptmill.gateway.folder import FileFolder, Partial
 
-_WRITE_BYTES = 1 << 20
+_WRITE_BYTES = 1 << 18
 _MOST_FIELDS = 20
 _MOST_FIELD_BYTES = 4096
 _ENVELOPE_BYTES = 1 << 16

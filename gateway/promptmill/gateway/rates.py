@@ -3,50 +3,40 @@
 While Redis is away, or none is named, everybody is let in: what costs money has limits of its own.
 """
 
-import time
-from pathlib import Path
+import asyncio
+from typing import TYPE_CHECKING
 
-from redis.exceptions import RedisError
-
-from promptmill.producer.outage import Outage
-from promptmill.schema.broker import redis_url
 from promptmill.schema.settings import Settings
 from promptmill.schema.tenants import Caller
-from promptmill.workers.limits.connection import connect
 
-_SCRIPT = Path(__file__).with_name("rate.lua")
-_BURST_S = 10
-"""so many seconds of a tenant's rate may come at once"""
+if TYPE_CHECKING:
+    from promptmill.gateway.rate_counter import RateCounter
 
 
 class Rates:
-    """The rates of all tenants, as one gateway asks for them."""
+    """The rates of all tenants. What counts is opened by the first that has one: Redis' client."""
 
     def __init__(self, settings: Settings) -> None:
-        self._usual = settings.gateway.rpm
-        self._prefix = f"{settings.key_prefix}gateway:rate:"
-        self._redis = self._script = None
-        if settings.redis_url is not None:
-            self._redis = connect(redis_url(settings))
-            self._script = self._redis.register_script(_SCRIPT.read_text("utf-8"))
-        self._outage = Outage("redis", clock=time.monotonic)
+        self._settings = settings
+        self._opening = asyncio.Lock()
+        self._counter: RateCounter | None = None
 
     async def wait_s(self, caller: Caller) -> float:
         """Say how many seconds *caller* has to wait; 0 lets the request in."""
-        rpm = caller.rpm or self._usual
-        if rpm is None or self._script is None or self._outage.rests:
+        rpm = caller.rpm or self._settings.gateway.rpm
+        if rpm is None or self._settings.redis_url is None:
             return 0.0
-        each_us, burst = 60e6 / rpm, max(1, rpm * _BURST_S // 60)
-        try:
-            key = f"{self._prefix}{caller.tenant_id}"
-            waits = await self._script(keys=[key], args=[each_us, burst])
-        except (RedisError, OSError) as error:
-            self._outage.goes_on(error)
-            return 0.0
-        self._outage.is_over()
-        return int(waits) / 1e6
+        async with self._opening:
+            if self._counter is None:
+                self._counter = await asyncio.to_thread(self._opened)
+        return await self._counter.wait_s(caller.tenant_id, rpm)
+
+    def _opened(self) -> "RateCounter":
+        from promptmill.gateway.rate_counter import RateCounter  # noqa: PLC0415  8 MB, of redis-py
+
+        return RateCounter(self._settings)
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._redis is not None:
-            await self._redis.aclose()
+        if self._counter is not None:
+            await self._counter.close()

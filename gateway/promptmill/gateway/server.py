@@ -25,6 +25,8 @@ _KEEP_ALIVE_S = 65
 send into one that closes"""
 FOLDER = "gateway"
 """below the folder of files"""
+_CACHE_BYTES = 2 << 20
+"""of the database, for each of the connections of many requests: each reads a few rows"""
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
@@ -34,7 +36,8 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     """
     configure_logging(settings)
     finder_of(settings.pii)
-    with opened(settings, create=True, patience_s=SERVICE_PATIENCE_S) as database:
+    opening = opened(settings, create=True, patience_s=SERVICE_PATIENCE_S, cache_bytes=_CACHE_BYTES)
+    with opening as database:
         gateway = make_gateway(settings, database)
         with bound(host, port) as listening:
             _log.info("gateway serves", url=f"http://{host}:{listening.getsockname()[1]}/v1")

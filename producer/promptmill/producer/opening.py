@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from promptmill.schema.database import Database, DatabaseError, first_line
+from promptmill.schema.database import CACHE_BYTES, Database, DatabaseError, first_line
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
 from promptmill.schema.reading import latest_batches
 from promptmill.schema.revisions import require_current
@@ -16,11 +16,16 @@ PATIENCE_S = 120.0
 
 @contextmanager
 def opened(
-    settings: Settings, *, create: bool = False, patience_s: float = PATIENCE_S
+    settings: Settings,
+    *,
+    create: bool = False,
+    patience_s: float = PATIENCE_S,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Iterator[Database]:
     """Open the database at this release's revision; *create* makes or upgrades an SQLite one.
 
-    *patience_s*: how long PostgreSQL may say nothing before it is given up.
+    *patience_s*: how long PostgreSQL may say nothing before it is given up. *cache_bytes*: of pages
+    that each connection to SQLite keeps.
 
     Raises UsageError where there is none yet, ContractError for another revision, and ServiceError
     where SQL fails, then or within the block.
@@ -31,7 +36,7 @@ def opened(
             " `promptmill submit INPUT -m MODEL` makes the database"
         )
         raise UsageError(msg)
-    database = Database.from_settings(settings, patience_s=patience_s)
+    database = Database.from_settings(settings, patience_s=patience_s, cache_bytes=cache_bytes)
     try:
         _bring_up(database, create=create)
         yield database

@@ -20,6 +20,7 @@ from promptmill.schema.private import private_file, private_folder
 from promptmill.schema.settings import Settings
 
 __all__ = [
+    "CACHE_BYTES",
     "SERVICE_PATIENCE_S",
     "Connection",
     "Database",
@@ -34,6 +35,7 @@ DatabaseError = DBAPIError
 
 SERVICE_PATIENCE_S = 15.0
 """of a process that nobody watches, whose statements take milliseconds"""
+CACHE_BYTES = 64 << 20
 _TRANSACTION_STATE = "25"
 """PostgreSQL's class of errors for a transaction that was ended for standing idle (this process was
 suspended), or may only read (the server became a standby)"""
@@ -65,7 +67,6 @@ _PRAGMAS = (
     "pragma busy_timeout = 30000",
     "pragma foreign_keys = on",
     "pragma temp_store = memory",
-    "pragma cache_size = -65536",
     "pragma journal_size_limit = 67108864",
     "pragma trusted_schema = off",
 )
@@ -75,6 +76,7 @@ class Database:
     """One database, with its pools of connections. Safe to share between threads, not over fork.
 
     *patience_s*: how long a statement of PostgreSQL may take. Without it, as long as it takes.
+    *cache_bytes*: of pages, each connection to SQLite keeps so many at most.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class Database:
         password: str | None = None,
         pool_size: int = 5,
         patience_s: float | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.url = _checked(url, password)
+        self._cache_bytes = cache_bytes
         self.dialect = self.url.get_backend_name()
         self._injected_now: Callable[[], Any] | None = None
         if self.dialect == "sqlite":
@@ -96,11 +100,22 @@ class Database:
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, *, pool_size: int = 5, patience_s: float | None = None
+        cls,
+        settings: Settings,
+        *,
+        pool_size: int = 5,
+        patience_s: float | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> "Database":
         """Open the database that *settings* name; nothing is connected yet."""
         password = settings.database_password.reveal() if settings.database_password else None
-        return cls(settings.sql_url, password=password, pool_size=pool_size, patience_s=patience_s)
+        return cls(
+            settings.sql_url,
+            password=password,
+            pool_size=pool_size,
+            patience_s=patience_s,
+            cache_bytes=cache_bytes,
+        )
 
     def inject_clock(self, now: Callable[[], Any]) -> None:
         """Take the time from *now* in place of the server's clock, in every later transaction."""
@@ -166,6 +181,7 @@ class Database:
                 dbapi_connection.execute("pragma auto_vacuum = incremental")
             for pragma in _PRAGMAS:
                 dbapi_connection.execute(pragma)
+            dbapi_connection.execute(f"pragma cache_size = -{self._cache_bytes >> 10}")
             if begin == "begin":
                 dbapi_connection.execute("pragma query_only = on")
 

@@ -33,6 +33,8 @@ from promptmill.schema.tenant_options import options_of
 
 _log = structlog.get_logger(__name__)
 _EMBEDDINGS = "/v1/embeddings"
+_HELD_BYTES = 1 << 20
+"""of prompts are held at once: a gateway serves others meanwhile, in little memory"""
 _OPEN = frozenset({Status.VALIDATING, Status.CANCELLING})
 
 
@@ -77,7 +79,9 @@ class Validation:
         request = SubmitRequest(
             gateway.folder.path(file.id),
             ReadOptions(
-                url=order.endpoint, max_inputs=most if order.endpoint == _EMBEDDINGS else None
+                url=order.endpoint,
+                held_bytes=_HELD_BYTES,
+                max_inputs=most if order.endpoint == _EMBEDDINGS else None,
             ),
             name=order.id,
             order=order.id,

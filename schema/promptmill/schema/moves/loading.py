@@ -151,8 +151,8 @@ _position_of = Statement(
 _LAST_ID = """
 select max(coalesce((select max(id) from jobs), 0),
   coalesce((select max(last_job_id) from batches), 0))"""
-# Of each page of a table that only grows one is at work: 64 MiB of them would be kept for nothing.
-_SPARINGLY = "pragma cache_size = -16384"
+_CACHE_KIB = 16384
+"""Of each table that only grows one page is at work: 64 MiB of them would be kept for nothing."""
 # Each checkpoint writes the upper pages of the indexes anew: one for 64 MiB of log, not for 4.
 _SELDOM = "pragma wal_autocheckpoint = 16384"
 _JOB_COLUMNS = ("id", "batch_id", "position", "custom_id", "provider", "model", "model_no")
@@ -328,7 +328,8 @@ def _bulk_insert(
 ) -> None:
     names = ", ".join(columns)
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_SPARINGLY)
+        if -int(connection.exec_driver_sql("pragma cache_size").scalar_one()) > _CACHE_KIB:
+            connection.exec_driver_sql(f"pragma cache_size = -{_CACHE_KIB}")
         connection.exec_driver_sql(_SELDOM)
         marks = ", ".join("?" * len(columns))
         connection.exec_driver_sql(f"insert into {table} ({names}) values ({marks})", list(rows))
