@@ -58,7 +58,7 @@ class Mill:
                 host=host,
                 pid=pid,
                 version="0",
-                keys=keys or {PROVIDER: "k1"},
+                keys={PROVIDER: "k1"} if keys is None else keys,
                 concurrency=concurrency,
             )
 

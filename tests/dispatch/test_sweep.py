@@ -3,13 +3,16 @@
 import subprocess
 import sys
 
+from promptmill.producer.dispatching.sweep import Swept
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity
 from promptmill.schema.moves.embedder_calls import Intent, intend_call
+from promptmill.schema.moves.endings import finish
 from promptmill.schema.moves.steering import cancel_batch
+from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import JobState
 from tests.dispatch.mill import Mill
-from tests.schema.scene import PROVIDER
+from tests.schema.scene import ANSWER, ANSWERED, PROVIDER
 
 
 def take_and_claim(mill: Mill, worker: str = "w1", jobs: int = 3) -> int:
@@ -115,6 +118,24 @@ def test_a_worker_of_another_host_with_that_process_id_is_not(mill: Mill) -> Non
     mill.worker(host="elsewhere", pid=ended_process())
     take_and_claim(mill)
     assert mill.dispatcher().sweep().rescued == 0
+
+
+def test_live_calls_of_a_gateway_that_is_gone_are_not_asked_again(mill: Mill) -> None:
+    mill.worker(keys={}, host=host_identity(), pid=ended_process())
+    sent, in_hand, answered = take_and_claim(mill, jobs=1), mill.scene.load(1), mill.scene.load(1)
+    ((job, fence),) = mill.scene.claim(*mill.scene.queue(answered)).items()
+    mill.scene.close(finish(job, fence, ANSWERED, ANSWER))
+    others = mill.scene.load(1)
+    mill.beat(in_hand=[*mill.scene.queue(in_hand), Hint(job, 1)])
+    assert mill.dispatcher().sweep() == Swept(dead_workers=1, rescued=1, cancelled=2)
+    for batch in (sent, in_hand):
+        assert mill.states(batch) == {JobState.CANCELLED: 1}
+    assert mill.states(answered) == {JobState.SUCCEEDED: 1}
+    assert mill.states(others) == {JobState.PENDING: 1}
+    (lost,) = mill.scene.sql(f"select outcome from attempts where job_id <> {job}")
+    assert lost.outcome == AttemptOutcome.UNKNOWN
+    states = mill.scene.sql("select state from batches order by id")
+    assert [row.state for row in states] == ["cancelled", "cancelled", "open", "open"]
 
 
 def test_jobs_that_a_stopped_worker_left_are_rescued_at_once(mill: Mill) -> None:

@@ -1,7 +1,9 @@
-"""A gateway at work in this process, and its clients: the official SDK, and plain HTTP."""
+"""A gateway at work: in this process, with its clients, or in one of its own that can be killed."""
 
-from collections.abc import Collection
-from contextlib import ExitStack
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
@@ -12,8 +14,9 @@ from openai import DefaultHttpxClient, OpenAI
 from promptmill.gateway.server import bound, make_gateway, make_server
 from promptmill.schema.database import Database
 from promptmill.schema.settings import Settings
-from promptmill.schema.tenants import Scope, add_key
+from promptmill.schema.tenants import Scope, add_key, set_tenant_budget
 from tests.services.published import hold_answer
+from tests.services.running_mill import RunningMill
 from tests.services.waiting import wait_until
 
 ALL = frozenset(Scope)
@@ -69,3 +72,32 @@ class RunningGateway:
         self._thread.join(20)
         self._socket.close()
         assert not self._thread.is_alive(), "the gateway did not stop"
+
+
+def key_of(mill: RunningMill, tenant: str, *, budget: int | None = None) -> str:
+    """Make a key of a tenant; *budget*: millionths of a dollar."""
+    with mill.database.write() as connection:
+        _, key = add_key(connection, tenant, label="", scopes=list(Scope))
+        set_tenant_budget(connection, tenant, budget)
+    return key.reveal()
+
+
+@contextmanager
+def serving(mill: RunningMill, port: int) -> Iterator[None]:
+    """Serve in another process until the end of the block; then it is killed, as by a crash."""
+    command = (sys.executable, "-m", "promptmill.producer", "serve", "--port", f"{port}")
+    process = mill.start_process(*command, log="serve.log")
+    try:
+        wait_until(lambda: _is_ready(process, port), "the server, see serve.log")
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _is_ready(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    assert process.poll() is None, "the server ended"
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False

@@ -17,7 +17,7 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity, process_is_gone
 from promptmill.schema.moves.embedder_calls import end_lost_calls, lost_calls
 from promptmill.schema.moves.queueing import give_back, has_dealt, unqueue, unqueue_scope
-from promptmill.schema.moves.rescuing import rescue, running_of
+from promptmill.schema.moves.rescuing import forsake, rescue, running_of
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import WorkerSeen, declare_dead, live_workers, orphaned_owners
 from promptmill.schema.settings import Settings
@@ -98,6 +98,8 @@ class Sweeper:
             return False
         with self._database.write() as connection:
             died = declare_dead(connection, worker.id, beat=worker.beat)
+            if died and worker.is_gateway:
+                forsake(connection, worker.id, worker.in_hand)
         if died:
             why = "process gone" if is_gone else "beat stood still"
             _log.warning("worker lost", worker=worker.id, why=why, still_s=round(still_s, 1))

@@ -1,5 +1,7 @@
 """Take back the jobs of a worker that is gone. What it had open is `unknown`.
 
+Those of a gateway are cancelled besides: whoever waited for their answers is gone with it.
+
 Which of them killed it nobody can tell, so a crash with others open is no proof. A job whose next
 crash would be its last is run alone in its process (see `is_on_trial`); one that then kills its
 worker is quarantined, and those that only ran beside it never are.
@@ -38,6 +40,16 @@ where jobs.id = lost.job_id and jobs.fence = lost.fence and +jobs.state = 2
 returning jobs.id, jobs.state""",
     _LOST,
 )
+_forsake = Statement(
+    """
+update batches set state = 'cancelled', paused_reason = null
+where state in ('open', 'paused') and id in (
+  select j.batch_id from jobs j where j.lease_owner = :worker_id and j.state = 2
+  union
+  select j.batch_id from jobs j join {in_hand} on j.id = in_hand.job_id
+  where +j.state in (0, 1, 2, 3))""",
+    RowSet("in_hand", (Column("job_id", "bigint"),)),
+)
 _end = Statement(
     """
 update attempts set outcome = 3, ended_at = {now}, error_kind = 'unknown',
@@ -56,6 +68,15 @@ def is_on_trial(crashes: int, *, max_crashes: int) -> bool:
 def running_of(connection: Connection, worker_id: str, *, most: int) -> list[tuple[int, int]]:
     """List (job id, fence) of what *worker_id* has claimed and not closed."""
     return [(row[0], row[1]) for row in _running.fetch(connection, worker_id=worker_id, most=most)]
+
+
+def forsake(connection: Connection, worker_id: str, in_hand: Sequence[int]) -> int:
+    """Cancel the live calls of a gateway that is gone: no more of them is asked. Return how many.
+
+    *in_hand*: jobs that it had and may not have begun.
+    """
+    held = [(job_id,) for job_id in in_hand]
+    return _forsake.run(connection, {"in_hand": held}, worker_id=worker_id)
 
 
 def rescue(
