@@ -1,13 +1,15 @@
 """What users of other servers of this format met: each in one order, seen as its client sees it.
 
-Two more are met where a provider's own batch API is used: a limit of enqueued tokens
-(openai-python#2084) and Gemini's schemas (ruby_llm#894), in tests/lane/test_refused_batches.py.
+Three more are met where a provider's own batch API is used: a limit of enqueued tokens
+(openai-python#2084), Gemini's schemas (ruby_llm#894) and a batch that never ends
+(python-genai#1482), in tests/lane/test_refused_batches.py.
 That a custom_id which is there twice is refused by its line (sglang#1415) is in test_files.py.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -42,6 +44,7 @@ from tests.services.published import hold as hold_schema
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MODEL = "gpt-4o-mini"
 ORDER, FILE, TENANT, DAY_S = "batch_1", "file-1", 1, 86_400.0
+STUCK = "stuck"
 ENDS: dict[str, Callable[[int, int], Closing]] = {
     "answered": lambda job, fence: finish(job, fence, ANSWERED, ANSWER),
     "refused": lambda job, fence: fail(job, fence, REFUSED),
@@ -56,7 +59,8 @@ class Front:
     gateway: Gateway
 
     def order(self, *ends: str) -> None:
-        """Order a line for each of *ends*, and bring it there."""
+        """Order a line for each of *ends*, and bring it there; what is `stuck` is never begun."""
+        begun = [end for end in ends if end != STUCK]
         database, folder = self.gateway.database, self.gateway.folder
         written = folder.begin()
         written.write("\n".join(line(f"row-{n}", MODEL) for n in range(len(ends))).encode())
@@ -70,11 +74,11 @@ class Front:
         Validation(self.gateway).turn(lambda: None)
         with database.write() as connection:
             jobs = queue_pending(
-                connection, batch_id=1, provider="openai", model=MODEL, most=len(ends)
+                connection, batch_id=1, provider="openai", model=MODEL, most=len(begun)
             )
             claims = [(job.hint, "key") for job in jobs]
             fences = claim(connection, claims, worker_id="w1")
-            taken = zip(ends, sorted(fences.items()), strict=True)
+            taken = zip(begun, sorted(fences.items()), strict=True)
             close(connection, [ENDS[end](*pair) for end, pair in taken], worker_id="w1")
 
     def finish(self) -> None:
@@ -155,6 +159,25 @@ def test_what_is_being_written_is_not_completed_and_is_finished_by_the_next_gate
     front.finish()
     assert front.told["status"] == "completed"
     assert len(front.lines(front.told["output_file_id"])) == 1
+
+
+def test_what_is_stuck_when_its_time_is_over_is_an_error_and_holds_up_nothing(front: Front) -> None:
+    """googleapis/python-genai#1482, #2974: for more than a day nothing came, and no end."""
+    front.order("answered", "refused", STUCK, STUCK)
+    front.finish()
+    assert front.told["status"] == "in_progress"
+    over = datetime.now(UTC) + timedelta(seconds=DAY_S + 1)
+    front.gateway.database.inject_clock(lambda: over)
+    for status in ("finalizing", "finalizing", "expired"):
+        front.finish()
+        assert front.told["status"] == status
+    told = front.told
+    assert told["request_counts"] == {"total": 4, "completed": 1, "failed": 3}
+    assert told["expires_at"] <= told["expired_at"] == int(over.timestamp())
+    answers, errors = front.lines(told["output_file_id"]), front.lines(told["error_file_id"])
+    assert [one["custom_id"] for one in answers] == ["row-0"]
+    codes = {one["custom_id"]: one["error"] and one["error"]["code"] for one in errors}
+    assert codes == {"row-1": None, "row-2": "batch_expired", "row-3": "batch_expired"}
 
 
 def statuses(rows: Sequence[dict[str, Any]]) -> list[int | None]:

@@ -252,6 +252,41 @@ def test_a_cancelled_batch_whose_key_is_refused_is_given_up_after_the_window(
     mill.simulator.configure(keys=frozenset(), batch_s=0.0)
 
 
+def test_what_its_provider_never_ends_is_called_back_and_at_last_given_up(
+    mill: RunningMill,
+) -> None:
+    """googleapis/python-genai#1482, #2974: jobs that stood at pending for more than a day."""
+    mill.simulator.configure(batch_s=60.0)
+    batch = mill.load(3, lane=Lane.BATCH, on_unknown="hold", providers=(GEMINI,))
+    with lane(mill, GEMINI):
+        wait_until(lambda: is_at_its_provider(mill, batch), "it to be at its provider")
+        pass_days(mill, 2.5)
+        wait_until(lambda: len(provider_batches(mill, batch)) == 2, "what was called back to go on")
+        wait_until(lambda: is_at_its_provider(mill, batch), "the next one to be there")
+        mill.simulator.add_fault("invalid_request", model="batches.cancel")
+        pass_days(mill, 3.5)
+        assert mill.wait_done(batch) == {"quarantined": 3}
+    mill.simulator.clear_faults()
+    mill.simulator.configure(batch_s=0.0)
+    codes = mill.sql(f"select error_code from attempts where batch_id = {batch} order by fence")
+    assert [one["error_code"] for one in codes] == ["batch_cancelled"] * 3 + [
+        "batch_results_lost"
+    ] * 3
+
+
+def is_at_its_provider(mill: RunningMill, batch: int) -> bool:
+    return [one["state"] for one in provider_batches(mill, batch)][-1:] == ["sent"]
+
+
+def pass_days(mill: RunningMill, days: float) -> None:
+    """Let what is at a provider have been there for so long."""
+    with mill.database.write() as connection:
+        connection.exec_driver_sql(
+            f"update provider_batches set tried_at = now() - interval '{days} days'"
+            " where ended_at is null"
+        )
+
+
 def test_the_cache_spares_jobs_of_the_lane_their_call(mill: RunningMill) -> None:
     first = mill.load(6, different=3, say="cached", lane=Lane.BATCH, cache_s=HOUR)
     with lane(mill, OPENAI):

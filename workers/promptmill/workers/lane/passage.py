@@ -60,6 +60,12 @@ _ANOTHERS: Final = Refusal(
 _LOST: Final = Refusal(
     ErrorKind.UNKNOWN, "the results of its provider batch are not there", code="batch_results_lost"
 )
+_STUCK: Final = Refusal(
+    ErrorKind.UNKNOWN, "its provider batch never came to an end", code="batch_results_lost"
+)
+_OVERDUE, _LOST_AFTER = 2, 3
+"""windows after which what is not done yet is called back, and after which nothing comes any more:
+Gemini lets a batch expire after two of 24 hours, if it does"""
 _NOT_SENT: Final = Attempted(AttemptOutcome.NOT_SENT)
 
 
@@ -195,7 +201,8 @@ class Passage:
 
     async def _look(self, one: ProviderBatch) -> None:
         provider_id = one.provider_id or ""
-        if (one.is_unwanted or one.is_recalled) and one.id not in self._cancelled:
+        is_called_back = one.is_unwanted or one.is_recalled or self._lasts(one, _OVERDUE)
+        if is_called_back and one.id not in self._cancelled:
             refusal = await self._api.cancel(provider_id)
             if refusal is None:
                 self._cancelled.add(one.id)
@@ -204,6 +211,8 @@ class Passage:
             self._is_unseen(one, standing)
             return
         match standing.stage:
+            case Stage.WORKING if self._lasts(one, _LOST_AFTER):
+                self._is_lost(one, _STUCK)
             case Stage.WORKING:
                 self._unread.pop(one.id, None)
                 with self._database.write() as connection:
@@ -237,15 +246,18 @@ class Passage:
 
     def _is_anothers(self, one: ProviderBatch) -> None:
         """Wait for the key that is shown what it handed in, until all of that has ended."""
-        if one.is_unwanted or (one.tried_s or 0.0) > self._settings.window_s:
+        if one.is_unwanted or self._lasts(one):
             self._is_lost(one, _ANOTHERS)
         else:
             self._rest(one, _ANOTHERS)
 
     def _is_forsaken(self, one: ProviderBatch, refusal: Refusal) -> bool:
         """Tell whether nobody wants it who could give its key its rights back, and it has ended."""
-        is_over = (one.tried_s or 0.0) > self._settings.window_s
-        return refusal.kind is ErrorKind.KEY and one.is_unwanted and is_over
+        return refusal.kind is ErrorKind.KEY and one.is_unwanted and self._lasts(one)
+
+    def _lasts(self, one: ProviderBatch, windows: int = 1) -> bool:
+        """Tell whether it was handed in longer ago than so many windows."""
+        return (one.tried_s or 0.0) > windows * self._settings.window_s
 
     def _is_unread(self, one: ProviderBatch, refusal: Refusal) -> None:
         """Take in that it was not found, or its results not read, and perhaps never will."""
