@@ -9,7 +9,7 @@ from tests.chaos.faults import FAULTS
 
 
 def test_every_number_is_there_once() -> None:
-    assert [fault.number for fault in FAULTS] == [f"R{number:02}" for number in range(1, 60)]
+    assert [fault.number for fault in FAULTS] == [f"R{number:02}" for number in range(1, 63)]
     assert set(Counter(fault.name for fault in FAULTS).values()) == {1}
 
 
