@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.services import network
+from tests.services.copies import migrated_postgres, migrated_sqlite, postgres_copy, sqlite_copy
 from tests.services.environment import clean_environment
 from tests.services.postgres import Postgres
 from tests.services.repeatable import make_repeatable
@@ -20,6 +21,8 @@ from tests.services.valkey import Valkey
 
 if TYPE_CHECKING:
     from promptmill.simulator import Simulator
+
+__all__ = ["migrated_postgres", "migrated_sqlite", "postgres_copy", "sqlite_copy"]
 
 _RUN_FOLDER = "PM_TEST_RUN_FOLDER"
 

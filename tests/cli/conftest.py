@@ -3,9 +3,9 @@
 import pytest
 
 from tests.cli.promptmill import Here
-from tests.services.migrated import database, scene, settings
+from tests.services.migrated import database, database_url, scene, settings
 
-__all__ = ["database", "promptmill", "scene", "settings"]
+__all__ = ["database", "database_url", "promptmill", "scene", "settings"]
 
 
 @pytest.fixture

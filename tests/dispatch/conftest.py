@@ -6,23 +6,11 @@ import pytest
 
 from promptmill.schema.database import Database
 from tests.dispatch.mill import Mill
-from tests.schema.conftest import (
-    database,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_database,
-    sqlite_database,
-)
+from tests.schema.conftest import database, postgres_database, sqlite_database
 from tests.schema.scene import Scene
 from tests.services.valkey import Valkey
 
-__all__ = [
-    "database",
-    "migrated_postgres",
-    "migrated_sqlite",
-    "postgres_database",
-    "sqlite_database",
-]
+__all__ = ["database", "postgres_database", "sqlite_database"]
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from openai import OpenAI
 from promptmill.schema.database import Database
 from promptmill.schema.settings import GatewaySettings, Settings
 from promptmill.simulator import Simulator, SimulatorConfig
-from tests.services.migrated import database, settings
+from tests.services.migrated import database, database_url, settings
 from tests.services.running_gateway import RunningGateway
 from tests.services.running_mill import GEMINI, MODELS, RunningMill
 from tests.services.valkey import Valkey
 
-__all__ = ["database", "settings"]
+__all__ = ["database", "database_url", "settings"]
 
 IDLE = "idle"
 """a provider that no worker answers for"""

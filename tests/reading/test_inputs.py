@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from promptmill.producer.reading import (
 from promptmill.producer.reading.gunzip import UnpackCaps, gunzip
 from promptmill.producer.reading.lines import split_lines
 from promptmill.schema.errors import InputError
+from tests.reading.packed import bomb
 
 Read = Callable[..., list[Prompt]]
 Make = Callable[..., Input]
@@ -87,11 +87,8 @@ def test_gzip_is_unpacked_however_it_is_cut(members: list[bytes], size: int) -> 
 
 
 def test_a_gzip_bomb_is_refused_after_a_few_megabytes(make_input: Make) -> None:
-    packer = zlib.compressobj(9, wbits=31)
-    line = b'{"text": "' + b"x" * 1_000_000 + b'"}\n'
-    bomb = b"".join(packer.compress(line) for _ in range(400)) + packer.flush()
     with pytest.raises(InputError, match="unpacks to far more than prompts do"):
-        check_input(make_input(bomb), ReadOptions())
+        check_input(make_input(bomb(400)), ReadOptions())
 
 
 def test_an_unpacked_size_beyond_all_measure_is_refused() -> None:
@@ -105,6 +102,7 @@ import resource, sys
 from pathlib import Path
 from promptmill.producer.reading import ReadOptions, check_input, open_input
 from promptmill.schema.errors import InputError
+from tests.reading.packed import bomb
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -1,7 +1,7 @@
 """The worst inputs and the commonest mistakes: each message is in docs/input.md, as it is."""
 
 import gzip
-import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,12 @@ from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.submitting.submission import submit
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
-from promptmill.schema.migrate import upgrade
 from promptmill.schema.settings import Settings
+from tests.reading.packed import bomb
 
+Tell = Callable[..., str]
 PAGE = (Path(__file__).parents[2] / "docs" / "input.md").read_text(encoding="utf-8")
 REVIEWS = b"id,review,stars\n1,fine,5\n2,bad,1\n"
-
-
-def bomb() -> bytes:
-    packer = zlib.compressobj(9, wbits=31)
-    line = b'{"text": "' + b"x" * 1_000_000 + b'"}\n'
-    return b"".join(packer.compress(line) for _ in range(120)) + packer.flush()
 
 
 WORST: dict[str, bytes] = {
@@ -31,7 +26,7 @@ WORST: dict[str, bytes] = {
     "sheet.xlsx": b"PK\x03\x04\x14\x00",
     "excel.csv": "id,text\n1,café\n".encode("utf-16"),
     "latin1.csv": "id,text\n1,café\n".encode("latin-1"),
-    "bomb.jsonl.gz": bomb(),
+    "bomb.jsonl.gz": bomb(120),
     "cut.jsonl.gz": gzip.compress(b'{"text": "x"}\n' * 99)[:-9],
     "endless.jsonl": b'{"text": "' + b"x" * (17 << 20),
     "deep.jsonl": b'{"text": ' + b"[" * 5000 + b"]" * 5000 + b"}\n",
@@ -56,23 +51,27 @@ MISTAKES: dict[str, tuple[bytes, dict[str, Any]]] = {
 }
 
 
-def told(folder: Path, name: str, data: bytes, **options: Any) -> str:
-    """Submit *data* as a person would, and return what is told, without the folder."""
-    path = folder / name.partition(" ")[0]
-    path.write_bytes(data)
-    settings = Settings(state_dir=folder / "state")
+@pytest.fixture
+def told(sqlite_copy: str, tmp_path: Path) -> Iterator[Tell]:
+    """Submit bytes as a person would, and return what is told, without the folder."""
+    settings = Settings(state_dir=tmp_path / "state", database_url=sqlite_copy)
     settings.state_dir.mkdir()
-    database = Database(settings.sql_url)
-    with pytest.raises(UsageError) as caught:
-        ask(path, database, settings, options)
+    database = Database.from_settings(settings)
+
+    def tell(name: str, data: bytes, **options: Any) -> str:
+        path = tmp_path / name.partition(" ")[0]
+        path.write_bytes(data)
+        with pytest.raises(UsageError) as caught:
+            ask(path, database, settings, options)
+        return str(caught.value).replace(f"{tmp_path}/", "")
+
+    yield tell
     database.close()
-    return str(caught.value).replace(f"{folder}/", "")
 
 
 def ask(path: Path, database: Database, settings: Settings, options: dict[str, Any]) -> None:
     if "parameters" in options:
         options["parameters"] = dict([parse_parameter(*options["parameters"])])
-    upgrade(database)
     reading = ReadOptions(**{"model": "gpt-4o", **options})
     submit(database, SubmitRequest(source=path, reading=reading), settings)
 
@@ -90,11 +89,11 @@ def assert_in_page(message: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORST)
-def test_a_worst_input_is_told_as_the_page_says(name: str, tmp_path: Path) -> None:
-    assert_in_page(told(tmp_path, name, WORST[name]))
+def test_a_worst_input_is_told_as_the_page_says(name: str, told: Tell) -> None:
+    assert_in_page(told(name, WORST[name]))
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_common_mistake_is_told_as_the_page_says(name: str, tmp_path: Path) -> None:
+def test_a_common_mistake_is_told_as_the_page_says(name: str, told: Tell) -> None:
     data, options = MISTAKES[name]
-    assert_in_page(told(tmp_path, name, data, **options))
+    assert_in_page(told(name, data, **options))

@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 from promptmill.schema.database import Database
-from promptmill.schema.migrate import upgrade
 from promptmill.schema.settings import Settings, load_settings
 from tests.schema.scene import Scene
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of this test's own, of each engine in turn, as SQLAlchemy names it."""
+    return str(request.getfixturevalue(f"{request.param}_copy"))
 
 
 @pytest.fixture
@@ -21,9 +26,8 @@ def settings(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    """The database that the settings name, migrated."""
+    """The database that the settings name."""
     database = Database.from_settings(settings)
-    upgrade(database)
     yield database
     database.close()
 

@@ -1,5 +1,5 @@
 """Settings and a migrated database, of each engine in turn."""
 
-from tests.services.migrated import database, scene, settings
+from tests.services.migrated import database, database_url, scene, settings
 
-__all__ = ["database", "scene", "settings"]
+__all__ = ["database", "database_url", "scene", "settings"]

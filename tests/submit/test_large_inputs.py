@@ -27,6 +27,8 @@ from tests.submit.inputs import asking, batch_line, write_batch, write_lines
 Submit = Callable[..., Submitted]
 LINES = 6000
 """of 150 bytes: more than a pipe holds, in two chunks"""
+sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""for what is decided where the input is read"""
 TABLES = ("batches", "jobs", "job_payloads", "batch_counts")
 
 
@@ -138,6 +140,7 @@ def test_of_one_that_is_refused_at_its_end_nothing_is_left(
     assert left(scene) == [0, 0, 0, 0]
 
 
+@sqlite_only
 def test_a_bad_line_in_the_first_chunk_is_told_before_there_is_a_batch(
     submitting: Submit, tmp_path: Path, scene: Scene
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_bad_line_in_the_first_chunk_is_told_before_there_is_a_batch(
     assert scene.sql("select id from batches")[0].id == 1
 
 
+@sqlite_only
 @pytest.mark.parametrize("limit", [None, 5])
 def test_one_that_changes_while_it_is_read_is_refused_and_nothing_is_left(
     submitting: Submit,
@@ -169,6 +173,7 @@ def test_one_that_changes_while_it_is_read_is_refused_and_nothing_is_left(
     assert left(scene) == [0, 0, 0, 0]
 
 
+@sqlite_only
 def test_models_that_come_late_are_part_of_what_it_is(
     submitting: Submit, tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +211,7 @@ def test_a_budget_that_cannot_be_kept_leaves_nothing(
     assert left(scene) == [0, 0, 0, 0]
 
 
+@sqlite_only
 def test_a_packed_one_with_a_template_that_grows_is_read_apart(
     submitting: Submit, tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +224,7 @@ def test_a_packed_one_with_a_template_that_grows_is_read_apart(
     assert left(scene) == [1, 300, 300, 1]
 
 
+@sqlite_only
 def test_a_reading_process_that_is_killed_is_told(
     submitting: Submit, source: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

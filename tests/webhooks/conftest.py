@@ -4,24 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.schema.conftest import (
-    database,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_database,
-    scene,
-    sqlite_database,
-)
+from tests.schema.conftest import database, postgres_database, scene, sqlite_database
 from tests.webhooks.receiver import Receiver
 
-__all__ = [
-    "database",
-    "migrated_postgres",
-    "migrated_sqlite",
-    "postgres_database",
-    "scene",
-    "sqlite_database",
-]
+__all__ = ["database", "postgres_database", "scene", "sqlite_database"]
 
 
 @pytest.fixture

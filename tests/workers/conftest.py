@@ -8,27 +8,13 @@ import pytest
 
 from promptmill.simulator import Simulator, SimulatorConfig
 from promptmill.workers.spool import Spool
-from tests.schema.conftest import (
-    database,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_database,
-    scene,
-    sqlite_database,
-)
+from tests.schema.conftest import database, postgres_database, scene, sqlite_database
 from tests.services.celery_events import CeleryEvents
 from tests.services.running_mill import RunningMill, Worker
 from tests.services.valkey import Valkey
 from tests.services.world import assert_world
 
-__all__ = [
-    "database",
-    "migrated_postgres",
-    "migrated_sqlite",
-    "postgres_database",
-    "scene",
-    "sqlite_database",
-]
+__all__ = ["database", "postgres_database", "scene", "sqlite_database"]
 
 CONCURRENCY = 20
 
