@@ -10,7 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, chdir
+from contextlib import ExitStack, chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -33,6 +33,7 @@ from promptmill.simulator import Simulator
 from tests.services.environment import clean_environment
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
+from tests.services.warm_python import Forked, warm_python
 
 OPENAI, ANTHROPIC, GEMINI = "openai", "anthropic", "gemini"
 MODELS = {OPENAI: "gpt-4o-mini", ANTHROPIC: "claude-sonnet-4-5", GEMINI: "gemini-2.5-flash"}
@@ -67,7 +68,7 @@ FAST_LANE = {
 class Worker:
     """A Celery worker process, leader of its own session, and the file of its output."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Forked"
     log: Path
 
     @property
@@ -79,7 +80,8 @@ class Worker:
 
     def kill(self) -> None:
         """End it as a crash does, and wait for it to be gone."""
-        os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self.process.wait(10)
 
     def wait(self, timeout_s: float = 20.0) -> int:
@@ -135,23 +137,36 @@ class RunningMill:
         number = len(self.workers)
         log = self.folder / f"worker-{number}.log"
         name = ["-n", f"w{number}-{uuid.uuid4().hex[:6]}@%h", "--without-mingle"]
-        celery = [sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queues, "-l", "INFO"]
+        words = ["-A", app, "worker", "-Q", queues, "-l", "INFO", *name, "--without-gossip"]
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*celery, *name, "--without-gossip"],
-                env={**self._environment, **(env or {})},
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                pass_fds=pass_fds,
+            process = self._start_celery(
+                words, {**self._environment, **(env or {})}, output.fileno(), pass_fds
             )
         worker = Worker(process, log)
         self.workers.append(worker)
         if ready:
             self.wait_ready(worker)
         return worker
+
+    def _start_celery(
+        self, words: Sequence[str], env: Mapping[str, str], output: int, pass_fds: Sequence[int]
+    ) -> "subprocess.Popen[bytes] | Forked":
+        # Elsewhere what has been imported may not survive a fork: macOS' own frameworks do not.
+        if sys.platform == "linux" and not pass_fds:
+            streams = (output, output)
+            return warm_python().start(
+                "celery", *words, env=env, folder=self.folder, streams=streams
+            )
+        return subprocess.Popen(
+            [sys.executable, "-m", "celery", *words],
+            env=env,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
 
     def wait_ready(self, worker: Worker) -> None:
         """Wait until *worker* has told SQL that it is there."""

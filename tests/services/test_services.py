@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from tests.services import network
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
+from tests.services.warm_python import warm_python
 
 
 def test_a_database_is_empty_and_can_be_written(database_url: str) -> None:
@@ -76,6 +77,49 @@ def test_a_child_process_is_refused_the_outside_too() -> None:
         [sys.executable, "-c", script], check=False, capture_output=True, text=True
     )
     assert "PermissionError: tests stay on this machine" in said.stderr
+
+
+_SHOWN = """
+import atexit, os, signal, sys
+atexit.register(print, "the end")
+print(__name__, sys.argv[1:], os.path.basename(sys.argv[0]), sys.path[0], os.getcwd())
+print(os.environ["WORD"], "HOME" in os.environ, os.getsid(0) == os.getpid(), sys.stdin.read())
+print([signal.getsignal(each) for each in (signal.SIGINT, signal.SIGCHLD)], os.listdir("/dev/fd"))
+sys.exit("an error")
+"""
+
+
+def test_a_forked_python_is_as_one_that_was_started(tmp_path: Path) -> None:
+    (tmp_path / "shown.py").write_text(_SHOWN)
+    pythons = {name: os.environ[name] for name in os.environ if name.startswith("PYTHON")}
+    env = {"WORD": "ours", **pythons}
+    with (tmp_path / "log").open("wb") as output:
+        forked = warm_python().start(
+            "shown", "a b", env=env, folder=tmp_path, streams=2 * [output.fileno()]
+        )
+    assert forked.wait(30) == 1
+    started = subprocess.run(
+        [sys.executable, "-m", "shown", "a b"],
+        check=False,
+        env=env,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert (tmp_path / "log").read_bytes() == started.stdout
+
+
+def test_a_forked_python_that_is_killed_says_by_what(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text("import signal\nsignal.pause()")
+    with (tmp_path / "log").open("wb") as output:
+        forked = warm_python().start(
+            "waits", env={}, folder=tmp_path, streams=2 * [output.fileno()]
+        )
+    assert forked.poll() is None
+    forked.send_signal(signal.SIGKILL)
+    assert forked.wait(30) == -signal.SIGKILL
 
 
 def test_keys_of_the_developer_are_not_seen() -> None:

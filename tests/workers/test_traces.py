@@ -1,5 +1,6 @@
 """Spans of real calls, as an OpenTelemetry receiver gets them."""
 
+import signal
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -92,5 +93,5 @@ def test_every_call_is_a_span_and_no_prompt_is_in_it(mill: RunningMill, receiver
     took_ms = (answered.end_time_unix_nano - answered.start_time_unix_nano) / 1e6
     assert took_ms == pytest.approx(row["latency_ms"], abs=1)
     assert not [body for body in receiver.bodies if mill.canary.encode() in body]
-    worker.process.terminate()
+    worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
