@@ -49,7 +49,9 @@ def _numbered(text: str) -> str:
 
 BOOKED = {
     "a pause is ignored": Bug("if left > horizon then", "if false then", FEW),
-    "a pause of the account is ignored": Bug("if a > 0 and a >= s then", "if false then", SHARED),
+    "a pause of the account is ignored": Bug(
+        "if a > 0 and a >= s then", "if false then", SHARED, beginning=1
+    ),
     "only the first bucket is charged": Bug(
         "local function charge(state, costs, start)\n  for place = 1, DIMENSIONS do",
         "local function charge(state, costs, start)\n  for place = 1, 1 do",
@@ -72,10 +74,10 @@ BOOKED = {
     ),
     "dead leases live on": Bug("'-inf', now)", "'-inf', 0)", FEW),
     "whom nobody could renew is dead": Bug(
-        "if now - account[SEEN] > lease / 2 then", "if false then", FEW
+        "if now - account[SEEN] > lease / 2 then", "if false then", FEW, beginning=1
     ),
     "whom nobody could renew lives on": Bug(
-        "now + lease / 3, unheard[i]", "now + lease, unheard[i]", FEW
+        "now + lease / 3, unheard[i]", "now + lease, unheard[i]", FEW, beginning=1
     ),
     "later bookings overtake": Bug("max(now + left, scope[LAST])", "now + left"),
     "newcomers overtake": Bug(
@@ -123,12 +125,13 @@ PACED = {
         "if scope then redis.call('SETRANGE', KEYS[1], (SEEN - 1) * 8, struct.pack('<d', now)) end",
         "",
         TIGHT,
+        beginning=9,
     ),
     "a clock gone back stops time": Bug("account[SKEW] = account[SKEW] + seen - now"),
 }
 CLOSED = {
-    "a pause does not stop what is booked": Bug("and paused() == 0", "", FEW),
-    "void bookings are sent": Bug("if open and is_current(record)", "if open", FEW),
+    "a pause does not stop what is booked": Bug("and paused() == 0", "", FEW, beginning=4),
+    "void bookings are sent": Bug("if open and is_current(record)", "if open", FEW, beginning=1),
     "late bookings are sent": Bug("and now - record[4] <= late"),
     "who is on time is late": Bug(
         "and redis.call('ZSCORE', KEYS[3], record[1]) then",

@@ -186,7 +186,7 @@ class RunningMill:
 
         def end() -> None:
             stop.set()
-            thread.join(10)
+            thread.join(60)
 
         self._open.callback(end)
         return end
