@@ -79,7 +79,7 @@ BOOKED = {
     "whom nobody could renew lives on": Bug(
         "now + lease / 3, unheard[i]", "now + lease, unheard[i]", FEW, beginning=1
     ),
-    "later bookings overtake": Bug("max(now + left, scope[LAST])", "now + left"),
+    "later bookings overtake": Bug("max(now + left, scope[LAST])", "now + left", beginning=5),
     "newcomers overtake": Bug(
         "local is_next = queued <=", "local is_next = turn == 0 or queued <="
     ),
@@ -167,7 +167,7 @@ PUNISHED = {
     "a cut that was of no use is kept": Bug("less = scope[UNCUT]", "", FREE),
     "a cut is taken back at once": Bug("if held >= 3000000 and", "if", FREE, beginning=18),
     "every cut is taken back": Bug("and m <= scope[PROVEN] and", "and"),
-    "a cut for too fast a rise is taken back": Bug("and not rise then", "then", FREE),
+    "a cut for too fast a rise is taken back": Bug("and not rise then", "then", FREE, beginning=6),
     "what is accepted is proven at once": Bug("age >= 10000000 and share or 0", "share"),
     "only an answer tells of acceptance": Bug("if held >= 1000000 then", "if false then"),
     "a refusal that takes long proves the calls before it": Bug("- 2 * (now - sent) end", "end"),
