@@ -150,7 +150,8 @@ class Stage:
         return self._server
 
     def measure(self, mill: RunningMill) -> None:
-        loaded = mill.sql("select coalesce(sum(total), 0) as n from batches")[0]["n"]
+        accepted = "select coalesce(sum(total), 0) as n from batches where state <> 'loading'"
+        loaded = mill.sql(accepted)[0]["n"]
         ended = mill.sql("select count(*) as n from jobs where state >= 4")[0]["n"]
         self.figures.lost += loaded - ended
         self.figures.paid_again += paid_again(mill)
