@@ -25,7 +25,7 @@ _KEEP_ALIVE_S = 65
 send into one that closes"""
 FOLDER = "gateway"
 """below the folder of files"""
-_CACHE_BYTES = 2 << 20
+_CACHE_BYTES = 1 << 20
 """of the database, for each of the connections of many requests: each reads a few rows"""
 
 
