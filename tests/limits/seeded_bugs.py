@@ -30,7 +30,7 @@ class Bug:
     wrong: str = ""
     place: Place = WIDE
     beginning: int = 0
-    """which search finds it; those before take long and do not"""
+    """which search finds it soon; those before take long"""
 
     def mutate(self, text: str) -> str:
         """Put the bug into a script."""
@@ -72,7 +72,7 @@ BOOKED = {
     "nobody is noted to wait for a place": Bug(
         "account[CAPPED], account.changed = now + 2000000, true", "", FEW
     ),
-    "dead leases live on": Bug("'-inf', now)", "'-inf', 0)", FEW),
+    "dead leases live on": Bug("'-inf', now)", "'-inf', 0)", FEW, beginning=13),
     "whom nobody could renew is dead": Bug(
         "if now - account[SEEN] > lease / 2 then", "if false then", FEW, beginning=1
     ),
@@ -132,7 +132,7 @@ PACED = {
 CLOSED = {
     "a pause does not stop what is booked": Bug("and paused() == 0", "", FEW, beginning=4),
     "void bookings are sent": Bug("if open and is_current(record)", "if open", FEW, beginning=1),
-    "late bookings are sent": Bug("and now - record[4] <= late"),
+    "late bookings are sent": Bug("and now - record[4] <= late", beginning=1),
     "who is on time is late": Bug(
         "and redis.call('ZSCORE', KEYS[3], record[1]) then",
         "and redis.call('ZADD', KEYS[3], 'XX', 'CH', now + lease, record[1]) == 1 then",
@@ -164,13 +164,15 @@ CLOSED = {
 }
 PUNISHED = {
     "no cut after a refusal": Bug("scope[CUT], scope[CUT_AT], scope[RECOVER] = less, now, recover"),
-    "a cut that was of no use is kept": Bug("less = scope[UNCUT]", "", FREE),
-    "a cut is taken back at once": Bug("if held >= 3000000 and", "if", FREE, beginning=18),
+    "a cut that was of no use is kept": Bug("less = scope[UNCUT]", "", FREE, beginning=3),
+    "a cut is taken back at once": Bug("if held >= 3000000 and", "if", FREE, beginning=30),
     "every cut is taken back": Bug("and m <= scope[PROVEN] and", "and"),
     "a cut for too fast a rise is taken back": Bug("and not rise then", "then", FREE, beginning=6),
     "what is accepted is proven at once": Bug("age >= 10000000 and share or 0", "share"),
     "only an answer tells of acceptance": Bug("if held >= 1000000 then", "if false then"),
-    "a refusal that takes long proves the calls before it": Bug("- 2 * (now - sent) end", "end"),
+    "a refusal that takes long proves the calls before it": Bug(
+        "- 2 * (now - sent) end", "end", beginning=3
+    ),
     "a plan takes over what another proved": Bug(
         "= now, scope[SERIAL] + 1, 0", "= now, scope[SERIAL] + 1, scope[FIRST]"
     ),

@@ -9,7 +9,7 @@ from tests.limits.machine import LimiterMachine
 from tests.limits.seeded_bugs import SEEDED_BUGS
 from tests.services.valkey import Valkey
 
-_BEGINNINGS = range(24)
+_BEGINNINGS = range(36)
 """Many short searches: one that begins badly stays where it is for hundreds of examples."""
 
 
