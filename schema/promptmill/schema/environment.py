@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.provider_kinds import ProviderKind
@@ -26,40 +25,27 @@ _USUAL_NAMES = {
     "SSL_CERT_DIR": ["network", "ca_bundle"],
     "REQUESTS_CA_BUNDLE": ["network", "ca_bundle"],
 }
-_DEFAULT_PROVIDERS = {kind.value: {"kind": kind.value} for kind in ProviderKind}
+DEFAULTS = {"providers": {kind.value: {"kind": kind.value} for kind in ProviderKind}}
+"""The three providers that everybody has."""
 
 
-class Environment(PydanticBaseSettingsSource):
-    """Environment, then secret files, then `.env`, as one nested mapping."""
+def environment(named: Iterable[str]) -> dict[str, Any]:
+    """Read environment, then secret files, then `.env`, as one nested mapping.
 
-    def __init__(self, settings_cls: type[BaseSettings], named: Iterable[str]) -> None:
-        super().__init__(settings_cls)
-        self._named = named
-        """providers that the other sources name: their keys have names, too"""
-
-    def get_field_value(self, _field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        tree: dict[str, Any] = {}
-        for name, value in _read(lambda name: name.startswith(PREFIX)).items():
-            if value and not name.endswith("_FILE"):
-                _put(tree, name.removeprefix(PREFIX).lower().split("__"), value)
-        providers = {*self._named, *provider_names(tree), *_DEFAULT_PROVIDERS}
-        _name_members(tree, providers)
-        usual = _usual_names(providers)
-        found = _read(usual.__contains__)
-        for name, path in usual.items():
-            if found.get(name):
-                _put(tree, path, found[name], keep=True)
-        return tree
-
-
-class Defaults(Environment):
-    """The three providers that everybody has."""
-
-    def __call__(self) -> dict[str, Any]:
-        return {"providers": _DEFAULT_PROVIDERS}
+    *named*: providers that the other sources name; their keys have names, too.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in _read(lambda name: name.startswith(PREFIX)).items():
+        if value and not name.endswith("_FILE"):
+            _put(tree, name.removeprefix(PREFIX).lower().split("__"), value)
+    providers = {*named, *provider_names(tree), *provider_names(DEFAULTS)}
+    _name_members(tree, providers)
+    usual = _usual_names(providers)
+    found = _read(usual.__contains__)
+    for name, path in usual.items():
+        if found.get(name):
+            _put(tree, path, found[name], keep=True)
+    return tree
 
 
 def provider_names(tree: Mapping[str, Any]) -> set[str]:

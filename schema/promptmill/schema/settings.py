@@ -5,6 +5,7 @@ Order, first wins: arguments, environment, secret files (`NAME_FILE` names a fil
 """
 
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,19 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
-from promptmill.schema.environment import PREFIX, Defaults, Environment, provider_names
+from promptmill.schema.environment import DEFAULTS, PREFIX, environment, provider_names
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
 from promptmill.schema.pools import PoolSettings, check_pools, priced_as
@@ -81,6 +77,7 @@ __all__ = [
     "parse_amount",
 ]
 
+_TOML = "promptmill.toml"
 _SECTIONS: tuple[type[BaseModel], ...] = (
     ProviderSettings,
     PoolSettings,
@@ -100,17 +97,10 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
 )
 
 
-class Settings(BaseSettings):
-    """The one settings object."""
+class Settings(BaseModel):
+    """The one settings object. What it is not given it reads from the other sources."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        toml_file="promptmill.toml",
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state_dir: Path = Path(".promptmill")
     """where the embedded services keep their files"""
@@ -194,21 +184,8 @@ class Settings(BaseSettings):
         """The folder of the answers that SQL has not taken yet."""
         return (self.worker.spool_dir or self.state_dir / "answers").absolute()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put our sources in order; ours replace pydantic's .env and secrets."""
-        del env_settings, dotenv_settings, file_secret_settings
-        toml = TomlConfigSettingsSource(settings_cls)
-        named = provider_names(init_settings()) | provider_names(toml())
-        environment = Environment(settings_cls, named)
-        return (init_settings, environment, toml, Defaults(settings_cls, ()))
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**_gathered(given))
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -225,6 +202,39 @@ def load_settings(**overrides: Any) -> Settings:
     except tomllib.TOMLDecodeError as error:
         msg = f"promptmill.toml is not TOML: {error}; see docs/settings.md"
         raise SettingsError(msg) from None
+
+
+def _gathered(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the sources over each other, *given* on top."""
+    arguments, toml = _plain(given), _toml()
+    named = provider_names(arguments) | provider_names(toml)
+    tree: dict[str, Any] = {}
+    for source in (DEFAULTS, toml, environment(named), arguments):
+        tree = _filled_up(source, tree)
+    return tree
+
+
+def _toml() -> dict[str, Any]:
+    path = Path(_TOML)
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _filled_up(tree: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what *lower* alone has into *tree*, in each section; that of *lower* comes first."""
+    filled = {**lower, **tree}
+    for name in lower.keys() & tree.keys():
+        if isinstance(lower[name], dict) and isinstance(tree[name], dict):
+            filled[name] = _filled_up(tree[name], lower[name])
+    return filled
+
+
+def _plain(value: Any) -> Any:
+    """Write sections as mappings, so that they can be merged."""
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return value
 
 
 def _told(item: Any) -> str:
