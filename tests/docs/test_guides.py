@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from promptmill.producer.cli.flower import free_port
+from promptmill.schema.views import VIEWS
 from promptmill.simulator import Simulator
 from tests.docs.pages import page
 from tests.services import stand_in
@@ -115,6 +116,7 @@ def test_postgresql(short_folder: Path, simulator: Simulator, postgres_url: str)
     assert "2 of 2 answered" in told
     made, granted = page("docs/guides/postgresql.md").blocks("sql")
     assert made.startswith("create role")
+    assert {view for view in VIEWS if f"{view}," in granted or f"{view} to" in granted} == {*VIEWS}
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
         connection.execute(granted)
         connection.execute("set role analyst")

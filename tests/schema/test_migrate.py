@@ -292,6 +292,23 @@ def test_an_upgrade_asks_again_for_a_table_that_somebody_reads_and_keeps_no_writ
     assert max(waits) < 2.0
 
 
+def test_an_upgrade_leaves_the_views_to_those_who_may_read_them(
+    postgres_database: Database,
+) -> None:
+    readers = {("promptmill_batches", "pg_monitor"), ("promptmill_results", "PUBLIC")}
+    with postgres_database.write() as connection:
+        connection.exec_driver_sql("update revisions set definitions = 'older'")
+        for view, role in readers:
+            connection.exec_driver_sql(f"grant select on {view} to {role}")
+    upgrade(postgres_database)
+    with postgres_database.read() as connection:
+        granted = connection.exec_driver_sql(
+            "select table_name, grantee from information_schema.table_privileges"
+            " where grantee in ('pg_monitor', 'PUBLIC') and table_schema = 'public'"
+        )
+        assert {tuple(row) for row in granted} == readers
+
+
 def test_an_upgrade_that_gets_no_lock_says_so_and_changes_nothing(
     postgres_database: Database,
 ) -> None:

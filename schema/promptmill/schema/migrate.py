@@ -36,6 +36,13 @@ PostgreSQL ends a deadlock, so that it is we who give way"""
 _PAUSE_S = 0.5
 _FIRST = "0001"
 
+_GRANTED = """
+select c.relname,
+  case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+from pg_class c cross join aclexplode(c.relacl) a
+where c.relkind = 'v' and pg_table_is_visible(c.oid) and a.privilege_type = 'SELECT'
+  and a.grantee <> c.relowner"""
+
 _note = Statement(
     """
 insert into revisions (revision, works_from, definitions, upgraded_at)
@@ -85,11 +92,12 @@ def _upgrade(connection: Connection) -> None:
     if found is not None and connection.dialect.name == "postgresql":
         # In the order of those who write, who would else wait for us while we wait for them.
         connection.exec_driver_sql("lock table jobs, attempts in share row exclusive mode")
+    grants = _grants(connection)
     if found != newest_revision():
         _drop_views(connection)
         command.upgrade(_config(connection), "head")
     verbatim = connection.execution_options(no_parameters=True)  # or `%` is a placeholder
-    for statement in statements:
+    for statement in (*statements, *grants):
         verbatim.exec_driver_sql(statement)
     works_from = max(getattr(one.module, "works_from", _FIRST) for one in _applied())
     _note.run(
@@ -112,6 +120,15 @@ def _trigger_names(connection: Connection) -> set[str]:
         "postgresql": "select tgname from pg_trigger where not tgisinternal",
     }[connection.dialect.name]
     return set(connection.exec_driver_sql(catalogue).scalars())
+
+
+def _grants(connection: Connection) -> list[str]:
+    """Write anew who may read the views, for those go, and what was granted goes with them."""
+    if connection.dialect.name == "sqlite":
+        return []
+    verbatim = connection.execution_options(no_parameters=True)
+    granted = verbatim.exec_driver_sql(_GRANTED).all()
+    return [f"grant select on {view} to {role}" for view, role in granted if view in VIEWS]
 
 
 def _drop_views(connection: Connection) -> None:
