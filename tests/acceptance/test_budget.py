@@ -7,10 +7,12 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
+import pytest
+
 from tests.acceptance.laptop import Laptop
 
-PROMPTS = 60
 MODELS = ("gpt-4o-mini", "gpt-4.1-mini")
+WITHIN_S = 400.0
 IS_MADE = "select 1 from sqlite_master where name = 'batch_spending'"
 LOOK = """
 select b.budget_micros, s.spent_micros + s.reserved_micros + s.unknown_micros
@@ -43,23 +45,42 @@ class Auditor:
         self._thread.join()
 
 
-def test_a_run_pauses_at_its_budget_and_goes_on_when_that_is_raised(laptop: Laptop) -> None:
-    words = [str(laptop.write_prompts(PROMPTS)), "-p", "Answer: {text}", "-o", "max_tokens", "60"]
+def write_csv(path: Path, rows: int) -> Path:
+    lines = (f"q{n},question number {n}\n" for n in range(rows))
+    path.write_text("".join(["id,text\n", *lines]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "budget", "concurrency"),
+    [
+        (60, "0.001", "5"),
+        pytest.param(
+            10_000, "0.2", "100", marks=[pytest.mark.long, pytest.mark.timeout(2 * WITHIN_S)]
+        ),
+    ],
+)
+def test_a_run_pauses_at_its_budget_and_goes_on_when_that_is_raised(
+    rows: int, budget: str, concurrency: str, laptop: Laptop
+) -> None:
+    source = write_csv(laptop.folder / "questions.csv", rows)
+    words = [str(source), "-p", "Answer: {text}", "-o", "max_tokens", "60"]
     words += [word for model in MODELS for word in ("-m", model)]
     told = json.loads(laptop.promptmill("estimate", *words, "--json").out)
 
     with Auditor(laptop.database) as auditor:
-        typed = laptop.promptmill("run", *words, "--budget", "0.001", "-c", "5")
+        limited = ["--budget", budget, "-c", concurrency]
+        typed = laptop.promptmill("run", *words, *limited, within_s=WITHIN_S)
         assert typed.code == 4, typed.err
         assert "batch 1 paused: budget: " in typed.err
         assert "the same command with a higher --budget goes on" in typed.err
-        assert 0 < laptop.simulator.summary().total.requests < len(MODELS) * PROMPTS
+        assert 0 < laptop.simulator.summary().total.requests < len(MODELS) * rows
 
-        again = laptop.promptmill("run", *words, "--budget", "1", "-q")
+        again = laptop.promptmill("run", *words, "--budget", "10", "-q", within_s=WITHIN_S)
         assert again.code == 0, again.err
 
-    assert laptop.simulator.summary().total.requests == len(MODELS) * PROMPTS
+    assert laptop.simulator.summary().total.requests == len(MODELS) * rows
     assert auditor.seen
-    assert all(used <= budget for budget, used in auditor.seen)
+    assert all(used <= most for most, used in auditor.seen)
     ((cost,),) = laptop.sql("select sum(cost_usd) from promptmill_usage_by_model")
     assert told["cost_usd_low"] <= cost <= told["cost_usd_high"]
