@@ -17,7 +17,7 @@ from random import Random
 from threading import Event
 from time import monotonic
 
-from promptmill.schema.types import known_instant
+from promptmill.schema.instants import known_instant
 from promptmill.simulator import Simulator, SimulatorConfig
 from tests.chaos.stage import DISPATCH, Figures
 from tests.services.running_mill import FAST, MODELS, RunningMill, Worker

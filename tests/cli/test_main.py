@@ -24,13 +24,18 @@ HEAVY = (
 @cache
 def helped(*words: str) -> tuple[str, frozenset[str]]:
     """Ask for help in a process of its own; tell what it says, and which modules it imported."""
+    return typed_alone(*words, "--help")
+
+
+def typed_alone(*words: str) -> tuple[str, frozenset[str]]:
+    """Type *words* in a process of its own; tell what it says, and which modules it imported."""
     script = (
         "import json, sys\nfrom promptmill.producer.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n"
         "    assert end.code == 0\n    print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *words, "--help"],
+        [sys.executable, "-c", script, *words],
         capture_output=True,
         text=True,
         check=True,
@@ -53,6 +58,13 @@ def test_the_help_of_a_verb_imports_nothing_heavy_and_fits_a_screen(verb: str) -
     assert f"promptmill {verb}" in told
     assert not set(HEAVY) & modules
     assert len(told.splitlines()) <= 52
+
+
+def test_status_imports_nothing_heavy_either(promptmill: Here, tmp_path: Path) -> None:
+    assert promptmill("submit", write_batch(tmp_path / "in.jsonl", 1)).code == 0
+    told, modules = typed_alone("status")
+    assert "batch 1  in.jsonl  open" in told
+    assert not {*HEAVY, "psycopg", "asyncio"} - {"rich"} & modules
 
 
 @pytest.mark.parametrize("verb", [verb.name for verb in VERBS])

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
+from promptmill.schema.instants import known_instant
 from promptmill.schema.moves import closing, endings, queueing, rerouting, steering
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.endings import Closing
@@ -22,7 +23,6 @@ from promptmill.schema.moves.loading import create_batch, insert_jobs, open_batc
 from promptmill.schema.moves.rescuing import rescue, running_of
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import FINAL_STATES, JobState
-from promptmill.schema.types import known_instant
 from tests.schema import scene
 from tests.schema.scene import MODEL, PROVIDER, Clock, assert_sums, rows_of
 

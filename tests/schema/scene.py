@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
+from promptmill.schema.instants import iso
 from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import close
 from promptmill.schema.moves.endings import Attempted, Closing, StoredResult
@@ -19,7 +20,6 @@ from promptmill.schema.moves.rescuing import rescue
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.new_job import NewJob
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
-from promptmill.schema.types import iso
 
 PROVIDER, MODEL = "openai", "gpt-test"
 START = datetime(2026, 11, 22, 10, 59, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ import pytest
 from msgspec import structs
 
 from promptmill.schema.database import DatabaseError
+from promptmill.schema.instants import parse_instant
 from promptmill.schema.moves.endings import fail, finish, retry, snooze
 from promptmill.schema.states import FINAL_STATES, LEGAL_MOVES, JobState
-from promptmill.schema.types import parse_instant
 from tests.schema.scene import ANSWER, ANSWERED, BROKEN, BUSY, REFUSED, Scene, new_jobs
 
 NOW = "'2026-11-22T11:00:00.000Z'"

@@ -7,6 +7,7 @@ import pytest
 
 from promptmill.schema.database import DatabaseError
 from promptmill.schema.hint import Hint
+from promptmill.schema.instants import parse_instant
 from promptmill.schema.moves.endings import (
     Closing,
     fail,
@@ -22,7 +23,6 @@ from promptmill.schema.moves.rescuing import is_on_trial, running_of
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.reading import due_jobs
 from promptmill.schema.states import JobState
-from promptmill.schema.types import parse_instant
 from tests.schema.scene import (
     ANSWER,
     ANSWERED,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from promptmill.schema.database import Database
+from promptmill.schema.instants import iso, known_instant, parse_instant
 from promptmill.schema.statement import Column, RowSet, Statement
-from promptmill.schema.types import iso, known_instant, parse_instant
 from tests.schema.scene import START, Clock
 
 THINGS = RowSet(

@@ -12,9 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from promptmill.schema.instants import known_instant
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.states import FINAL_STATES, JobState
-from promptmill.schema.types import known_instant
 from promptmill.simulator import Row
 from tests.schema.scene import assert_sums
 from tests.services.leaks import assert_nothing_leaks

@@ -6,14 +6,14 @@ Each page is a transaction of its own, so a reader that takes its time holds up 
 from collections.abc import Collection, Iterator
 
 from promptmill.schema.answers import Result, ended_jobs, job_span, results_of
-from promptmill.schema.database import Database
+from promptmill.schema.connection import Source
 from promptmill.schema.states import FINAL_STATES, JobState
 
 _PAGE = 500
 
 
 def results_in_order(
-    database: Database, batch_id: int, *, states: Collection[JobState] = FINAL_STATES
+    database: Source, batch_id: int, *, states: Collection[JobState] = FINAL_STATES
 ) -> Iterator[Result]:
     """Yield what ended in *states* until now, in the order of the input."""
     with database.read() as connection:

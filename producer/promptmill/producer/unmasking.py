@@ -7,28 +7,28 @@ from itertools import islice
 from typing import Any
 
 from promptmill.schema.answers import Result
-from promptmill.schema.database import Database
+from promptmill.schema.connection import Source
 from promptmill.schema.pii.masking import unmask
 from promptmill.schema.pii.values import values_of
 
 _PAGE = 250
 
 
-def put_back(database: Database, results: Sequence[Result]) -> list[Result]:
+def put_back(database: Source, results: Sequence[Result]) -> list[Result]:
     """Put back what words in these answers stand for."""
     with database.read() as connection:
         found = values_of(connection, [one.job_id for one in results])
     return [_with(one, found[one.job_id]) if one.job_id in found else one for one in results]
 
 
-def put_back_by_pages(database: Database, results: Iterable[Result]) -> Iterator[Result]:
+def put_back_by_pages(database: Source, results: Iterable[Result]) -> Iterator[Result]:
     """Do the same by the way, for results that are many."""
     results = iter(results)
     while page := list(islice(results, _PAGE)):
         yield from put_back(database, page)
 
 
-def rows_put_back(database: Database, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+def rows_put_back(database: Source, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Put back what words in these rows stand for, whose last column is the job's id, and goes."""
     with database.read() as connection:
         found = values_of(connection, [row[-1] for row in rows])

@@ -7,16 +7,15 @@ The ids of a batch's jobs rise with its input, so a range of the primary key is 
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.embeddings import embeddings_in
+from promptmill.schema.instants import known_instant
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import FINAL_STATES, JobState
-from promptmill.schema.types import known_instant
 
 
 class AnswerFile(NamedTuple):
@@ -107,6 +106,8 @@ class FailureGroup:
 
 
 _LOOK = 50_000
+_COLUMNS = tuple(each.name for each in fields(Result) if each.name != "files")
+"""that `_results` selects, in its order"""
 _STATES = RowSet("wanted", (Column("state", "smallint"),))
 _IDS = RowSet("chosen", (Column("id", "bigint"),))
 
@@ -216,8 +217,9 @@ def states_of(connection: Connection, job_ids: Iterable[int]) -> list[JobSeen]:
 def results_of(connection: Connection, job_ids: Iterable[int]) -> list[Result]:
     """Read those of these jobs that have ended, by id."""
     rows = _results.fetch(connection, {"chosen": [(job_id,) for job_id in job_ids]})
-    files = _files_of(connection, [row.job_id for row in rows if row.body_json is not None])
-    return [_result(row, files.get(row.job_id, ())) for row in rows]
+    found = [_result(row) for row in rows]
+    files = _files_of(connection, [one.job_id for one in found if one.body_json is not None])
+    return [replace(one, files=files[one.job_id]) if one.job_id in files else one for one in found]
 
 
 def files_in_use(connection: Connection, paths: Iterable[str]) -> set[str]:
@@ -248,10 +250,10 @@ def _files_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, tuple
     return found
 
 
-def _result(row: Any, files: tuple[AnswerFile, ...]) -> Result:
-    columns = dict(row._mapping)  # noqa: SLF001  SQLAlchemy's public name for it
+def _result(row: Sequence[Any]) -> Result:
+    columns = dict(zip(_COLUMNS, row, strict=True))
     if isinstance(columns["tool_calls"], str):
         columns["tool_calls"] = json.loads(columns["tool_calls"])
     columns["state"] = JobState(columns["state"]).word
     columns["finished_at"] = known_instant(columns["finished_at"])
-    return Result(**columns, files=files)
+    return Result(**columns)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.hint import Hint
 from promptmill.schema.lanes import IN_LANE
 from promptmill.schema.moves.spending import ROOM

@@ -17,6 +17,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from promptmill.schema.errors import ServiceError, SettingsError
 from promptmill.schema.private import private_file, private_folder
+from promptmill.schema.sessions import (
+    CACHE_BYTES,
+    CLIENTS_SHARE,
+    SQLITE_PRAGMAS,
+    SQLITE_READS_ONLY,
+    SQLITE_WAITS_S,
+    postgresql_options,
+)
 from promptmill.schema.settings import Settings
 
 __all__ = [
@@ -35,7 +43,6 @@ DatabaseError = DBAPIError
 
 SERVICE_PATIENCE_S = 15.0
 """of a process that nobody watches, whose statements take milliseconds"""
-CACHE_BYTES = 64 << 20
 _TRANSACTION_STATE = "25"
 """PostgreSQL's class of errors for a transaction that was ended for standing idle (this process was
 suspended), or may only read (the server became a standby)"""
@@ -46,30 +53,9 @@ _LOCKED = ("55P03", "40P01")
 _SQLITE_BUSY = 5
 _SQLITE_ERROR = 1
 """SQLite's code for what is wrong with the statement or with the rows in it"""
-_NOTICED_IN = {
-    "connect_timeout": 5,
-    # A host that is gone: 5 s of silence, then three probes; or 15 s with something unacknowledged.
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
-"""libpq's words; what the URL says of them wins"""
-_CLIENTS_SHARE = 4 / 3
-"""of the patience: the server ends a statement first, where it is still there"""
 _DURABLE = """
 select set_config('synchronous_commit', 'on', false)
 where current_setting('synchronous_commit') = 'off'"""
-_PRAGMAS = (
-    "pragma journal_mode = wal",
-    "pragma synchronous = full",
-    "pragma busy_timeout = 30000",
-    "pragma foreign_keys = on",
-    "pragma temp_store = memory",
-    "pragma journal_size_limit = 67108864",
-    "pragma trusted_schema = off",
-)
 
 
 class Database:
@@ -171,7 +157,11 @@ class Database:
             hide_parameters=True,
             pool_size=pool_size,
             max_overflow=50,
-            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": 30},
+            connect_args={
+                "isolation_level": None,
+                "check_same_thread": False,
+                "timeout": SQLITE_WAITS_S,
+            },
         )
 
         @event.listens_for(engine, "connect")
@@ -179,11 +169,11 @@ class Database:
             if dbapi_connection.execute("pragma page_count").fetchone()[0] == 0:
                 # Said later it would wait for a writer, and do nothing.
                 dbapi_connection.execute("pragma auto_vacuum = incremental")
-            for pragma in _PRAGMAS:
+            for pragma in SQLITE_PRAGMAS:
                 dbapi_connection.execute(pragma)
             dbapi_connection.execute(f"pragma cache_size = -{self._cache_bytes >> 10}")
             if begin == "begin":
-                dbapi_connection.execute("pragma query_only = on")
+                dbapi_connection.execute(SQLITE_READS_ONLY)
 
         @event.listens_for(engine, "begin")
         def begin_transaction(connection: Connection) -> None:
@@ -193,17 +183,13 @@ class Database:
 
 
 def _postgresql_engine(url: Any, pool_size: int, patience_s: float | None) -> Engine:
-    options = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
-    if patience_s is not None:
-        options += f" -c statement_timeout={patience_s * 1000:.0f}"
-    noticed_in = {name: value for name, value in _NOTICED_IN.items() if name not in url.query}
     engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=pool_size,
         max_overflow=50,
-        connect_args={**noticed_in, "application_name": "promptmill", "options": options},
+        connect_args=postgresql_options(url.query, patience_s),
     )
 
     @event.listens_for(engine, "connect")
@@ -217,7 +203,7 @@ def _postgresql_engine(url: Any, pool_size: int, patience_s: float | None) -> En
 
         @event.listens_for(engine, "do_connect")
         def connect(_dialect: Any, _record: object, cargs: Any, cparams: Any) -> Any:
-            return connect_within(patience_s * _CLIENTS_SHARE, *cargs, **cparams)
+            return connect_within(patience_s * CLIENTS_SHARE, *cargs, **cparams)
 
     return engine
 

@@ -9,10 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant, parse_instant
 from promptmill.schema.statement import Column, RowSet, Statement
-from promptmill.schema.types import known_instant, parse_instant
 
 
 class Purpose(StrEnum):

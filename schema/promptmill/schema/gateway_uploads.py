@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant
 from promptmill.schema.statement import Statement
-from promptmill.schema.types import known_instant
 
 MOST_S = 3600
 """an upload that is not completed by then is expired, as OpenAI's is"""

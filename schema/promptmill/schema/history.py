@@ -8,10 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import iso
 from promptmill.schema.statement import Statement
-from promptmill.schema.types import iso
 
 _BATCHES = 3
 """How many of the newest batches with answers of a model are looked at for examples."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.database import Database
 from promptmill.schema.statement import Statement
 

@@ -7,12 +7,11 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.errors import UsageError
+from promptmill.schema.instants import known_instant
 from promptmill.schema.provider_settings import Ceilings
 from promptmill.schema.statement import Statement
-from promptmill.schema.types import known_instant
 
 EVERY_MODEL: Final = ""
 """In place of a model: each model of the provider that has no limit of its own."""

@@ -6,11 +6,11 @@ Source: `WebhookBatchCompleted` and its like in OpenAI's API description, versio
 import secrets
 
 import msgspec
-from sqlalchemy import Connection
 
+from promptmill.schema.connection import Connection
 from promptmill.schema.gateway_batches import Status
+from promptmill.schema.instants import known_instant
 from promptmill.schema.statement import Statement
-from promptmill.schema.types import known_instant
 from promptmill.schema.webhook_deliveries import NewDelivery, add_delivery
 
 _ID = "evt_"

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant, parse_instant
 from promptmill.schema.statement import Statement
-from promptmill.schema.types import known_instant, parse_instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant, parse_instant
 from promptmill.schema.lanes import IN_LANE, LANE_AT, Lane, LaneTerms
 from promptmill.schema.reading import DueJob, due_columns
 from promptmill.schema.statement import Column, RowSet, Statement
-from promptmill.schema.types import known_instant, parse_instant
 
 
 @dataclass(frozen=True, slots=True)

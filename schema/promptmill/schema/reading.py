@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection
-
-from promptmill.schema.database import Database
+from promptmill.schema.connection import Connection
 from promptmill.schema.errors import UsageError
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.spending import ROOM, Spending, read_spending
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.statement import Column, RowSet, Statement
+
+if TYPE_CHECKING:
+    from promptmill.schema.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def batch_usage(connection: Connection, batch_id: int) -> list[ScopeUsage]:
     ]
 
 
-def query(database: Database, sql: str) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
+def query(database: "Database", sql: str) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
     """Run a person's read-only SQL; yield once the column names and the rows, streamed.
 
     Raises UsageError for a statement that returns no rows, DatabaseError for one that is refused.

@@ -24,9 +24,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, CursorResult
+from promptmill.schema.connection import Connection
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 
 class Column(NamedTuple):
@@ -93,7 +96,8 @@ class Statement:
         **values: Any,
     ) -> int:
         """Run it; return how many rows it changed. *rows* holds the row sets by name."""
-        return self._execute(connection, rows, values).rowcount
+        changed: int = self._execute(connection, rows, values).rowcount
+        return changed
 
     def fetch(
         self,
@@ -106,8 +110,8 @@ class Statement:
 
     @contextmanager
     def stream(
-        self, connection: Connection, *, page: int, **values: Any
-    ) -> Iterator[CursorResult[Any]]:
+        self, connection: "sqlalchemy.Connection", *, page: int, **values: Any
+    ) -> Iterator["sqlalchemy.CursorResult[Any]"]:
         """Run it for as long as the block lasts; *page* rows at most are read at a time."""
         streaming = connection.execution_options(stream_results=True, max_row_buffer=page)
         with self._execute(streaming, None, values) as found:
@@ -118,7 +122,8 @@ class Statement:
         connection: Connection,
         rows: Mapping[str, Iterable[Sequence[Any]]] | None,
         values: Mapping[str, Any],
-    ) -> CursorResult[Any]:
+    ) -> Any:
+        """Run it; return what this kind of connection returns."""
         dialect = connection.dialect.name
         injected = connection.get_execution_options().get("now")
         parameters: dict[str, Any] = dict(values)

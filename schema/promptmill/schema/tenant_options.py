@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.statement import Statement
 from promptmill.schema.truncation import Truncate, Truncation

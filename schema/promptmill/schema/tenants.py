@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant, parse_instant
 from promptmill.schema.kept_secrets import replace_secret
 from promptmill.schema.secret import Secret
 from promptmill.schema.statement import Statement
 from promptmill.schema.tenant_options import COLUMNS, TenantOptions, read_options
-from promptmill.schema.types import known_instant, parse_instant
 from promptmill.schema.webhook_settings import new_secret
 
 KEY_PREFIX = "pm-"

@@ -6,12 +6,11 @@ Counters and rollups are read instead: some rows a batch, and some rows a batch 
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import Connection
-
 from promptmill.schema.backlog import Scope
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant
 from promptmill.schema.reading import ScopeUsage
 from promptmill.schema.statement import Statement
-from promptmill.schema.types import known_instant
 
 _jobs = Statement(
     "select provider, model, state, sum(jobs) from batch_counts"

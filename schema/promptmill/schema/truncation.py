@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.statement import Statement
 
 

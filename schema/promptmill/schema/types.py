@@ -1,6 +1,6 @@
 """Column types that read well on both engines."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, Text
@@ -28,21 +28,3 @@ class JsonText(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSON())
-
-
-def iso(instant: datetime) -> str:
-    """Write *instant* as SQLite stores it."""
-    return (
-        instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        + f"{instant.microsecond // 1000:03d}Z"
-    )
-
-
-def parse_instant(value: str | datetime | None) -> datetime | None:
-    """Read an instant as either engine returns it."""
-    return None if value is None else known_instant(value)
-
-
-def known_instant(value: str | datetime) -> datetime:
-    """Read an instant that is never NULL."""
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -17,10 +17,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant, parse_instant
 from promptmill.schema.statement import Statement
-from promptmill.schema.types import known_instant, parse_instant
 
 _ID = "msg_"
 

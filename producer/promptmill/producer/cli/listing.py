@@ -3,7 +3,7 @@
 from typing import Any
 
 from promptmill.producer.cli.output import moment, note, print_json, print_table
-from promptmill.producer.opening import opened
+from promptmill.producer.opening import glanced
 from promptmill.producer.watching.progress import Progress, read_progress
 from promptmill.schema.reading import latest_batches
 from promptmill.schema.settings import load_settings
@@ -13,7 +13,7 @@ _COLUMNS = ("batch", "name", "state", "total", "succeeded", "failed", "left", "c
 
 def list_batches(number: int, *, live: bool, as_json: bool) -> None:
     """Print the latest *number* batches, the latest first; *live*: also live calls."""
-    with opened(load_settings()) as database:
+    with glanced(load_settings()) as database:
         with database.read() as connection:
             batches = latest_batches(connection, most=number, with_live=live)
         listed = [_row(read_progress(database, batch.id)) for batch in batches]

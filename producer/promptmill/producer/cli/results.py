@@ -8,13 +8,11 @@ from threading import Event
 from typing import Any
 
 from promptmill.producer.cli.output import note, print_json, print_line, print_table
-from promptmill.producer.opening import batch_or_latest, opened
+from promptmill.producer.opening import batch_or_latest, glanced, opened
 from promptmill.producer.results import results_in_order
 from promptmill.producer.unmasking import put_back, put_back_by_pages
-from promptmill.producer.watching.following import pages_as_they_come
 from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.answers import Result
-from promptmill.schema.database import Database
 from promptmill.schema.settings import load_settings
 from promptmill.schema.states import JobState
 
@@ -36,13 +34,13 @@ def show_results(
 ) -> None:
     """Print the first *number* answers, or all, or what has failed."""
     states = _FAILED if failed else _ANSWERED
-    with opened(load_settings()) as database:
+    if follow:
+        come = _as_they_come(batch, states, unmask=unmask)
+        _follow(islice(come, number), as_json=as_json)
+        return
+    with glanced(load_settings()) as database:
         batch_id = batch_or_latest(database, batch)
         read_progress(database, batch_id)
-        if follow:
-            come = _as_they_come(database, batch_id, states, unmask=unmask)
-            _follow(islice(come, number), as_json=as_json)
-            return
         found = results_in_order(database, batch_id, states=states)
         if unmask:
             found = put_back_by_pages(database, found)
@@ -54,14 +52,17 @@ def show_results(
 
 
 def _as_they_come(
-    database: Database, batch_id: int, states: Collection[JobState], *, unmask: bool
+    batch: int | None, states: Collection[JobState], *, unmask: bool
 ) -> Iterator[Result]:
+    from promptmill.producer.watching.following import pages_as_they_come
+
     words = {state.word for state in states}
-    for page in pages_as_they_come(database, batch_id):
-        wanted = [result for result in page if result.state in words]
-        yield from put_back(database, wanted) if unmask else wanted
-        if not page:
-            Event().wait(_POLL_S)
+    with opened(load_settings()) as database:
+        for page in pages_as_they_come(database, batch_or_latest(database, batch)):
+            wanted = [result for result in page if result.state in words]
+            yield from put_back(database, wanted) if unmask else wanted
+            if not page:
+                Event().wait(_POLL_S)
 
 
 def _follow(found: Iterator[Result], *, as_json: bool) -> None:

@@ -12,14 +12,14 @@ from promptmill.producer.figures import human, milliseconds
 from promptmill.producer.limits.run_limits import as_run
 from promptmill.producer.limits.standing import ScopeStanding
 from promptmill.producer.limits.watch import redis_in_use, watching
-from promptmill.producer.opening import batch_or_latest, opened
+from promptmill.producer.opening import batch_or_latest, glanced
 from promptmill.producer.watching.lane_text import lane_lines
 from promptmill.producer.watching.latency import Percentiles
 from promptmill.producer.watching.overview import Overview, read_overview
 from promptmill.producer.watching.progress import ALL, Tally
 from promptmill.producer.watching.sight import relevant
 from promptmill.producer.watching.spent import budget_fields, budget_text, cost_text
-from promptmill.schema.database import Database
+from promptmill.schema.connection import Source
 from promptmill.schema.moves.pruning import Pruned
 from promptmill.schema.settings import Settings, load_settings
 from promptmill.schema.states import BatchState
@@ -43,7 +43,7 @@ _DIMENSIONS = {
 def show_status(batch: int | None, *, as_json: bool) -> None:
     """Print all there is to tell of *batch*, or of the latest."""
     settings = load_settings()
-    with opened(settings) as database:
+    with glanced(settings) as database:
         batch_id = batch_or_latest(database, batch)
         overview = read_overview(database, batch_id, settings.pools)
         standings = _standings(database, settings, overview)
@@ -58,9 +58,7 @@ def show_status(batch: int | None, *, as_json: bool) -> None:
         print(plain(line))
 
 
-def _standings(
-    database: Database, settings: Settings, overview: Overview
-) -> Sequence[ScopeStanding]:
+def _standings(database: Source, settings: Settings, overview: Overview) -> Sequence[ScopeStanding]:
     """Tell how the limits of what is left stand; of an ended batch there is nothing to tell."""
     if overview.progress.finished:
         return ()

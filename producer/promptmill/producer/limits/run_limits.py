@@ -4,13 +4,16 @@ They are kept with its batch: `status` and `report` tell by which limits it was 
 """
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from promptmill.schema.database import Database
 from promptmill.schema.moves.steering import set_run_limits
 from promptmill.schema.reading import BatchRow
 from promptmill.schema.settings import Settings
+
+if TYPE_CHECKING:
+    from promptmill.schema.database import Database
 
 
 def with_limits(
@@ -25,7 +28,7 @@ def with_limits(
     return settings.model_copy(update={"providers": {**settings.providers, **changed}})
 
 
-def keep_limits(database: Database, batch_id: int, given: Mapping[str, float]) -> None:
+def keep_limits(database: "Database", batch_id: int, given: Mapping[str, float]) -> None:
     """Note with a batch what its latest run was *given*, which may be nothing."""
     written = msgspec.json.encode(given).decode() if given else None
     with database.write() as connection:

@@ -9,7 +9,7 @@ from promptmill.producer.limits.learned import LearnedModel, learned_model
 from promptmill.producer.limits.memory import Account, LimitMemory
 from promptmill.schema.backlog import BatchBacklog, backlog
 from promptmill.schema.ceilings import DIMENSIONS, ModelLimits, limits_of, section_of
-from promptmill.schema.database import Database
+from promptmill.schema.connection import Source
 from promptmill.schema.limit_day import day_number
 from promptmill.schema.limit_level import DimensionLevel, Level, read_level
 from promptmill.schema.limit_state import LimitState
@@ -103,7 +103,7 @@ class ScopeStanding:
         return {name: one for name, one in self.learned.items() if one.calls_lost is not None}
 
 
-def read_known(database: Database) -> Known:
+def read_known(database: Source) -> Known:
     """Read what SQL knows."""
     with database.read() as connection:
         return Known(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from promptmill.producer.embedded.valkey import find_redis
 from promptmill.producer.limits.memory import LimitMemory
 from promptmill.producer.limits.standing import ScopeStanding, read_known, stand
-from promptmill.schema.database import Database
+from promptmill.schema.connection import Source
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.settings import Settings
 
@@ -51,7 +51,7 @@ class LimitWatch:
         self._standings: list[ScopeStanding] = []
         self._next_at = self._ask_at = 0.0
 
-    def read(self, database: Database, *, monotonic: float) -> list[ScopeStanding]:
+    def read(self, database: Source, *, monotonic: float) -> list[ScopeStanding]:
         """Tell how they stand, or stood within the last second."""
         if monotonic >= self._next_at:
             self._standings = stand(self._settings, read_known(database), self._memory(monotonic))

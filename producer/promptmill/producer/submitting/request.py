@@ -13,10 +13,10 @@ from promptmill.producer.submitting.answer_cache import AnswerCache
 from promptmill.producer.submitting.lane_order import LaneOrder
 from promptmill.schema.answer_forms import OnInvalid
 from promptmill.schema.errors import UsageError
+from promptmill.schema.instants import iso
 from promptmill.schema.pii.values import MaskPii
 from promptmill.schema.settings import FallbackSettings
 from promptmill.schema.truncation import Truncation
-from promptmill.schema.types import iso
 
 _LONGEST_NAME = 200
 

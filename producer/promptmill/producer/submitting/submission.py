@@ -49,11 +49,11 @@ from promptmill.producer.submitting.webhook import change_webhook, parse_webhook
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
 from promptmill.schema.fallbacks import Rules, write_rules
+from promptmill.schema.instants import iso
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
 from promptmill.schema.pools import members_of
 from promptmill.schema.settings import Settings
 from promptmill.schema.states import BatchState
-from promptmill.schema.types import iso
 
 
 def submit(

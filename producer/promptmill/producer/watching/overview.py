@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from promptmill.producer.watching.latency import Histogram, Percentiles, merged, percentiles
 from promptmill.producer.watching.progress import ALL, Progress, Tally, read_progress, tally_of
 from promptmill.schema.answers import FailureGroup, failures_of
+from promptmill.schema.connection import Source
 from promptmill.schema.course import first_tokens, latencies
-from promptmill.schema.database import Database
 from promptmill.schema.pools import NO_POOLS, Pools
 from promptmill.schema.reading import batch_counts, batch_usage
 
@@ -33,7 +33,7 @@ class Overview:
         return counted if counted < self.progress.overall.failed else None
 
 
-def read_overview(database: Database, batch_id: int, pools: Pools = NO_POOLS) -> Overview:
+def read_overview(database: Source, batch_id: int, pools: Pools = NO_POOLS) -> Overview:
     """Read all there is to tell. Raises UsageError for a batch that is not there."""
     progress = read_progress(database, batch_id, pools)
     with database.read() as connection:

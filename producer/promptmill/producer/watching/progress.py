@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from promptmill.schema.backlog import Scope
-from promptmill.schema.database import Database
+from promptmill.schema.connection import Source
 from promptmill.schema.errors import UsageError
 from promptmill.schema.fallbacks import leads_on, read_rules
 from promptmill.schema.moves.spending import BUDGET
@@ -155,7 +155,7 @@ class Progress:
         return "" in stopped or keys <= stopped
 
 
-def read_progress(database: Database, batch_id: int, pools: Pools = NO_POOLS) -> Progress:
+def read_progress(database: Source, batch_id: int, pools: Pools = NO_POOLS) -> Progress:
     """Read how far a batch is. Raises UsageError for one that is not there.
 
     *pools*: of the settings, to tell whether anything can move.
@@ -201,9 +201,7 @@ class OpenBatch:
     left: int
 
 
-def open_besides(
-    database: Database, batch_id: int, *, providers: Collection[str]
-) -> list[OpenBatch]:
+def open_besides(database: Source, batch_id: int, *, providers: Collection[str]) -> list[OpenBatch]:
     """List the open batches of the latest 1,000 but *batch_id* that wait for one of *providers*."""
     with database.read() as connection:
         others = [

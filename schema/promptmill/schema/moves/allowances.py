@@ -9,8 +9,7 @@ is opened with a budget of 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.carrying import hold_tenant
 from promptmill.schema.moves.spending import set_budgets
 from promptmill.schema.statement import Statement

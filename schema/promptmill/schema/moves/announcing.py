@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection
 
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import iso, known_instant
 from promptmill.schema.news import UNANNOUNCED, News
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.statement import Statement
 from promptmill.schema.states import JobState
-from promptmill.schema.types import iso, known_instant
 from promptmill.schema.webhook_deliveries import NewDelivery, add_delivery
 
 _LONGEST_REASON = 100

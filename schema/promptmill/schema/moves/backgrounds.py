@@ -4,8 +4,7 @@ The id is written under the fence, before anybody waits. It outlives the attempt
 job next asks for that response, and sends nothing.
 """
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.statement import Statement
 
 _keep = Statement(

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.hint import Hint
 from promptmill.schema.lanes import LANE_AT
 from promptmill.schema.moves.twins import NEVER_S, copy_ends

@@ -10,8 +10,7 @@ sum.
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.spending import catch_up
 from promptmill.schema.statement import Column, RowSet, Statement
 

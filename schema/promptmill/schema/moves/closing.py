@@ -7,8 +7,7 @@ cost is still booked on its attempt, as `late`.
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.endings import Closing
 from promptmill.schema.moves.failing import pause_where_too_many_failed
 from promptmill.schema.moves.storing import store_results

@@ -7,8 +7,7 @@ What they cost is the batch's all the same, by a trigger as that of attempts.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.moves.spending import reserve_beside
 from promptmill.schema.statement import Column, RowSet, Statement

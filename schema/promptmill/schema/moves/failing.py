@@ -6,8 +6,7 @@ which is raised when a batch that was paused for them is told to go on: until as
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.steering import REACHED, pause_batch
 from promptmill.schema.statement import Column, RowSet, Statement
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
+from promptmill.schema.instants import known_instant
 from promptmill.schema.statement import Column, RowSet, Statement
-from promptmill.schema.types import known_instant
 
 
 class Pruned(StrEnum):

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.hint import Hint
 from promptmill.schema.pools import BACK
 from promptmill.schema.statement import Column, RowSet, Statement

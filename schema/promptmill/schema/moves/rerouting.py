@@ -5,8 +5,7 @@ A job whose own reply sends it on is moved by its worker, as it ends the attempt
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.fallbacks import Rules, read_rules
 from promptmill.schema.statement import Statement
 

@@ -9,8 +9,7 @@ worker is quarantined, and those that only ran beside it never are.
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.failing import pause_where_too_many_failed
 from promptmill.schema.pools import BACK
 from promptmill.schema.statement import Column, RowSet, Statement

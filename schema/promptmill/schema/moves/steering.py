@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.twins import NEVER_S
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState

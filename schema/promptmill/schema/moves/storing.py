@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import astuple
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.moves.endings import Closing, StoredResult
 from promptmill.schema.statement import Column, RowSet, Statement
 

@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
+from promptmill.schema.connection import Connection
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.statement import Column, RowSet, Statement
 from promptmill.schema.states import JobState
