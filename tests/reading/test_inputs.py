@@ -102,7 +102,6 @@ import resource, sys
 from pathlib import Path
 from promptmill.producer.reading import ReadOptions, check_input, open_input
 from promptmill.schema.errors import InputError
-from tests.reading.packed import bomb
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
