@@ -13,7 +13,7 @@ from promptmill.producer.cli.main import VERBS, load_verb
 from tests.docs.pages import PAGES, ROOT, Page
 
 VERB_NAMES = [verb.name for verb in VERBS]
-RUN_VERBS = {"test", "check", "bench", "chaos", "pictures", "reference", "lock"}
+RUN_VERBS = {"test", "check", "bench", "chaos", "pictures", "reference", "extra", "lock"}
 """what `./run` does by itself; it hands every other verb on"""
 CONTINUED = re.compile(r"\\\n *")
 COMMAND = re.compile(r"\s*(?:\$ )?(promptmill|\./run) (.+)")

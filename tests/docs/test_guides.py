@@ -22,15 +22,12 @@ from tests.services.valkey import Valkey
 PREAMBLE = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
 PATIENCE_S = 240
 """for some twenty commands, of which each takes a second of CPU to start"""
-ALREADY_DONE = "pip install"
-"""what begins so is not typed: the tests have it installed"""
 
 
 def typed(guide: str, places: Mapping[str, str] | None = None) -> str:
     """Collect what a guide shows to type; *places* stand for its example addresses."""
     blocks = page(f"docs/guides/{guide}.md").blocks("sh")
-    lines = [line for block in blocks for line in block.splitlines()]
-    script = "\n".join(line for line in lines if not line.startswith(ALREADY_DONE)) + "\n"
+    script = "".join(blocks)
     for shown, here in (places or {}).items():
         assert shown in script
         script = script.replace(shown, here)

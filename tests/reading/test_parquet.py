@@ -1,6 +1,7 @@
 """Parquet rows: typed cells in templates, some rows at a time, bad rows told by their number."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ from pyarrow import parquet
 
 from promptmill.producer.reading import Prompt, ReadOptions, check_input, open_input, read_prompts
 from promptmill.schema.errors import InputError, UsageError
+from promptmill.schema.extras import how_to_install
 
 Write = Callable[..., Path]
 
@@ -114,7 +116,7 @@ def test_a_changed_file_is_noticed(write: Write) -> None:
 def test_without_pyarrow_the_extra_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write({"text": ["a"]})
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"pip install 'promptmill\[parquet\]'"):
+    with pytest.raises(UsageError, match=re.escape(how_to_install("parquet"))):
         read(path)
 
 

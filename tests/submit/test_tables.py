@@ -1,5 +1,6 @@
 """A batch as a table in memory, and as a file, from Python."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from promptmill.producer import Batch, submit
 from promptmill.schema.errors import UsageError
+from promptmill.schema.extras import how_to_install
 from tests.schema.scene import Scene
 from tests.submit.inputs import answer, claim_all, refuse, write_batch
 
@@ -53,9 +55,9 @@ def test_what_is_not_installed_is_told_with_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match="pip install pandas"):
+    with pytest.raises(UsageError, match=re.escape(how_to_install("pandas"))):
         batch.to_pandas()
-    with pytest.raises(UsageError, match=r"pip install 'promptmill\[parquet\]'"):
+    with pytest.raises(UsageError, match=re.escape(how_to_install("parquet"))):
         batch.to_arrow()
     with pytest.raises(UsageError, match="no column 'texts'"):
         batch.to_pandas(columns=["texts"])

@@ -19,6 +19,7 @@ from promptmill.schema.broker import redis_url
 from promptmill.schema.cache_secret import cache_secret
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database, DatabaseError
 from promptmill.schema.errors import ContractError, ServiceError, SettingsError
+from promptmill.schema.extras import how_to_install
 from promptmill.schema.hint import Hint
 from promptmill.schema.history import recent_latencies
 from promptmill.schema.moves.steering import pause_batch
@@ -268,7 +269,7 @@ class Runtime:
         except ImportError as error:
             msg = (
                 "worker.traces is on, and OpenTelemetry is not installed: "
-                "`pip install 'promptmill[otel]'`, or leave the setting out"
+                f"`{how_to_install('otel')}`, or leave the setting out"
             )
             raise SettingsError(msg) from error
         tracing = Tracing()

@@ -15,6 +15,7 @@ import structlog
 
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.extras import how_to_install
 from promptmill.schema.moves.caching import Likeness
 from promptmill.schema.moves.similar import Entry, NewEntry, newest_entries
 from promptmill.schema.reading import DueJob
@@ -156,7 +157,7 @@ class Similarity:
                 tools = await asyncio.to_thread(self._open)
             except (ImportError, SettingsError) as error:
                 self._is_off = True
-                hint = "`pip install 'promptmill[similar]'`, and see cache.embedder"
+                hint = f"`{how_to_install('similar')}`, and see cache.embedder"
                 _log.error("nothing is compared", error=_name(error), do=hint)
             else:
                 self._tools = self._tools or tools  # another may have been first

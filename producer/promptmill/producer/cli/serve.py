@@ -7,6 +7,7 @@ from promptmill.producer.cli.output import note
 from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.producer.opening import opened
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.extras import how_to_install
 from promptmill.schema.settings import PREFIX, load_settings
 from promptmill.schema.tenants import keys_of_all
 
@@ -17,7 +18,7 @@ def serve_gateway(host: str, port: int) -> None:
     """Serve on *host* and *port*; 0 takes a free one."""
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
-        msg = f"{missing[0]} is not installed: pip install 'promptmill[api]'"
+        msg = f"{missing[0]} is not installed: {how_to_install('api')}"
         raise SettingsError(msg)
     settings = load_settings()
     with opened(settings, create=True) as database, database.read() as connection:

@@ -13,6 +13,7 @@ from typing import Any
 from promptmill.producer.export.sheet import Rows
 from promptmill.schema.errors import UsageError
 from promptmill.schema.exporting import COLUMNS, Kind
+from promptmill.schema.extras import how_to_install
 
 Buffers = tuple[Any, ...]
 """arrays and bytes, which lend their memory"""
@@ -23,7 +24,7 @@ def import_arrow() -> Any:
     try:
         import pyarrow  # noqa: PLC0415  an extra
     except ImportError:
-        msg = "Parquet needs pyarrow: pip install 'promptmill[parquet]'"
+        msg = f"Parquet needs pyarrow: {how_to_install('parquet')}"
         raise UsageError(msg) from None
     return pyarrow
 

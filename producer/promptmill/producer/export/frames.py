@@ -11,6 +11,7 @@ from promptmill.producer.watching.progress import read_progress
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.exporting import COLUMNS, Kind, Selection, export_rows, one_moment
+from promptmill.schema.extras import how_to_install
 
 
 def to_arrow(database: Database, batch_id: int, what: What, columns: tuple[str, ...]) -> Any:
@@ -29,7 +30,7 @@ def to_pandas(database: Database, batch_id: int, what: What, columns: tuple[str,
     try:
         import pandas  # noqa: PLC0415  optional
     except ImportError:
-        msg = "to_pandas needs pandas: pip install pandas; to_arrow and export go without it"
+        msg = f"to_pandas needs pandas: {how_to_install('pandas')}; export goes without it"
         raise UsageError(msg) from None
     for rows in _pages(database, batch_id, what, columns):
         for name, values in zip(columns, zip(*rows, strict=True), strict=True):

@@ -13,6 +13,7 @@ from promptmill.producer.reading.prompt import Prompt
 from promptmill.producer.reading.rows import Rows
 from promptmill.producer.reading.source import Input
 from promptmill.schema.errors import InputError, UsageError
+from promptmill.schema.extras import how_to_install
 
 _BATCH_ROWS: Final = 256
 _BUFFER_BYTES: Final = 1 << 20
@@ -57,7 +58,7 @@ def _rows(source: Input) -> Iterator[dict[str, Any]]:
     except ImportError:
         msg = (
             f"{source.name} is Parquet, and pyarrow, which reads it, is not installed:"
-            " pip install 'promptmill[parquet]', or write the rows as CSV or JSONL"
+            f" {how_to_install('parquet')}, or write the rows as CSV or JSONL"
         )
         raise UsageError(msg) from None
     try:

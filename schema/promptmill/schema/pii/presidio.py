@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, Final
 
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.extras import how_to_install
 from promptmill.schema.pii.shapes import Found, find, first_of
 from promptmill.schema.sections import BLANK, PiiSettings
 
@@ -33,7 +34,7 @@ class Presidio:
         if find_spec("presidio_analyzer") is None:
             msg = (
                 "pii.masker is presidio, which is not installed:"
-                " `pip install 'promptmill[presidio]'`, or leave the setting out"
+                f" `{how_to_install('presidio')}`, or leave the setting out"
             )
             raise SettingsError(msg)
         model = settings.model

@@ -6,6 +6,7 @@ An SDK takes 0.5 to 1 s and 50 to 75 MiB to import, so only those that are asked
 from typing import TYPE_CHECKING, assert_never
 
 from promptmill.schema.errors import SettingsError
+from promptmill.schema.extras import how_to_install
 from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Platform, ProviderKind, ProviderSettings
@@ -117,7 +118,7 @@ def _gemini_legacy(name: str, settings: ProviderSettings, network: NetworkSettin
     except ImportError as error:
         msg = (
             f"providers.{name}.sdk is google-generativeai, which is not installed: "
-            "`pip install 'promptmill[google-generativeai]'`, or leave the setting out to use "
+            f"`{how_to_install('google-generativeai')}`, or leave the setting out to use "
             "google-genai, the SDK that Google maintains"
         )
         raise SettingsError(msg) from error
@@ -144,7 +145,7 @@ def _aws_credentials(name: str, region: str) -> Signer:
     except ImportError as error:
         msg = (
             f"providers.{name} signs its requests to Bedrock by botocore, which is not installed:"
-            " `pip install 'promptmill[bedrock]'`, or give it an API key of Bedrock"
+            f" `{how_to_install('bedrock')}`, or give it an API key of Bedrock"
         )
         raise SettingsError(msg) from error
     return AwsCredentials(name, region=region)
