@@ -260,6 +260,17 @@ def test_a_toml_that_is_none_is_refused() -> None:
         load_settings()
 
 
+def test_a_file_that_is_not_utf_8_is_named(monkeypatch: Patch) -> None:
+    told = {"promptmill.toml": "promptmill.toml of", ".env": ".env of", "key": "_FILE names 'key'"}
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "key")
+    for name in told:
+        Path(name).write_bytes(b'a = "caf\xe9"')
+    for name, begin in told.items():
+        with pytest.raises(SettingsError, match=f"{re.escape(begin)}.* UTF-8"):
+            load_settings()
+        Path(name).unlink()
+
+
 def test_a_section_is_not_a_setting(monkeypatch: Patch) -> None:
     write("promptmill.toml", "providers = 5")
     with pytest.raises(SettingsError, match="providers: "):

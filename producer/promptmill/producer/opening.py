@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from promptmill.schema.connection import Source
 from promptmill.schema.errors import ContractError, ServiceError, UsageError
+from promptmill.schema.failure import failure
 from promptmill.schema.glance import Glance
 from promptmill.schema.reading import latest_batches
 from promptmill.schema.revisions import require_current
@@ -46,7 +47,7 @@ def opened(
         _bring_up(database, create=create)
         yield database
     except DatabaseError as error:
-        msg = f"the database failed: {first_line(error)}"
+        msg = failure(first_line(error), database.file)
         raise ServiceError(msg) from None
     finally:
         database.close()

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from promptmill.schema.errors import ServiceError, SettingsError
+from promptmill.schema.failure import failure
 from promptmill.schema.private import private_file, private_folder
 from promptmill.schema.sessions import (
     CACHE_BYTES,
@@ -129,6 +130,11 @@ class Database:
             connection.invalidate()
             connection.close()
 
+    @property
+    def file(self) -> str | None:
+        """Name its file, where it is SQLite's."""
+        return self.url.database if self.dialect == "sqlite" else None
+
     def close(self) -> None:
         """Close all pooled connections."""
         self._writer.dispose()
@@ -139,7 +145,9 @@ class Database:
         try:
             connection = engine.connect()
         except OperationalError as error:
-            msg = f"cannot open the database {self.url!r}: {first_line(error)}"
+            msg = failure(first_line(error), self.file)
+            if self.file is None:
+                msg = f"cannot open the database {self.url!r}: {first_line(error)}"
             raise ServiceError(msg) from None
         with connection:
             if self._injected_now is not None:

@@ -66,10 +66,21 @@ def _usual_names(providers: Iterable[str]) -> dict[str, list[str]]:
 
 def _read(wanted: Callable[[str], bool]) -> dict[str, str]:
     """Read the wanted variables, and those that a NAME_FILE holds, from `.env` and environment."""
-    dotenv = {name: value for name, value in dotenv_values(".env").items() if value}
+    dotenv = {name: value for name, value in _dotenv().items() if value}
     found = _with_files(dotenv, wanted)
     found.update(_with_files(os.environ, wanted))  # noqa: TID251  the one place
     return found
+
+
+def _dotenv() -> Mapping[str, str | None]:
+    try:
+        return dotenv_values(".env")
+    except OSError as error:
+        msg = f".env of this folder cannot be read: {error.strerror}"
+        raise SettingsError(msg) from error
+    except UnicodeDecodeError:  # which holds all of it
+        msg = ".env of this folder is not UTF-8: save it so"
+        raise SettingsError(msg) from None
 
 
 def _with_files(env: Mapping[str, str], wanted: Callable[[str], bool]) -> dict[str, str]:
@@ -83,6 +94,9 @@ def _with_files(env: Mapping[str, str], wanted: Callable[[str], bool]) -> dict[s
         except OSError as error:
             msg = f"{name} names {path!r}, which cannot be read: {error.strerror}"
             raise SettingsError(msg) from error
+        except UnicodeDecodeError:
+            msg = f"{name} names {path!r}, which is not text in UTF-8"
+            raise SettingsError(msg) from None
     return found
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from promptmill.schema.connection import Connection, Rows
 from promptmill.schema.errors import ServiceError
+from promptmill.schema.failure import failure
 from promptmill.schema.sessions import (
     CACHE_BYTES,
     CLIENTS_SHARE,
@@ -29,9 +30,12 @@ _NAMING = ("user", "host", "port", "dbname")
 class Glance:
     """One connection that only reads, made when it is first needed. For one thread."""
 
-    def __init__(self, dialect: str, connect: Callable[[], Any]) -> None:
+    def __init__(
+        self, dialect: str, connect: Callable[[], Any], *, file: str | None = None
+    ) -> None:
         self.dialect = dialect
         self._connect = connect
+        self._file = file
         self._driver: Any = None
 
     @classmethod
@@ -44,7 +48,7 @@ class Glance:
         if scheme == "sqlite":
             path = unquote(rest.removeprefix("/"))
             usual = rest.startswith("/") and "?" not in rest and path not in ("", ":memory:")
-            return cls("sqlite", partial(_open_file, path)) if usual else None
+            return cls("sqlite", partial(_open_file, path), file=path) if usual else None
         told = _libpqs_words(rest) if scheme.partition("+")[0] == "postgresql" else None
         if told is None:
             return None
@@ -61,7 +65,7 @@ class Glance:
             self._driver.execute("begin")
             yield _Look(_Dialect(self.dialect), self._driver)
         except self._driver.Error as error:
-            msg = f"the database failed: {_first_line(error)}"
+            msg = failure(_first_line(error), self._file)
             raise ServiceError(msg) from None
         finally:
             with suppress(self._driver.Error):
@@ -117,7 +121,7 @@ def _open_file(path: str) -> Any:
             driver.execute(pragma)
         driver.execute(f"pragma cache_size = -{CACHE_BYTES >> 10}")
     except sqlite3.Error as error:
-        msg = f"cannot open the database {path}: {_first_line(error)}"
+        msg = failure(_first_line(error), path)
         raise ServiceError(msg) from None
     return driver
 

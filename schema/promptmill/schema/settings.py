@@ -199,9 +199,6 @@ def load_settings(**overrides: Any) -> Settings:
         ]
         msg = "these settings cannot be used:\n" + "\n".join(lines) + "\n  see docs/settings.md"
         raise SettingsError(msg) from None
-    except tomllib.TOMLDecodeError as error:
-        msg = f"promptmill.toml is not TOML: {error}; see docs/settings.md"
-        raise SettingsError(msg) from None
 
 
 def _gathered(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +213,17 @@ def _gathered(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _toml() -> dict[str, Any]:
     path = Path(_TOML)
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"{_TOML} of this folder cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        msg = f"{_TOML} of this folder is not UTF-8: save it so"
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{_TOML} is not TOML: {error}; see docs/settings.md"
+    raise SettingsError(msg)
 
 
 def _filled_up(tree: Mapping[str, Any], lower: Mapping[str, Any]) -> dict[str, Any]:

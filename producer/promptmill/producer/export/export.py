@@ -114,7 +114,8 @@ def export(
 
     Raises UsageError for a batch that is not there, and for a place that cannot be written.
     """
-    total = read_progress(database, request.batch_id).batch.total
+    batch = read_progress(database, request.batch_id).batch
+    _spare_the_input(request, batch.input_name)
     states, columns = STATES[request.what], request.columns
     if request.format is Format.OPENAI_BATCH:
         states, columns = STATES[What.ALL], BATCH_COLUMNS
@@ -132,7 +133,14 @@ def export(
             tell(done, wanted)
         sheet.close()
     errors = sheet.errors if isinstance(sheet, OpenAIBatch) else 0
-    return Exported(rows=done, errors=errors, left_out=total - done)
+    return Exported(rows=done, errors=errors, left_out=batch.total - done)
+
+
+def _spare_the_input(request: ExportRequest, input_name: str) -> None:
+    for target in request.targets:
+        if isinstance(target, Path) and target.resolve() == Path(input_name).resolve():
+            msg = f"{target} is what batch {request.batch_id} was read from: name another file"
+            raise UsageError(msg)
 
 
 def check_columns(columns: tuple[str, ...]) -> tuple[str, ...]:

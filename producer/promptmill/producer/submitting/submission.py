@@ -48,6 +48,7 @@ from promptmill.producer.submitting.truncating import change_truncation
 from promptmill.producer.submitting.webhook import change_webhook, parse_webhook
 from promptmill.schema.database import Database, DatabaseError, first_line
 from promptmill.schema.errors import InputError, ServiceError, UsageError
+from promptmill.schema.failure import failure
 from promptmill.schema.fallbacks import Rules, write_rules
 from promptmill.schema.instants import iso
 from promptmill.schema.moves.loading import BatchFound, NewBatch, create_batch, find_batch
@@ -105,7 +106,8 @@ def submit(
             while submitted is None:
                 submitted = submission.attempt()
         except DatabaseError as error:
-            msg = f"the database failed: {first_line(error)}\n  type the same command to go on"
+            told = failure(first_line(error), database.file)
+            msg = f"{told}\n  type the same command to go on"
             raise ServiceError(msg) from None
     return submitted
 
