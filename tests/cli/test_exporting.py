@@ -207,7 +207,7 @@ def test_what_cannot_be_written_is_told_with_what_to_type(batch_id: int, promptm
         ("-o out.jsonl --formulas", "--formulas is for CSV"),
         ("-o - --format openai-batch", "two files"),
         ("-o out.jsonl --format openai-batch --all", "every prompt"),
-        ("-o ./prompts.jsonl", "prompts.jsonl is what batch 1 was read from: name another file"),
+        ("-o ./in.jsonl", "in.jsonl is what batch 1 was read from: name another file"),
         ("-o nowhere/out.csv", "nowhere/out.csv cannot be written: no such file"),
         ("-o . --format csv", "is a folder: name a file in it"),
     ):

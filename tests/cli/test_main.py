@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from promptmill.producer.cli.main import VERBS
-from tests.cli.promptmill import Here
+from tests.cli.promptmill import PROGRAM, Here
 from tests.submit.inputs import write_batch
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +114,18 @@ def test_a_limit_that_is_none_is_refused_before_anything_is_stored(
     assert said.code == 2
     assert f"--rpm '{amount}'" in said.err
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_behind_standard_output_is_told_without_a_traceback() -> None:
+    with Path("/dev/full").open("wb") as full:
+        said = subprocess.run(
+            [*PROGRAM, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (said.returncode, said.stderr) == (
+        1,
+        "error: no space is left where this was to be written\n",
+    )
 
 
 def test_the_version_is_told(promptmill: Here) -> None:

@@ -282,3 +282,13 @@ def test_a_server_that_is_named_is_used_and_not_asked(short_folder: Path) -> Non
         assert place.keep_fds == ()
         assert not place.revive()
     assert list(short_folder.iterdir()) == []
+
+
+def test_a_server_that_is_named_and_does_not_answer_is_silent(settings: Settings) -> None:
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    with ensure_redis(away) as place:
+        assert place.is_silent()
+
+
+def test_the_bundled_server_is_not_silent(settings: Settings, places: ExitStack) -> None:
+    assert not places.enter_context(ensure_redis(settings)).is_silent()

@@ -3,8 +3,10 @@
 No `--help` needs Celery, an SDK, SQLAlchemy or rich.
 """
 
+import errno
 import gc
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -15,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from promptmill.producer.cli.output import fail
-from promptmill.schema.errors import PromptmillError, SettingsError
+from promptmill.schema.errors import PromptmillError, ServiceError, SettingsError
 
 _VERBS = "promptmill.producer.cli.verbs"
 _YOUNG = 50_000
@@ -141,9 +143,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PromptmillError as error:
         sys.exit(fail(error))
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            sys.exit(fail(_unusable(error)))
+        if error.errno != errno.ENOSPC:
             raise
-        sys.exit(fail(_unusable(error)))
+        _drop_output()
+        sys.exit(fail(ServiceError("no space is left where this was to be written")))
 
 
 def make_command() -> TyperGroup:
@@ -175,6 +180,13 @@ def _unusable(error: OSError) -> SettingsError:
         "  promptmill keeps its files in the folder that PROMPTMILL_STATE_DIR names, else in"
         " .promptmill of the current folder"
     )
+
+
+def _drop_output() -> None:
+    """Let go of what standard output did not take, or Python fails on it again at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _flowing(function: Callable[..., Any]) -> str:

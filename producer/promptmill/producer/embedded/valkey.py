@@ -67,6 +67,15 @@ class RedisPlace:
         """Descriptors that a child process must inherit, so that it counts as a user too."""
         return () if self._share is None else (self._share.fd,)
 
+    def is_silent(self) -> bool:
+        """Say whether a server that is not ours does not answer; work waits until it does."""
+        if self.is_bundled:
+            return False
+        from promptmill.producer.embedded.talk import pinging  # noqa: PLC0415  as in `_answers`
+
+        with pinging(self.url) as is_up:
+            return not is_up()
+
     def revive(self) -> bool:
         """Start a bundled server that has died again, with its data; say whether it had to be.
 
