@@ -152,7 +152,7 @@ class LimiterMachine(SideBySide):
         some = [self.calls[each] for each in unsent if self.calls[each].ledger is ledger][:count]
         booked = [each.booked for each in some]
         if forgotten:
-            self.run("cancel", ledger, ledger.forget(booked[0].booking_id))
+            self.run("cancel", ledger, ledger.cancel([booked[0].booking_id]))
             self.model.leases.pop(booked[0].booking_id, None)
             self.close(some[0])
         else:

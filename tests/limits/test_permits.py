@@ -96,6 +96,26 @@ def test_a_cancelled_waiter_leaves_nothing_booked(valkey: Valkey) -> None:
     asyncio.run(run())
 
 
+def test_waiters_that_leave_together_are_given_back_together(valkey: Valkey) -> None:
+    async def run() -> int:
+        async with permits_on(valkey.url) as permits:
+            await permits.cancel(await booked(permits, QUICK))  # the scripts are known by now
+            before = scripts_run(valkey)
+            waiters = [asyncio.create_task(permits.book(QUICK, SMALL)) for _ in range(50)]
+            for _ in range(5):
+                await asyncio.sleep(0)  # they are asked for, and may be answered
+            for waiter in waiters:
+                waiter.cancel()
+            await asyncio.wait(waiters)
+        return scripts_run(valkey) - before
+
+    assert asyncio.run(run()) < 10
+
+
+def scripts_run(valkey: Valkey) -> int:
+    return int(valkey.client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
 def test_patience_ends(valkey: Valkey) -> None:
     async def story(permits: Permits) -> None:
         first = await booked(permits, ONE_AT_A_TIME)

@@ -57,7 +57,7 @@ class Desk:
         self._pumps: dict[int, Pump] = {}
         self._confirming = Gathering[Booked, bool](self._confirm_all)
         self._settling = Gathering[_Settled, bool](self._settle_all)
-        self._cancelling = Gathering[Booked, bool](self._cancel_all)
+        self._cancelling = Gathering[Booked | str, bool](self._cancel_all)
         self._sent: dict[str, bool] = {}  # our open bookings, and whether they were sent
         self._remembers = False  # what other processes learned
         self._told: Mapping[str, float] = {}
@@ -234,8 +234,7 @@ class Desk:
             self._spawn(self.cancel(booked))
 
     def _forget(self, booking_id: str) -> None:
-        arguments = self.ledger.forget(booking_id)
-        self._spawn(self._store.attempt("cancel", self.ledger.keys, arguments))
+        self._spawn(self._cancelling.ask(booking_id))
 
     def _spawn(self, chore: Awaitable[object]) -> None:
         task = asyncio.ensure_future(chore)
@@ -253,7 +252,7 @@ class Desk:
         raw = await self._store.attempt("settle", self.ledger.keys, arguments)
         return self.ledger.read_settle(raw) if raw else [False] * len(settled)
 
-    async def _cancel_all(self, booked: Sequence[Booked]) -> Sequence[bool]:
+    async def _cancel_all(self, booked: Sequence[Booked | str]) -> Sequence[bool]:
         arguments = self.ledger.cancel(booked)
         raw = await self._store.attempt("cancel", self.ledger.keys, arguments)
         return self.ledger.read_flags(raw) if raw else [False] * len(booked)

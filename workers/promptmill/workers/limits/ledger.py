@@ -152,14 +152,10 @@ class Ledger:
             self.learned = Learned(*sums)
         return tuple(bool(each) for each in answers)
 
-    def cancel(self, booked: Sequence[Booked]) -> Arguments:
-        """Arguments of `cancel`."""
-        return (_pack((self._offset_us(), [_record(each) for each in booked])),)
-
-    def forget(self, booking_id: str) -> Arguments:
-        """Arguments of `cancel` for a booking of which the answer never came: its lease goes."""
-        nothing = (booking_id, -1, -1, 0, 0, 0, _by_place({}))
-        return (_pack((self._offset_us(), [nothing])),)
+    def cancel(self, booked: Sequence[Booked | str]) -> Arguments:
+        """Arguments of `cancel`; by its id a booking of which no answer came: its lease goes."""
+        records = [_nothing(each) if isinstance(each, str) else _record(each) for each in booked]
+        return (_pack((self._offset_us(), records)),)
 
     def penalise(
         self,
@@ -251,6 +247,11 @@ def _record(booked: Booked) -> tuple[object, ...]:
         booked.before_us,
         booked.costs,
     )
+
+
+def _nothing(booking_id: str) -> tuple[object, ...]:
+    """Write a record of a booking that may have been made, and of which nothing is known."""
+    return booking_id, -1, -1, 0, 0, 0, _by_place({})
 
 
 def _answer(charges: tuple[Charge, ...], plan: int, epoch: int, kind: str, *told: Any) -> Answer:
