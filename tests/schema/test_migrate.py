@@ -300,6 +300,7 @@ def test_an_upgrade_leaves_the_views_to_those_who_may_read_them(
         connection.exec_driver_sql("update revisions set definitions = 'older'")
         for view, role in readers:
             connection.exec_driver_sql(f"grant select on {view} to {role}")
+        connection.exec_driver_sql("grant select (model) on promptmill_failures to pg_monitor")
     upgrade(postgres_database)
     with postgres_database.read() as connection:
         granted = connection.exec_driver_sql(
@@ -307,6 +308,11 @@ def test_an_upgrade_leaves_the_views_to_those_who_may_read_them(
             " where grantee in ('pg_monitor', 'PUBLIC') and table_schema = 'public'"
         )
         assert {tuple(row) for row in granted} == readers
+        of_columns = connection.exec_driver_sql(
+            "select table_name, column_name from information_schema.column_privileges"
+            " where grantee = 'pg_monitor' and table_name = 'promptmill_failures'"
+        )
+        assert [tuple(row) for row in of_columns] == [("promptmill_failures", "model")]
 
 
 def test_an_upgrade_that_gets_no_lock_says_so_and_changes_nothing(

@@ -37,11 +37,16 @@ _PAUSE_S = 0.5
 _FIRST = "0001"
 
 _GRANTED = """
-select c.relname,
-  case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
-from pg_class c cross join aclexplode(c.relacl) a
-where c.relkind = 'v' and pg_table_is_visible(c.oid) and a.privilege_type = 'SELECT'
-  and a.grantee <> c.relowner"""
+select g.columns, c.relname,
+  case g.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end
+from pg_class c cross join lateral (
+  select '' as columns, a.* from aclexplode(c.relacl) a
+  union all
+  select '(' || quote_ident(t.attname) || ')', a.* from pg_attribute t, aclexplode(t.attacl) a
+  where t.attrelid = c.oid) g
+where c.relkind = 'v' and pg_table_is_visible(c.oid) and g.privilege_type = 'SELECT'
+  and g.grantee <> c.relowner"""
+"""All of a view, or some of its columns."""
 
 _note = Statement(
     """
@@ -128,7 +133,11 @@ def _grants(connection: Connection) -> list[str]:
         return []
     verbatim = connection.execution_options(no_parameters=True)
     granted = verbatim.exec_driver_sql(_GRANTED).all()
-    return [f"grant select on {view} to {role}" for view, role in granted if view in VIEWS]
+    return [
+        f"grant select {columns} on {view} to {role}"
+        for columns, view, role in granted
+        if view in VIEWS
+    ]
 
 
 def _drop_views(connection: Connection) -> None:
