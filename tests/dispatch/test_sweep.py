@@ -8,11 +8,12 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity
 from promptmill.schema.moves.embedder_calls import Intent, intend_call
 from promptmill.schema.moves.endings import finish
+from promptmill.schema.moves.loading import create_batch, insert_jobs
 from promptmill.schema.moves.steering import cancel_batch
 from promptmill.schema.outcomes import AttemptOutcome
 from promptmill.schema.states import JobState
 from tests.dispatch.mill import Mill
-from tests.schema.scene import ANSWER, ANSWERED, PROVIDER
+from tests.schema.scene import ANSWER, ANSWERED, PROVIDER, new_batch, new_jobs
 
 
 def take_and_claim(mill: Mill, worker: str = "w1", jobs: int = 3) -> int:
@@ -120,22 +121,55 @@ def test_a_worker_of_another_host_with_that_process_id_is_not(mill: Mill) -> Non
     assert mill.dispatcher().sweep().rescued == 0
 
 
-def test_live_calls_of_a_gateway_that_is_gone_are_not_asked_again(mill: Mill) -> None:
-    mill.worker(keys={}, host=host_identity(), pid=ended_process())
-    sent, in_hand, answered = take_and_claim(mill, jobs=1), mill.scene.load(1), mill.scene.load(1)
-    ((job, fence),) = mill.scene.claim(*mill.scene.queue(answered)).items()
-    mill.scene.close(finish(job, fence, ANSWERED, ANSWER))
-    others = mill.scene.load(1)
-    mill.beat(in_hand=[*mill.scene.queue(in_hand), Hint(job, 1)])
-    assert mill.dispatcher().sweep() == Swept(dead_workers=1, rescued=1, cancelled=2)
-    for batch in (sent, in_hand):
+def test_of_live_calls_whose_gateway_is_gone_no_more_is_sent_whoever_was_to_make_them(
+    mill: Mill,
+) -> None:
+    mill.worker("gone", keys={}, host=host_identity(), pid=ended_process())
+    mill.worker("w1")
+    mill.worker("here", keys={})
+
+    def call(gateway: str | None, worker: str | None = None) -> int:
+        batch = mill.scene.load(1, waited_by=gateway)
+        if worker is not None:
+            mill.scene.claim(*mill.scene.queue(batch), worker=worker)
+        return batch
+
+    by_gateway, by_worker, answered = call("gone", "gone"), call("gone", "w1"), call("gone", "w1")
+    pending, queued, waiting = call("gone"), call("gone"), call("gone")
+    others = [call("here", "w1"), call("here"), call(None)]
+    mill.scene.queue(queued)
+    mill.scene.postpone(*mill.scene.queue(waiting))
+    mill.scene.close(finish(mill.scene.ids(answered)[0], 1, ANSWERED, ANSWER))
+    assert mill.dispatcher().sweep() == Swept(dead_workers=1, rescued=1, cancelled=4)
+    for batch in (by_gateway, pending, queued, waiting):
         assert mill.states(batch) == {JobState.CANCELLED: 1}
-    assert mill.states(answered) == {JobState.SUCCEEDED: 1}
-    assert mill.states(others) == {JobState.PENDING: 1}
-    (lost,) = mill.scene.sql(f"select outcome from attempts where job_id <> {job}")
+    (lost,) = mill.scene.sql(f"select outcome from attempts where batch_id = {by_gateway}")
     assert lost.outcome == AttemptOutcome.UNKNOWN
+    assert mill.states(by_worker) == {JobState.RUNNING: 1}, "what is sent is stored"
+    assert mill.states(answered) == {JobState.SUCCEEDED: 1}
+    assert [[*mill.states(batch)] for batch in others] == [
+        [JobState.RUNNING],
+        [JobState.PENDING],
+        [JobState.PENDING],
+    ]
     states = mill.scene.sql("select state from batches order by id")
-    assert [row.state for row in states] == ["cancelled", "cancelled", "open", "open"]
+    assert [row.state for row in states] == [*2 * ["cancelled"], "open", *3 * ["cancelled"]] + 3 * [
+        "open"
+    ]
+
+
+def test_a_live_call_that_its_gateway_was_storing_when_it_died_is_taken_away(mill: Mill) -> None:
+    mill.worker("gone", keys={}, host=host_identity(), pid=ended_process())
+    with mill.database.write() as connection:
+        for n, gateway in enumerate(("gone", "gone", "here", None)):
+            batch = create_batch(connection, new_batch(f"call {n}", waited_by=gateway))
+            if n:
+                insert_jobs(connection, batch, new_jobs(1))
+    mill.worker("here", keys={})
+    mill.dispatcher().sweep()
+    left = mill.scene.sql("select waited_by from batches order by id")
+    assert [row.waited_by for row in left] == ["here", None]
+    assert mill.scene.count("jobs") == mill.scene.count("job_payloads") == 2
 
 
 def test_jobs_that_a_stopped_worker_left_are_rescued_at_once(mill: Mill) -> None:

@@ -46,8 +46,9 @@ def test_every_provider_answers_at_once_in_openais_words(mill: RunningMill, clie
     for event in events:
         hold_event(event.to_dict())
     rows = mill.sql(
-        "select a.provider, a.cost_micros, w.keys = '{}' as live from attempts a"
-        f" join workers w on w.id = a.worker_id where a.job_id > {before}"
+        "select a.provider, a.cost_micros, w.id = b.waited_by as live from attempts a"
+        " join workers w on w.id = a.worker_id join batches b on b.id = a.batch_id"
+        f" join workers g on g.id = b.waited_by and g.keys = '{{}}' where a.job_id > {before}"
     )
     assert len(rows) == 2 * len(MODELS) + 3
     assert all(row["cost_micros"] is not None for row in rows)

@@ -15,7 +15,7 @@ from promptmill.schema.moves.claiming import claim
 from promptmill.schema.moves.closing import close
 from promptmill.schema.moves.endings import Attempted, Closing, StoredResult
 from promptmill.schema.moves.loading import NewBatch, create_batch, insert_jobs, open_batch
-from promptmill.schema.moves.queueing import queue_pending, queue_waiting
+from promptmill.schema.moves.queueing import postpone, queue_pending, queue_waiting
 from promptmill.schema.moves.rescuing import rescue
 from promptmill.schema.moves.spending import Reservation
 from promptmill.schema.new_job import NewJob
@@ -111,6 +111,10 @@ class Scene:
         with self.database.write() as connection:
             queued = queue_waiting(connection, provider=PROVIDER, model=MODEL, most=most)
         return [row.hint for row in queued]
+
+    def postpone(self, *hints: Hint, seconds: float = 60.0) -> None:
+        with self.database.write() as connection:
+            postpone(connection, [(hint, seconds) for hint in hints])
 
     def claim(
         self,

@@ -52,6 +52,14 @@ class Answering:
         else:
             self._runtime = runtime
 
+    @property
+    def worker_id(self) -> str | None:
+        """Its name in SQL, by whose beat others see that clients may wait here; None: it has none.
+
+        Calls that nobody waits for any more are cancelled by that.
+        """
+        return None if self._runtime is None else self._runtime.worker_id
+
     def _make(self) -> "Runtime":
         """Make the worker, of all providers that have what opens them."""
         from promptmill.workers.runtime import Runtime  # noqa: PLC0415  seconds, and 160 MiB with the SDKs

@@ -1,8 +1,8 @@
 """A call that its client waits for: a batch of one line, before all others.
 
 So it has what every prompt has: routing, limits, a budget, retries, a row for each try before it is
-made, and its cost in SQL. Nothing of it is lost where this process dies; only the client is gone.
-Who makes it is this process, where it can (`answering`), else a worker.
+made, and its cost in SQL. Who makes it is this process, where it can (`answering`), else a worker.
+Where this process dies its client is gone: the sweep then cancels what was not sent of it.
 """
 
 import io
@@ -125,6 +125,7 @@ class LiveCall:
             name=name,
             order=name,
             tenant_id=self._tenant_id,
+            waited_by=gateway.answering.worker_id,
             priority=MOST_PRIORITY,
             cache=self._cache,
             budget=None if left is None else Budget(left),

@@ -27,11 +27,6 @@ class WorkerSeen:
     in_hand: Sequence[int]
     """ids of jobs whose hints it holds and has not claimed"""
 
-    @property
-    def is_gateway(self) -> bool:
-        """Whether it is what a gateway answers its own live calls with: it takes no hints."""
-        return not self.keys
-
 
 NO_KEY = "-"
 """The fingerprint of a worker that has no key for a provider."""

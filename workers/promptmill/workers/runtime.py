@@ -157,6 +157,11 @@ class Runtime:
         self._heartbeat = heartbeat
 
     @property
+    def worker_id(self) -> str | None:
+        """Its name in SQL, once it has begun to beat."""
+        return None if self._heartbeat is None else self._heartbeat.worker_id
+
+    @property
     def served(self) -> list[str]:
         """Name the providers that this process has a key for."""
         return list(self._served)

@@ -1,6 +1,7 @@
 """Put right what crashes and cancels left behind, in small transactions.
 
-Dead workers' jobs are rescued, lost hints taken back, cancelled batches emptied.
+Dead workers' jobs are rescued, lost hints taken back, cancelled batches emptied. Live calls that
+nobody waits for any more are cancelled.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +17,9 @@ from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity, process_is_gone
 from promptmill.schema.moves.embedder_calls import end_lost_calls, lost_calls
+from promptmill.schema.moves.loading import discard_loading
 from promptmill.schema.moves.queueing import give_back, has_dealt, unqueue, unqueue_scope
-from promptmill.schema.moves.rescuing import forsake, rescue, running_of
+from promptmill.schema.moves.rescuing import forsake, rescue, running_of, unwaited_calls
 from promptmill.schema.moves.steering import cancel_jobs
 from promptmill.schema.presence import WorkerSeen, declare_dead, live_workers, orphaned_owners
 from promptmill.schema.settings import Settings
@@ -73,6 +75,7 @@ class Sweeper:
     def sweep(self) -> Swept:
         """Sweep once. Only for the leader, though two at once do no harm."""
         dead = [worker for worker in self.observe() if self._declare_dead(worker)]
+        self._forsake()  # before what is rescued could be hinted again
         swept = Swept(
             dead_workers=len(dead),
             rescued=self._rescue_orphans(),
@@ -98,12 +101,22 @@ class Sweeper:
             return False
         with self._database.write() as connection:
             died = declare_dead(connection, worker.id, beat=worker.beat)
-            if died and worker.is_gateway:
-                forsake(connection, worker.id, worker.in_hand)
         if died:
             why = "process gone" if is_gone else "beat stood still"
             _log.warning("worker lost", worker=worker.id, why=why, still_s=round(still_s, 1))
         return died
+
+    def _forsake(self) -> None:
+        """Have no more asked of the live calls of a gateway that has stopped, or died."""
+        with self._database.read() as connection:
+            calls = unwaited_calls(connection, most=_CHUNK)
+        if calls:
+            with self._database.write() as connection:
+                forsake(connection, calls)
+                for batch_id in calls:
+                    while not discard_loading(connection, batch_id):
+                        pass
+            _log.info("live calls cancelled, their gateway is gone", calls=len(calls))
 
     def _rescue_orphans(self) -> int:
         """Take the jobs of workers that have stopped: those that died, and those that left some."""

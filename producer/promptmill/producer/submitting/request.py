@@ -76,6 +76,8 @@ class SubmitRequest:
     """for which time of a schedule it is; None: it is submitted by hand"""
     webhook: str | None = None
     """address that hears of its end, or `none`; None: as before, and of a new one nobody"""
+    waited_by: str | None = None
+    """the gateway whose client waits for it; None: nobody waits"""
     new: bool = False
     """make another batch where there is one of this input already"""
     budget: Budget | None = None

@@ -288,6 +288,7 @@ class _Submission:
             deadline_s=lane.deadline_s,
             mask_pii=request.mask_pii,
             webhook_url=self.webhook or None,
+            waited_by=request.waited_by,
             schedule_id=scheduled.schedule_id if scheduled else None,
             scheduled_at=iso(scheduled.at) if scheduled else None,
         )

@@ -53,6 +53,8 @@ class NewBatch:
     """which other models are asked, and when: see `schema.fallbacks`"""
     webhook_url: str | None = None
     """who hears of its end, besides whom the settings name"""
+    waited_by: str | None = None
+    """the gateway whose client waits for it; None: nobody waits"""
     schedule_id: int | None = None
     scheduled_at: str | None = None
     """for which time of its schedule it is"""
@@ -84,12 +86,12 @@ _create = Statement(
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
   total, created_at, budget_micros, max_failures, cache_s,
   cache_similar, on_invalid, truncate, max_input_tokens, tenant_id, lane, deadline_at, mask_pii,
-  fallbacks, webhook_url, schedule_id, scheduled_at)
+  fallbacks, webhook_url, waited_by, schedule_id, scheduled_at)
 values (:name, 'loading', :priority, :identity, :identity_no, :input_name, {json::options},
   :on_unknown, :total, {now}, :budget_micros, :max_failures, :cache_s,
   :cache_similar, :on_invalid, :truncate, :max_input_tokens, :tenant_id,
   :lane, {after:cast(:deadline_s as float)}, :mask_pii, :fallbacks,
-  :webhook_url, :schedule_id, :scheduled_at)
+  :webhook_url, :waited_by, :schedule_id, :scheduled_at)
 returning id"""
 )
 _hold = Statement("update batches set total = total where id = :batch_id and state = 'loading'")
@@ -198,6 +200,7 @@ def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 
         deadline_s=batch.deadline_s,
         fallbacks=batch.fallbacks,
         webhook_url=batch.webhook_url,
+        waited_by=batch.waited_by,
         schedule_id=batch.schedule_id,
         scheduled_at=batch.scheduled_at,
     )

@@ -1,6 +1,7 @@
 """Take back the jobs of a worker that is gone. What it had open is `unknown`.
 
-Those of a gateway are cancelled besides: whoever waited for their answers is gone with it.
+The live calls of a gateway that is gone are cancelled, whoever was to make them: nobody waits for
+their answers any more.
 
 Which of them killed it nobody can tell, so a crash with others open is no proof. A job whose next
 crash would be its last is run alone in its process (see `is_on_trial`); one that then kills its
@@ -39,15 +40,20 @@ where jobs.id = lost.job_id and jobs.fence = lost.fence and +jobs.state = 2
 returning jobs.id, jobs.state""",
     _LOST,
 )
+# A comparison, or SQLite takes the index for no way in.
+_unwaited = Statement(
+    """
+select b.id from batches b where b.waited_by > '' and b.carried is null
+  and not exists (select 1 from workers w where w.id = b.waited_by and w.stopped_at is null)
+  and (b.state = 'loading' or b.state in ('open', 'paused') and exists (select 1
+    from batch_counts c where c.batch_id = b.id and c.state < 4 and c.jobs > 0))
+limit :most"""
+)
 _forsake = Statement(
     """
 update batches set state = 'cancelled', paused_reason = null
-where state in ('open', 'paused') and id in (
-  select j.batch_id from jobs j where j.lease_owner = :worker_id and j.state = 2
-  union
-  select j.batch_id from jobs j join {in_hand} on j.id = in_hand.job_id
-  where +j.state in (0, 1, 2, 3))""",
-    RowSet("in_hand", (Column("job_id", "bigint"),)),
+where state in ('open', 'paused') and id in (select unwaited.batch_id from {unwaited})""",
+    RowSet("unwaited", (Column("batch_id", "bigint"),)),
 )
 _end = Statement(
     """
@@ -69,13 +75,17 @@ def running_of(connection: Connection, worker_id: str, *, most: int) -> list[tup
     return [(row[0], row[1]) for row in _running.fetch(connection, worker_id=worker_id, most=most)]
 
 
-def forsake(connection: Connection, worker_id: str, in_hand: Sequence[int]) -> int:
-    """Cancel the live calls of a gateway that is gone: no more of them is asked. Return how many.
+def unwaited_calls(connection: Connection, *, most: int) -> list[int]:
+    """List the batches of live calls that have not ended, and whose gateway is gone."""
+    return sorted(row[0] for row in _unwaited.fetch(connection, most=most))
 
-    *in_hand*: jobs that it had and may not have begun.
+
+def forsake(connection: Connection, batch_ids: Sequence[int]) -> None:
+    """Cancel those of `unwaited_calls` that are open: what was not sent of them is not sent.
+
+    One that is still loading is to be discarded (`loading.discard_loading`).
     """
-    held = [(job_id,) for job_id in in_hand]
-    return _forsake.run(connection, {"in_hand": held}, worker_id=worker_id)
+    _forsake.run(connection, {"unwaited": [(batch_id,) for batch_id in batch_ids]})
 
 
 def rescue(

@@ -76,6 +76,8 @@ batches = Table(
     # What its latest `promptmill run` was given over the limits of the settings, as JSON by
     # dimension; NULL: nothing.
     Column("run_limits", Text),
+    # The gateway whose client waits for it, by its id in `workers`; NULL: nobody waits.
+    Column("waited_by", Text),
     UniqueConstraint("identity", "identity_no"),
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
@@ -101,6 +103,12 @@ Index(
     batches.c.tenant_id,
     batches.c.id,
     **where("tenant_id is not null and carried is null"),
+)
+# sweep: live calls whose gateway may be gone
+Index(
+    "batches_waited",
+    batches.c.waited_by,
+    **where("waited_by is not null and carried is null"),
 )
 # announcing: of which batches there may be news
 Index("batches_unannounced", batches.c.id, **where(UNANNOUNCED))
