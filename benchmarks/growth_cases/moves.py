@@ -24,7 +24,7 @@ from promptmill.schema.moves.queueing import (
     queue_waiting,
     unqueue,
 )
-from promptmill.schema.moves.rescuing import rescue, running_of
+from promptmill.schema.moves.rescuing import rescue, running_of, unwaited_calls
 from promptmill.schema.moves.spending import Reservation, pause_used_up
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
 from promptmill.schema.pauses import pauses_now
@@ -110,6 +110,7 @@ def sweep(scene: Scene, connection: Connection) -> None:
     """Look for what crashes and cancels left behind, and put some of it right."""
     live_workers(connection)
     orphaned_owners(connection)
+    unwaited_calls(connection, most=1000)
     cancelled_batches(connection)
     pause_used_up(connection)
     aged_hints(connection, PROVIDER, age_s=0.0, most=1000)

@@ -1,10 +1,14 @@
-"""What there is to dispatch and to sweep. No statement here writes."""
+"""What there is to dispatch and to sweep. No statement here writes.
+
+None reads batches of tenants that have ended (`carried`): each live call of a gateway is one.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from promptmill.schema.connection import Connection
+from promptmill.schema.due import FirstDue
 from promptmill.schema.hint import Hint
 from promptmill.schema.lanes import IN_LANE
 from promptmill.schema.moves.spending import ROOM
@@ -71,9 +75,9 @@ _backlog = Statement(
 select c.batch_id, b.priority, c.provider, c.model,
   {_jobs_in(0)}, {_jobs_in(1)}, {_jobs_in(2)}, {_jobs_in(3)}, b.tenant_id,
   min(({ROOM}) / s.wanted_micros)
-from batch_counts c join batches b on b.id = c.batch_id and b.state = 'open'
+from batches b cross join batch_counts c
 left join batch_spending s on s.batch_id = b.id and b.budget_micros is not null
-where c.state < 4 and c.jobs > 0
+where b.state = 'open' and b.carried is null and c.batch_id = b.id and c.state < 4 and c.jobs > 0
 group by c.batch_id, b.priority, b.tenant_id, c.provider, c.model
 order by c.batch_id, c.provider, c.model"""
 )
@@ -110,18 +114,13 @@ join job_payloads p on p.job_id = j.id order by j.id""",
 }
 _started = Statement(
     """
-select provider, model, sum(jobs) from batch_counts where state in (2, 4, 5, 7)
-group by provider, model"""
+select c.batch_id, c.provider, c.model,
+  sum(case when c.state in (2, 4, 5, 7) then c.jobs else 0 end)
+from batches b cross join batch_counts c
+where b.state in ('open', 'paused', 'cancelled') and b.carried is null and c.batch_id = b.id
+group by c.batch_id, c.provider, c.model"""
 )
-# `cross join`, or SQLite would look at all that is due for each open batch.
-_due_waiting = Statement(
-    """
-select count(*) from (select 1 from jobs w cross join batches b
-  where b.id = w.batch_id and b.state = 'open' and w.state = 3 and w.run_at <= {now}
-    and w.provider = :provider and w.model = :model
-  order by w.run_at limit :most) as due""",
-    in_order=True,
-)
+_due_waiting = FirstDue("select count(*) from ({due}) as due")
 _aged_hints = Statement(
     """
 select provider, id, dispatch_no from jobs
@@ -130,8 +129,9 @@ order by queued_at limit :most"""
 )
 _cancelled = Statement(
     """
-select distinct b.id from batches b join batch_counts c on c.batch_id = b.id
-where b.state = 'cancelled' and c.state in (0, 1, 3) and c.jobs > 0 order by b.id"""
+select distinct b.id from batches b cross join batch_counts c
+where b.state = 'cancelled' and b.carried is null and c.batch_id = b.id and c.state in (0, 1, 3)
+  and c.jobs > 0 order by b.id"""
 )
 
 
@@ -166,9 +166,10 @@ def pending_rows(
     return [(row[0], row[1]) for row in rows]
 
 
-def started_jobs(connection: Connection) -> dict[Scope, int]:
-    """Count the jobs of each scope that run or have run; it grows as jobs are claimed."""
-    return {Scope(row[0], row[1]): int(row[2]) for row in _started.fetch(connection)}
+def started_jobs(connection: Connection) -> dict[tuple[int, Scope], int]:
+    """Count the jobs of each batch and scope that run or have run; it grows as jobs are claimed."""
+    rows = _started.fetch(connection)
+    return {(row[0], Scope(row[1], row[2])): int(row[3]) for row in rows}
 
 
 def due_waiting(connection: Connection, scope: Scope, *, most: int) -> int:

@@ -1,6 +1,7 @@
 """How deep the queue of a scope should be: what can start soon, and no more."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,20 +21,33 @@ class StartRates:
     def __init__(self, *, over_s: float) -> None:
         self._over_s = over_s
         self._at: float | None = None
-        self._started: dict[Scope, int] = {}
+        self._started: dict[tuple[int, Scope], int] = {}
+        self._newest = 0
         self._rates: dict[Scope, float] = {}
 
-    def observe(self, now: float, started: Mapping[Scope, int]) -> None:
-        """Take in how many jobs were ever started; *now* in seconds, monotonic."""
+    def observe(self, now: float, started: Mapping[tuple[int, Scope], int]) -> None:
+        """Take in how many jobs of each batch were ever started; *now* in seconds, monotonic."""
         if self._at is not None and now > self._at:
             passed = now - self._at
             weight = 1 - math.exp(-passed / self._over_s)
-            for scope, count in started.items():
-                # Less than before where jobs were put back: that starts nothing either.
-                fresh = max(0, count - self._started.get(scope, 0)) / passed
+            fresh = self._fresh(started)
+            for scope in {*self._rates, *fresh}:
                 rate = self._rates.get(scope, 0.0)
-                self._rates[scope] = rate + weight * (fresh - rate)
+                self._rates[scope] = rate + weight * (fresh[scope] / passed - rate)
         self._at, self._started = now, dict(started)
+        self._newest = max((self._newest, *(batch_id for batch_id, _ in started)))
+
+    def _fresh(self, started: Mapping[tuple[int, Scope], int]) -> Counter[Scope]:
+        """Count what was started since the last look."""
+        known = {batch_id for batch_id, _ in self._started}
+        fresh = Counter[Scope]()
+        for (batch_id, scope), count in started.items():
+            # One that had ended, and of which something is done again, started nothing by that.
+            is_back = batch_id <= self._newest and batch_id not in known
+            before = count if is_back else self._started.get((batch_id, scope), 0)
+            # Less than before where jobs were put back: that starts nothing either.
+            fresh[scope] += max(0, count - before)
+        return fresh
 
     def of(self, scope: Scope) -> float:
         """Tell the rate of *scope*, in jobs a second."""

@@ -31,7 +31,8 @@ _let_go = Statement(
     f"""
 update jobs set run_at = {{now}}
 where +state = 3 and run_at = {LANE_AT} and id in (select id from jobs
-  where batch_id = :batch_id and {IN_LANE} limit :most)"""
+  where batch_id = :batch_id and {IN_LANE} order by provider, model, id limit :most)""",
+    in_order=True,
 )
 _let_these_go = Statement(
     f"""

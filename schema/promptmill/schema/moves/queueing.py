@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from promptmill.schema.connection import Connection
+from promptmill.schema.due import FirstDue
 from promptmill.schema.hint import Hint
 from promptmill.schema.pools import BACK
 from promptmill.schema.statement import Column, RowSet, Statement
@@ -47,17 +48,7 @@ _queue_pending = Statement(
     ),
     in_order=True,
 )
-# `cross join`, or SQLite would look at all that is due for each open batch.
-_queue_waiting = Statement(
-    _QUEUED.replace("%s", "3", 1).replace(
-        "%s",
-        """select w.id from jobs w cross join batches b
-  where b.id = w.batch_id and b.state = 'open' and w.state = 3 and w.run_at <= {now}
-    and w.provider = :provider and w.model = :model
-  order by w.run_at limit :most""",
-    ),
-    in_order=True,
-)
+_queue_waiting = FirstDue(_QUEUED.replace("%s", "3", 1).replace("%s", "{due}"))
 _queue_line = Statement(
     """
 update jobs set state = 1, dispatch_no = dispatch_no + 1, queued_at = {now}, run_at = null

@@ -25,7 +25,7 @@ where state in (0, 3) and twin_of is null and id in (
     and model = :model and state = 0 and {_FREE}
     order by id limit :most) as p
   union all
-  select id from (select id from jobs where +batch_id = :batch_id and provider = :provider
+  select id from (select id from jobs where batch_id = :batch_id and provider = :provider
     and model = :model and state = 3 and {_FREE}
     and twin_of is null and run_at < {{after:cast(:ours_s as float)}}
     order by run_at limit :most) as w
@@ -36,7 +36,7 @@ where state in (0, 3) and twin_of is null and id in (
 _ruled = Statement(
     """
 select b.id, b.fallbacks, coalesce(b.deadline_at < {after:cast(:near_s as float)}, false)
-from batches b where b.state = 'open' and b.fallbacks is not null
+from batches b where b.state = 'open' and b.carried is null and b.fallbacks is not null
   and exists (select 1 from batch_counts c where c.batch_id = b.id and c.state in (0, 3)
     and c.jobs > 0) order by b.id"""
 )

@@ -110,8 +110,8 @@ returning id""",
 )
 _used_up = Statement(
     f"""
-select b.id, {_COLUMNS} from batch_spending s join batches b on b.id = s.batch_id
-where b.state = 'open' and s.wanted_micros > {ROOM}
+select b.id, {_COLUMNS} from batch_spending s cross join batches b
+where s.wanted_micros > 0 and b.id = s.batch_id and b.state = 'open' and s.wanted_micros > {ROOM}
   and not exists (select 1 from batch_counts c where c.batch_id = b.id and c.state = 2
     and c.jobs > 0)
   and not exists (select 1 from embedder_calls e where e.batch_id = b.id and e.outcome = 0)

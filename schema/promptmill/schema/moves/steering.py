@@ -32,18 +32,22 @@ _cancel_batch = Statement(
     "update batches set state = 'cancelled', paused_reason = null"
     " where id = :batch_id and state in ('open', 'paused')"
 )
-# One branch a state, for its own partial index; `+` keeps SQLite from reading the whole batch.
+# One branch a state, for its own partial index, in whose order it goes. What is queued is little,
+# and `+` keeps SQLite from reading the whole batch for it.
 _cancel_jobs = Statement(
     """
 update jobs set state = 6, finished_at = {now}, queued_at = null, run_at = null
 where state in (0, 1, 3)
   and exists (select 1 from batches where id = :batch_id and state = 'cancelled') and id in (
-  select id from (select id from jobs where batch_id = :batch_id and state = 0 limit :most) as p
+  select id from (select id from jobs where batch_id = :batch_id and state = 0
+    order by provider, model, id limit :most) as p
   union all
   select id from (select id from jobs where +batch_id = :batch_id and state = 1 limit :most) as q
   union all
-  select id from (select id from jobs where +batch_id = :batch_id and state = 3 limit :most) as w
-  limit :most)"""
+  select id from (select id from jobs where batch_id = :batch_id and state = 3
+    order by provider, model, run_at limit :most) as w
+  limit :most)""",
+    in_order=True,
 )
 _pause_batch = Statement(
     "update batches set state = 'paused', paused_reason = :reason"

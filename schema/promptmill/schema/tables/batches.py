@@ -104,6 +104,8 @@ Index(
     batches.c.id,
     **where("tenant_id is not null and carried is null"),
 )
+# dispatch, sweep: of which batches something may be left to do
+Index("batches_uncarried", batches.c.state, batches.c.id, **where("carried is null"))
 # sweep: live calls whose gateway may be gone
 Index(
     "batches_waited",

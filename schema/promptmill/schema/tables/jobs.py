@@ -67,6 +67,15 @@ Index(
     jobs.c.run_at,
     **where("state = 3"),
 )
+# dispatch: the same of one batch, where another is held; cancel, fallbacks: what of a batch waits
+Index(
+    "jobs_waiting_of_batch",
+    jobs.c.batch_id,
+    jobs.c.provider,
+    jobs.c.model,
+    jobs.c.run_at,
+    **where("state = 3"),
+)
 # dispatch: how deep a queue is; sweep: hints that nobody holds
 Index(
     "jobs_queued",

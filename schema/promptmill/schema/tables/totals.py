@@ -11,7 +11,7 @@ from sqlalchemy import (
     Text,
 )
 
-from promptmill.schema.tables.metadata import metadata
+from promptmill.schema.tables.metadata import metadata, where
 from promptmill.schema.types import Instant
 
 batch_counts = Table(
@@ -37,6 +37,13 @@ batch_spending = Table(
     Column("unknown_micros", BigInteger, nullable=False, server_default="0"),
     # the least that a call needed which did not fit; NULL: none since
     Column("wanted_micros", BigInteger),
+)
+
+# dispatch: which budgets had no room for a call
+Index(
+    "batch_spending_short",
+    batch_spending.c.wanted_micros,
+    **where("wanted_micros is not null"),
 )
 
 # What those batches of a tenant have used that are `carried`; see moves/carrying.
