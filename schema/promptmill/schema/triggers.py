@@ -83,14 +83,14 @@ _CARRY = f"""update tenant_spending
   where tenant_id = (select b.tenant_id from batches b where b.id = new.batch_id
     and b.carried = 1);"""
 # A batch of which something is to be done again is counted by itself: see `moves.carrying`.
-_IS_CARRIED = "select 1 from batches b where b.id = {0}.batch_id and b.carried = 1"
-_OWN_USE = f"(select {_used('s')} from batch_spending s where s.batch_id = {{0}}.batch_id)"
+_IS_CARRIED = "select 1 from batches b where b.id = new.batch_id and b.carried = 1"
+_OWN_USE = f"(select {_used('s')} from batch_spending s where s.batch_id = new.batch_id)"
 _TAKE_BACK = f"""update tenant_spending set carried_micros = carried_micros - {_OWN_USE}
-  where tenant_id = (select b.tenant_id from batches b where b.id = {{0}}.batch_id
+  where tenant_id = (select b.tenant_id from batches b where b.id = new.batch_id
     and b.carried = 1);
   update batches set carried = null, budget_micros = case when tenant_id in
     (select t.id from tenants t where t.budget_micros is not null) then {_OWN_USE} end
-  where id = {{0}}.batch_id and carried = 1;"""
+  where id = new.batch_id and carried = 1;"""
 _SUMMED = ", ".join(f"sum({name}) as {name}" for name in _SPENT_SUMS)
 
 
@@ -142,10 +142,9 @@ begin{used}{spent}
 end""",
         "drop trigger if exists jobs_replayed",
         f"""create trigger jobs_replayed after update of generation on jobs
-when old.generation <> new.generation
-  and exists ({_IS_CARRIED.format("new")})
+when old.generation <> new.generation and exists ({_IS_CARRIED})
 begin
-  {_TAKE_BACK.format("new")}
+  {_TAKE_BACK}
 end""",
         "drop trigger if exists spending_carried",
         f"""create trigger spending_carried after update on batch_spending when {_CHANGED}
@@ -225,29 +224,20 @@ end $$""",
         """create or replace trigger embedder_rollup after update on embedder_calls
 referencing old table as old_rows new table as new_rows
 for each statement execute function embedder_rollup()""",
-        # Only what had ended is done again, so all other statements are over at the first question.
-        # Locked in the order of those who carry, who have the batch first and then its spending.
+        # Row by row: a statement's trigger would be asked at each claim and end, too. Locked in the
+        # order of those who carry, who have the batch first and then its spending.
         f"""create or replace function jobs_replayed() returns trigger language plpgsql as $$
-declare d record;
 begin
-  if not exists (select 1 from old_rows o where o.state > 3) then
-    return null;
+  perform 1 from batches b where b.id = new.batch_id for update;
+  perform 1 from batch_spending s join batches b on b.id = s.batch_id and b.carried = 1
+    where s.batch_id = new.batch_id for update of s;
+  if found then
+    {_TAKE_BACK}
   end if;
-  for d in select distinct n.batch_id from new_rows n join old_rows o on o.id = n.id
-    where n.generation <> o.generation order by n.batch_id
-  loop
-    perform 1 from batches b where b.id = d.batch_id for update;
-    perform 1 from batch_spending s join batches b on b.id = s.batch_id and b.carried = 1
-      where s.batch_id = d.batch_id for update of s;
-    if found then
-      {_TAKE_BACK.format("d")}
-    end if;
-  end loop;
   return null;
 end $$""",
-        """create or replace trigger jobs_replayed after update on jobs
-referencing old table as old_rows new table as new_rows
-for each statement execute function jobs_replayed()""",
+        """create or replace trigger jobs_replayed after update of generation on jobs for each row
+when (old.generation <> new.generation) execute function jobs_replayed()""",
         f"""create or replace function spending_carried() returns trigger language plpgsql as $$
 begin
   {_CARRY}
