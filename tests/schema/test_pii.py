@@ -130,5 +130,5 @@ def test_words_and_cuts_are_kept_with_their_job_until_it_is_pruned(scene: Scene)
 
 
 def test_a_finder_that_is_not_installed_is_said_before_anything_is_masked() -> None:
-    with pytest.raises(SettingsError, match=r"promptmill\[presidio\]"):
+    with pytest.raises(SettingsError, match=r"presidio, which is not installed: `.*presidio"):
         finder_of(PiiSettings(masker="presidio"))
