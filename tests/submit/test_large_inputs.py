@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from promptmill.producer.estimate.budgets import Budget
-from promptmill.producer.submitting import chunks, intake
+from promptmill.producer.submitting import intake
 from promptmill.producer.submitting.reading_process import Order, ReadingProcess
 from promptmill.producer.submitting.request import How, SubmitRequest, Submitted
 from promptmill.producer.submitting.submission import submit
@@ -38,11 +38,13 @@ class Killed(BaseException):
 
 @pytest.fixture
 def submitting(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Submit:
-    """Take every input for a large one."""
-    monkeypatch.setattr(intake, "HELD_BYTES", -1)
+    """Take every input for a large one, unless it is to be taken as it is."""
 
-    def submit_it(request: SubmitRequest, **hooks: Any) -> Submitted:
-        return submit(database, request, settings, **hooks)
+    def submit_it(request: SubmitRequest, *, as_it_is: bool = False, **hooks: Any) -> Submitted:
+        with monkeypatch.context() as patch:
+            if not as_it_is:
+                patch.setattr(intake.Intake, "_hold", lambda _: None)
+            return submit(database, request, settings, **hooks)
 
     return submit_it
 
@@ -60,17 +62,13 @@ def left(scene: Scene) -> list[int]:
     return [scene.count(table) for table in TABLES]
 
 
-def test_it_is_stored_as_a_small_one_is(
-    submitting: Submit, source: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_stored_as_a_small_one_is(submitting: Submit, source: Path, scene: Scene) -> None:
     told: list[tuple[int, int | None]] = []
     request = replace(asking(source), max_failures="5%")
     large = submitting(request, report=lambda *now: told.append(now))
     assert (large.how, large.total, large.kind) == (How.NEW, LINES, "OpenAI Batch lines")
     assert told == [(5000, None), (6000, None)]
-    monkeypatch.undo()
-    monkeypatch.setattr(intake, "HELD_BYTES", 8 << 20)
-    small = submitting(replace(request, new=True))
+    small = submitting(replace(request, new=True), as_it_is=True)
     same = "name, identity, cast(options as text), total, max_failures, state"
     assert len(scene.sql(f"select distinct {same} from batches")) == 1
     assert [row.identity_no for row in scene.sql("select * from batches order by id")] == [0, 1]
@@ -183,8 +181,7 @@ def test_models_that_come_late_are_part_of_what_it_is(
     )
     first = submitting(asking(late))
     assert submitting(asking(late)).batch_id == first.batch_id
-    monkeypatch.setattr(intake, "HELD_BYTES", 8 << 20)
-    assert submitting(asking(late)).how is How.REUSED
+    assert submitting(asking(late), as_it_is=True).how is How.REUSED
     assert left(scene) == [1, 2, 2, 2]
 
 
@@ -213,14 +210,13 @@ def test_a_budget_that_cannot_be_kept_leaves_nothing(
 
 @sqlite_only
 def test_a_packed_one_with_a_template_that_grows_is_read_apart(
-    submitting: Submit, tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    submitting: Submit, tmp_path: Path, scene: Scene
 ) -> None:
-    monkeypatch.setattr(intake, "HELD_BYTES", 40_000)
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 10_000)
     source = tmp_path / "rows.csv.gz"
     source.write_bytes(gzip.compress(b"id,text\n" + b"".join(b"%d,x\n" % n for n in range(300))))
-    asked = asking(source, model="gpt-4o", template="{text}" + "y" * 500)
-    assert submitting(asked).total == 300
+    template = "{text}" + "y" * 500
+    asked = asking(source, model="gpt-4o", template=template, held_bytes=40_000)
+    assert submitting(asked, as_it_is=True).total == 300
     assert left(scene) == [1, 300, 300, 1]
 
 

@@ -54,14 +54,15 @@ class ReadOptions:
     read, and no local files are put into them"""
     checks: ContentChecks | None = None
     """`--checks`: what prompts should not have in them; None: nothing is looked for"""
-    mask_prompts: "PiiSettings | None" = None
-    """`--mask-pii`: how personal data is found, for which words stand in the prompts; None: it is
-    left in them"""
+    masked_by: "PiiSettings | None" = None
+    """`--mask-pii`: how the personal data is found that words are put in the place of; None: it is
+    left in the prompts"""
     max_file_bytes: int = FILE_BYTES
     """of the files in one prompt"""
     max_line_bytes: int = 16 << 20
     held_bytes: int = 8 << 20
-    """of prompts, about, are held wherever some are: with less, more is stored in more steps"""
+    """of prompts, about, are held wherever some are: an input of no more is read whole before it
+    is stored, and of a larger one so much is on its way"""
     max_inputs: int | None = None
     """texts to embed, over all lines; None: any"""
     max_errors: int = 20

@@ -24,7 +24,7 @@ def spelled(request: SubmitRequest, asked: Sequence[Route], settings: Settings) 
     options = replace(
         request.reading,
         max_file_bytes=settings.file_bytes,
-        mask_prompts=settings.pii if mask else None,
+        masked_by=settings.pii if mask else None,
         checks=_checks(request.checks or settings.checks.policy, settings.checks),
     )
     return replace(options, model=asked[0].full) if asked else options

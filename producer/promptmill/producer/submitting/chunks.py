@@ -47,7 +47,7 @@ def chunks_of(prompts: Iterator[Prompt], router: Router, options: ReadOptions) -
         if not asked:
             break
         flags = _flags(prompt, options)
-        sent, values = masked(prompt, options.mask_prompts)
+        sent, values = masked(prompt, options.masked_by)
         _add_jobs(jobs, sent, asked, values=values, flags=flags)
         size += len(prompt.body)
         if len(jobs) + len(asked) > CHUNK_ROWS or size >= most_bytes:

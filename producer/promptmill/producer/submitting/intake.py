@@ -26,8 +26,6 @@ from promptmill.producer.submitting.chunks import Chunk, chunks_of
 from promptmill.producer.submitting.reading_process import Order, ReadingProcess
 from promptmill.schema.errors import InputError
 
-HELD_BYTES = 8 << 20
-"""of a small input, and of the bodies made of it"""
 HEAD_PROMPTS = 1000
 
 
@@ -44,8 +42,7 @@ class Intake:
         """what all of it is, once that is known"""
         self._held: list[Chunk] | None = None
         self._process: ReadingProcess | None = None
-        self._most_held = min(HELD_BYTES, options.held_bytes)
-        if source.size_bytes <= self._most_held:
+        if source.size_bytes <= options.held_bytes:
             self._hold()
         if self._held is None:
             self._begin()  # it reads on while we look into SQL
@@ -112,7 +109,7 @@ class Intake:
         for chunk in chunks_of(check.prompts(), self.router, self._options):
             held.append(chunk)
             size += chunk.size
-            if size > self._most_held:
+            if size > self._options.held_bytes:
                 return
         self._held, self.checked = held, check.checked()
 
