@@ -11,7 +11,7 @@ from promptmill.workers.providers.base import Answer, Call
 from promptmill.workers.providers.openai.server import server_of
 from tests.providers.dialects import CANARY, PROMPT, Harness
 from tests.providers.recorder import Recorder
-from tests.providers.unified import WAIT
+from tests.providers.unified.talks import WAIT
 
 TALK = [
     {"role": "system", "content": "Be brief."},

@@ -14,8 +14,12 @@ from promptmill.schema.outcomes import ErrorKind
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from tests.providers.dialects import Harness
 from tests.providers.recorder import Recorder
-from tests.providers.unified import KINDS, SIGNED, TALK, WAIT, Kind, Refused, Told
+from tests.providers.unified.files import FILES
+from tests.providers.unified.kind import TALK, Kind, Refused, Told
+from tests.providers.unified.talks import SIGNED, TALKS, WAIT
+from tests.providers.unified.wishes import WISHES
 
+KINDS = (*TALKS, *WISHES, *FILES)
 BY_NAME = [pytest.param(kind, id=kind.name) for kind in KINDS]
 OPENAIS = [pytest.param(kind, id=kind.name) for kind in KINDS if kind.is_openais]
 TRANSLATED = ["anthropic", "gemini", "gemini-legacy"]
