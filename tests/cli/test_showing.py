@@ -1,11 +1,11 @@
 """What is shown of a batch while it runs: rates, the live table, lines, and silence."""
 
 import io
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from promptmill.producer.advice import how_to_resume

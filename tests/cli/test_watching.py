@@ -1,11 +1,11 @@
 """What is told of a batch at work: news in words, limits beside what is used, JSON events."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from promptmill.producer.cli.events import news_event, progress_event
 from promptmill.producer.limits.memory import Account
@@ -64,7 +64,7 @@ def standing(name: str = MODEL, **changes: object) -> ScopeStanding:
         learned={},
         charged_by_max_tokens=False,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def level(paused_s: float = 0.0, why: str = "", multiplier: float = 1.0) -> Level:

@@ -7,8 +7,9 @@ memory, all rows that it counts.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.instants import known_instant
@@ -18,16 +19,14 @@ Scope = tuple[str, str]
 """(provider, model)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Bins:
+class Bins(msgspec.Struct, frozen=True):
     """Equal spans of time, numbered from 0."""
 
     origin: datetime
     width_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(msgspec.Struct, frozen=True):
     """Calls that were begun in one bin and came to the same, for one group of models."""
 
     bin: int
@@ -41,8 +40,7 @@ class Calls:
     output_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class PromptCost:
+class PromptCost(msgspec.Struct, frozen=True):
     """What one prompt took, over all its calls."""
 
     job_id: int

@@ -5,9 +5,10 @@ of a live job has to know of it. From there it is taken into a provider batch, o
 live.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 LANE_AT: Final = "'9000-01-01T00:00:00.000Z'"
 """In SQL, the `run_at` of a job that waits to be taken into a provider batch."""
@@ -27,8 +28,7 @@ class Lane(StrEnum):
     """each job as its deadline, its price and the limits allow"""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneTerms:
+class LaneTerms(msgspec.Struct, frozen=True):
     """What a batch was told about its lane."""
 
     lane: Lane

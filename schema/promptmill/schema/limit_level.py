@@ -1,15 +1,15 @@
 """How limits stand, for people and metrics: values from the limiter's state in Redis."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from promptmill.schema.limit_state import DIMENSIONS, MINUTES, LimitState
 
 _MINUTE_US = 60e6
 
 
-@dataclass(frozen=True, slots=True)
-class DimensionLevel:
+class DimensionLevel(msgspec.Struct, frozen=True):
     """One dimension of a scope, or of an account, that has a limit."""
 
     dimension: str
@@ -28,8 +28,7 @@ class DimensionLevel:
     """Permits at hand now; negative is debt. For a day's limit: what is used."""
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(msgspec.Struct, frozen=True):
     """A scope, or an account."""
 
     plan: int
@@ -47,8 +46,7 @@ class Level:
         return next((each for each in self.dimensions if each.dimension == dimension), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """A scope, its account, and the calls of both."""
 
     scope: Level

@@ -8,8 +8,9 @@ double keeps less than 0.01 us of them.
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from zlib import crc32
+
+import msgspec
 
 EPOCH_2025_S = 1_735_689_600
 """2025-01-01, on the clock of Unix."""
@@ -69,8 +70,7 @@ SPACE = f"limits-{_LAYOUT:08x}"
 """In all keys: releases that lay their numbers otherwise must not read each other's."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitKeys:
+class LimitKeys(msgspec.Struct, frozen=True):
     """Where the state of one scope lies. The braces keep an account in one slot of a cluster."""
 
     model: str
@@ -113,8 +113,7 @@ def places() -> dict[str, int]:
     return found | days | sizes
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(msgspec.Struct, frozen=True):
     """A state as it lies in Redis."""
 
     numbers: tuple[float, ...]

@@ -1,11 +1,12 @@
 """Limits that a person changes while work goes on: they replace those of the settings."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.errors import UsageError
@@ -25,8 +26,7 @@ LiveCeilings = Mapping[tuple[str, str], float]
 NONE_LIVE: Final[LiveCeilings] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class LiveLimit:
+class LiveLimit(msgspec.Struct, frozen=True):
     """A limit that was set live."""
 
     provider: str

@@ -1,17 +1,17 @@
 """Stop a provider, a model or a key for all workers, with the reason, for a time or until told."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.instants import known_instant, parse_instant
 from promptmill.schema.statement import Statement
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """A pause that holds now."""
 
     provider: str

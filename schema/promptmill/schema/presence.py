@@ -6,15 +6,15 @@ own monotonic clock, so no wall clock decides that somebody is dead.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.statement import Statement
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSeen:
+class WorkerSeen(msgspec.Struct, frozen=True):
     """A worker as its row tells."""
 
     id: str

@@ -11,9 +11,10 @@ its results is what still runs under its name.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.instants import known_instant, parse_instant
@@ -22,8 +23,7 @@ from promptmill.schema.reading import DueJob, due_columns
 from promptmill.schema.statement import Column, RowSet, Statement
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderBatch:
+class ProviderBatch(msgspec.Struct, frozen=True):
     """A provider batch that has not ended."""
 
     id: str
@@ -51,8 +51,7 @@ class ProviderBatch:
     """its batch is: nothing more of that is begun"""
 
 
-@dataclass(frozen=True, slots=True)
-class LanedScope:
+class LanedScope(msgspec.Struct, frozen=True):
     """Jobs of one batch and model that wait for a provider batch."""
 
     batch_id: int
@@ -61,8 +60,7 @@ class LanedScope:
     """as many as were counted"""
 
 
-@dataclass(frozen=True, slots=True)
-class InBatch:
+class InBatch(msgspec.Struct, frozen=True):
     """A job that runs in a provider batch."""
 
     fence: int

@@ -1,8 +1,10 @@
 """Read jobs for a worker, and progress for people. No statement here writes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.errors import UsageError
@@ -65,8 +67,7 @@ class DueJob:
         return f"{self.pool or self.provider}/{self.model}"
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRow:
+class BatchRow(msgspec.Struct, frozen=True):
     """A batch and how far it is."""
 
     id: int
@@ -89,8 +90,7 @@ class BatchRow:
     """None: it never had a budget"""
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeCount:
+class ScopeCount(msgspec.Struct, frozen=True):
     """How many jobs of one batch, provider and model are in one state."""
 
     batch_id: int
@@ -100,8 +100,7 @@ class ScopeCount:
     jobs: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeUsage:
+class ScopeUsage(msgspec.Struct, frozen=True):
     """What the attempts of one batch, provider and model came to."""
 
     provider: str
@@ -197,7 +196,7 @@ def batch_row(connection: Connection, batch_id: int) -> BatchRow | None:
     if not rows:
         return None
     spending = read_spending(connection, [batch_id]).get(batch_id)
-    return replace(BatchRow(*rows[0]), spending=spending)
+    return msgspec.structs.replace(BatchRow(*rows[0]), spending=spending)
 
 
 def latest_batches(

@@ -22,9 +22,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 
@@ -45,8 +46,7 @@ class Column(NamedTuple):
         return [None if value is None else float(value) for value in values]
 
 
-@dataclass(frozen=True, slots=True)
-class RowSet:
+class RowSet(msgspec.Struct, frozen=True):
     """The shape of a set of rows that a statement joins."""
 
     name: str

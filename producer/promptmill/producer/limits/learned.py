@@ -1,7 +1,8 @@
 """What the limiter learned of a model's calls, as people read it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from promptmill.schema.limit_state import LEARNED
 
@@ -13,8 +14,7 @@ _WORTH = 1.2
 """so many times as many calls, or it is not"""
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedModel:
+class LearnedModel(msgspec.Struct, frozen=True):
     """Means over the last fifty or so calls of a model, the latest counting most."""
 
     calls: float

@@ -1,8 +1,9 @@
 """What Redis knows of all limits, as a value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from promptmill.schema.limit_level import account_now
 from promptmill.schema.limit_state import LimitState
@@ -16,8 +17,7 @@ class Account(NamedTuple):
     """fingerprint; '' where none is needed"""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitMemory:
+class LimitMemory(msgspec.Struct, frozen=True):
     """What Redis knows of all limits, at one moment."""
 
     server_us: float

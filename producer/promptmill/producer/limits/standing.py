@@ -1,9 +1,10 @@
 """How all limits stand: what the settings say, what was set live, what Redis and SQL know of it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from math import inf
+
+import msgspec
 
 from promptmill.producer.limits.learned import LearnedModel, learned_model
 from promptmill.producer.limits.memory import Account, LimitMemory
@@ -32,8 +33,7 @@ _FOR_EVER_S = 300 * 86_400.0
 """the limiter writes a pause without end as one of 400 days"""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What SQL knows that has to do with limits."""
 
     live: Sequence[LiveLimit] = ()
@@ -42,8 +42,7 @@ class Known:
     workers: Sequence[WorkerSeen] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DimensionStanding:
+class DimensionStanding(msgspec.Struct, frozen=True):
     """One limit of one scope."""
 
     dimension: str
@@ -55,8 +54,7 @@ class DimensionStanding:
     """None: not used yet, or Redis is away"""
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeStanding:
+class ScopeStanding(msgspec.Struct, frozen=True):
     """The limits of a model, of a family or of an account, and who is held back by them."""
 
     account: Account

@@ -1,15 +1,15 @@
 """Percentiles out of a histogram whose bins are two significant digits wide."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import ceil
+
+import msgspec
 
 Histogram = Mapping[int, int]
 """milliseconds, rounded down to two significant digits, to answers"""
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
+class Percentiles(msgspec.Struct, frozen=True):
     """How long answers took, in milliseconds, to two significant digits."""
 
     answers: int

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from math import isinf
+
+import msgspec
 
 from promptmill.producer.advice import how_to_resume
 from promptmill.producer.figures import duration
@@ -34,8 +35,7 @@ class NewsKind(StrEnum):
     RESUMED = "resumed"
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """Something that came up."""
 
     at: datetime
@@ -45,8 +45,7 @@ class News:
     text: str
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(msgspec.Struct):
     """What was told of one provider's refusals."""
 
     count: int

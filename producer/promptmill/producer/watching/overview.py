@@ -1,7 +1,8 @@
 """All there is to tell of a batch: progress, each model by itself, and why jobs failed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from promptmill.producer.watching.latency import Histogram, Percentiles, merged, percentiles
 from promptmill.producer.watching.progress import ALL, Progress, Tally, read_progress, tally_of
@@ -12,8 +13,7 @@ from promptmill.schema.pools import NO_POOLS, Pools
 from promptmill.schema.reading import batch_counts, batch_usage
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(msgspec.Struct, frozen=True):
     """A batch at one moment."""
 
     progress: Progress

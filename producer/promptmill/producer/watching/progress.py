@@ -1,7 +1,8 @@
 """How far a batch is, as one value: counters, usage and pauses, read together."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from promptmill.schema.backlog import Scope
 from promptmill.schema.connection import Source
@@ -30,8 +31,7 @@ _LATEST = 1000
 _REFUSALS = (ErrorKind.RATE, ErrorKind.OVERLOADED, ErrorKind.DAILY)
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """Counts of one provider, or of all."""
 
     name: str
@@ -63,8 +63,7 @@ class Tally:
         return self.succeeded + self.failed + self.cancelled
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """A batch at one moment."""
 
     batch: BatchRow
@@ -76,7 +75,7 @@ class Progress:
     workers: tuple[WorkerSeen, ...]
     away: tuple[ProviderBatch, ...] = ()
     """what of it is at a provider's batch API, or on its way there"""
-    pools: Pools = field(default_factory=lambda: NO_POOLS)
+    pools: Pools = msgspec.field(default_factory=lambda: NO_POOLS)
 
     @property
     def finished(self) -> bool:
@@ -192,8 +191,7 @@ def read_progress(database: Source, batch_id: int, pools: Pools = NO_POOLS) -> P
     )
 
 
-@dataclass(frozen=True, slots=True)
-class OpenBatch:
+class OpenBatch(msgspec.Struct, frozen=True):
     """A batch that has something left."""
 
     id: int

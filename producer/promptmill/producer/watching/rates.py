@@ -1,27 +1,26 @@
 """How fast something moves: counts a second, of late and over all, and what is left of it."""
 
 from collections import deque
-from dataclasses import dataclass, field
+
+import msgspec
 
 _WINDOW_S = 20.0
 _LEAST_S = 1.0
 
 
-@dataclass(slots=True)
-class _Course:
+class _Course(msgspec.Struct):
     """What was seen of one name, as (seconds, jobs done)."""
 
-    late: deque[tuple[float, int]] = field(default_factory=deque)
+    late: deque[tuple[float, int]] = msgspec.field(default_factory=deque)
     began: tuple[float, int] = (0.0, 0)
     moved: tuple[float, int] = (0.0, 0)
 
 
-@dataclass(slots=True)
-class Rates:
+class Rates(msgspec.Struct):
     """Remembers what was counted when, by name."""
 
     window_s: float = _WINDOW_S
-    _seen: dict[str, _Course] = field(default_factory=dict)
+    _seen: dict[str, _Course] = msgspec.field(default_factory=dict)
 
     def saw(self, name: str, done: int, *, at: float) -> None:
         """Note that *done* were counted at *at*, in seconds of a monotonic clock."""

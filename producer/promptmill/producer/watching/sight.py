@@ -1,9 +1,10 @@
 """What one sees of a batch at work: how far, how fast against which limits, and what is new."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from promptmill.producer.limits.memory import Account
 from promptmill.producer.limits.standing import ScopeStanding
@@ -16,8 +17,7 @@ _USED_S = 600.0
 """a key that was used so lately counts"""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """How fast a provider goes, of late; once all is done, over the whole time."""
 
     per_second: float
@@ -26,16 +26,14 @@ class Pace:
     tokens_a_minute: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ceiling:
+class Ceiling(msgspec.Struct, frozen=True):
     """What holds for the models of one provider together, a minute. None: no limit is known."""
 
     rpm: float | None = None
     tpm: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True):
     """A batch at one moment."""
 
     at: datetime

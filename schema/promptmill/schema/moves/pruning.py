@@ -6,9 +6,10 @@ rollups stay as they were, and `batches.pruned` says that their rows are gone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.instants import known_instant
@@ -25,8 +26,7 @@ class Pruned(StrEnum):
     """all but the batch's row and its sums; its template too"""
 
 
-@dataclass(frozen=True, slots=True)
-class OldBatch:
+class OldBatch(msgspec.Struct, frozen=True):
     """A batch that may be pruned."""
 
     id: int

@@ -7,8 +7,9 @@ last, so that it is locked for the shortest time, and always in the same order.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.money import dollars
@@ -18,8 +19,7 @@ BUDGET: Final = "budget"
 """How the reason of a pause by a budget begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """What a claim must find room for."""
 
     batch_id: int
@@ -27,8 +27,7 @@ class Reservation:
     """the most that the call can cost"""
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+class Spending(msgspec.Struct, frozen=True):
     """What a batch has used of its budget, in micro-dollars."""
 
     budget: int | None

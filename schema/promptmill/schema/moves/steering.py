@@ -1,7 +1,8 @@
 """What a person orders: cancel, pause, resume, replay. Rows are moved in chunks after the flag."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.moves.twins import NEVER_S
@@ -14,8 +15,7 @@ REACHED = "max-failures reached: "
 _NO_END = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Only:
+class Only(msgspec.Struct, frozen=True):
     """Which of the jobs that ended, by their model and by why their last attempt failed.
 
     Empty: any. A twin has no attempts: those of the job that was asked in its place count.

@@ -7,7 +7,8 @@ its answer, at no cost. The dispatcher ends it. Where the other comes to nothing
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from promptmill.schema.connection import Connection
 from promptmill.schema.errors import ServiceError
@@ -141,8 +142,7 @@ where attempts.job_id = t.id and attempts.fence = t.fence and attempts.outcome =
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(msgspec.Struct, frozen=True):
     """A twin whose other came to nothing."""
 
     id: int
@@ -153,8 +153,7 @@ class Left:
     """what it asks is not equal: another twin of the same is none of its own"""
 
 
-@dataclass(frozen=True, slots=True)
-class TwinsSeen:
+class TwinsSeen(msgspec.Struct, frozen=True):
     """A look at some twins that wait."""
 
     ended: tuple[int, ...]
