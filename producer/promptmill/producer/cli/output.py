@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from promptmill.producer.cli.plain_table import plain_lines
 from promptmill.producer.inert import for_terminal
 from promptmill.schema.errors import PromptmillError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 """columns of what is not a terminal"""
 _LONGEST_CELL = 300
+_NULL = "NULL"
 plain = for_terminal
 
 
@@ -52,21 +54,35 @@ def print_line(*values: Any) -> None:
     print(*map(_cell, values), sep="  ", flush=True)
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
-) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Draw a table of all *rows*; numbers are put to the right, long texts are cut."""
+    names = [plain(name) for name in columns]
+    cells = [[_cell(value) for value in row] for row in rows]
+    kept = [[cell for cell in column if cell != _NULL] for column in zip(*cells, strict=True)]
+    numbers = [
+        bool(column) and all(map(_NUMBER.fullmatch, column))
+        for column in kept or [[] for _ in names]
+    ]
+    if not sys.stdout.isatty():
+        lines = plain_lines(names, cells, to_the_right=numbers, width=WIDTH)
+        if lines is not None:
+            print(*lines, sep="\n")
+            return
+    draw(names, cells, to_the_right=numbers)
+
+
+def draw(
+    names: Sequence[str], cells: Sequence[Sequence[str]], *, to_the_right: Sequence[bool]
+) -> None:
+    """Let rich draw a table: bold and dim where that can be seen, folded where it is too wide."""
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[_cell(value) for value in row] for row in rows]
-    kept = [[cell for cell in column if cell != "NULL"] for column in zip(*cells, strict=True)]
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title, title_justify="left")
-    for name, column in zip(columns, kept or [[] for _ in columns], strict=True):
-        is_number = bool(column) and all(map(_NUMBER.fullmatch, column))
-        table.add_column(plain(name), justify="right" if is_number else "left", overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, is_number in zip(names, to_the_right, strict=True):
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(Text(cell, style="dim" if cell == "NULL" else "") for cell in row))
+        table.add_row(*(Text(cell, style="dim" if cell == _NULL else "") for cell in row))
     console().print(table)
 
 
@@ -125,7 +141,7 @@ _NUMBER = re.compile(r"[-$]?\d[\d,.]*([kMG%]| m?s| \+ \?)?|-")
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "NULL"
+        return _NULL
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, float | Decimal):
