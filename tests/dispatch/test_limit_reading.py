@@ -3,6 +3,7 @@
 from contextlib import closing
 
 import pytest
+from msgspec import structs
 
 from promptmill.producer.limits.learned import advise, learned_model
 from promptmill.producer.limits.memory import Account, LimitMemory
@@ -17,8 +18,16 @@ STATE = bytes(8 * SIZE)
 
 
 def read(valkey: Valkey, prefix: str) -> LimitMemory:
-    with closing(LimitReader(valkey.url, prefix=prefix)) as reader:
-        return reader.read()
+    """Read by redis-py and for a glance, which tell the same."""
+    found = []
+    for for_a_glance in (False, True):
+        reader = LimitReader(valkey.url, prefix=prefix, for_a_glance=for_a_glance)
+        with closing(reader):
+            found.append(reader.read())
+    by_redis_py, glanced = found
+    told = structs.replace(by_redis_py, server_us=glanced.server_us)
+    assert told == glanced
+    return glanced
 
 
 @pytest.mark.parametrize("provider", ["openai", "my:mill", "{mill}", "a:{b}:c"])
@@ -58,9 +67,11 @@ def test_an_empty_redis_is_no_error(valkey: Valkey) -> None:
     assert read(valkey, "t:").accounts == {}
 
 
-def test_a_redis_that_is_away_is_named_without_its_password() -> None:
+@pytest.mark.parametrize("for_a_glance", [False, True])
+def test_a_redis_that_is_away_is_named_without_its_password(for_a_glance: bool) -> None:
+    url = "redis://:pw@127.0.0.1:1/0"
     with (
-        closing(LimitReader("redis://:pw@127.0.0.1:1/0", prefix="t:")) as reader,
+        closing(LimitReader(url, prefix="t:", for_a_glance=for_a_glance)) as reader,
         pytest.raises(ServiceError, match=r"^redis://127\.0\.0\.1:1/0 does not answer: Conn"),
     ):
         reader.read()

@@ -206,7 +206,7 @@ def test_without_redis_what_settings_and_sql_know_is_shown(
     promptmill("limits", "set", "openai/o3*", "rpd=2k")
     said = promptmill("limits", "openai")
     assert said.code == 0
-    assert "redis://127.0.0.1:1/0 does not answer: ConnectionError" in said.err
+    assert "redis://127.0.0.1:1/0 does not answer: ConnectionRefusedError" in said.err
     assert "secret" not in said.err
     shown = steady(said.out)
     assert shown == CONFIGURED.replace("rpd            1k", "rpd       2k live")

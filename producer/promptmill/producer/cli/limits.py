@@ -82,7 +82,7 @@ def _read_memory(settings: Settings) -> LimitMemory | None:
         url = find_redis(settings)
         if url is None:
             raise ServiceError(_NOT_RUNNING)
-        reader = LimitReader(url, prefix=settings.key_prefix)
+        reader = LimitReader(url, prefix=settings.key_prefix, for_a_glance=True)
         try:
             return reader.read()
         finally:

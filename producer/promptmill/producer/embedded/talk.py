@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from promptmill.producer.bare_redis import BareRedis, RefusedError
 
 _PING_S = 1.0
 
@@ -16,27 +14,32 @@ def pinging(url: str) -> Iterator[Callable[[], bool]]:
 
     def is_up() -> bool:
         try:
-            return bool(client.ping())
-        except redis.RedisError:
+            return server.ask(("PING",)) == [b"PONG"]
+        except OSError:
             return False
 
-    with _client(url, timeout_s=_PING_S) as client:
+    server = _bare(url, timeout_s=_PING_S)
+    try:
         yield is_up
+    finally:
+        server.close()
 
 
 def shut_down(url: str, *, timeout_s: float) -> bool:
     """Tell the server to end; False: it is dead already."""
-    with _client(url, timeout_s=timeout_s) as client:
-        try:
-            client.shutdown()
-        except redis.RedisError:
-            return False
-    return True
+    server = _bare(url, timeout_s=timeout_s)
+    try:
+        server.ask(("SHUTDOWN",))
+    except (RefusedError, TimeoutError):
+        return False
+    except OSError:
+        return True  # it closes the connection, and says nothing
+    finally:
+        server.close()
+    return False
 
 
-def _client(url: str, *, timeout_s: float) -> redis.Redis:
-    """Make a client that tries once; redis-py's own default sleeps and tries three times more."""
-    once = Retry(NoBackoff(), 0)
-    return redis.Redis.from_url(
-        url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s, retry=once
-    )
+def _bare(url: str, *, timeout_s: float) -> BareRedis:
+    server = BareRedis.at(url, timeout_s=timeout_s)
+    assert server is not None  # noqa: S101  we wrote the URL
+    return server

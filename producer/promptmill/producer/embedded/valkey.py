@@ -28,6 +28,7 @@ import msgspec
 from promptmill.producer.embedded import logs
 from promptmill.producer.embedded.binaries import Binary, bundled_binary, find_binaries
 from promptmill.producer.embedded.share import UserShare, alone, is_held
+from promptmill.producer.embedded.talk import pinging, shut_down
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.private import private_folder
 from promptmill.schema.redis_urls import kombu_url, redis_py_url, shown, socket_url, with_password
@@ -285,9 +286,6 @@ def _spawn(home: Path, binary: Binary) -> int:
 
 def _answers(home: Path, url: str) -> bool:
     """Wait until the server at *url* answers; False once it is dead or the time is up."""
-    # The client takes a tenth of a second to import, and often no server is up.
-    from promptmill.producer.embedded.talk import pinging  # noqa: PLC0415
-
     waited = 0.0
     with pinging(url) as is_up:
         while waited < _START_S:
@@ -301,8 +299,6 @@ def _answers(home: Path, url: str) -> bool:
 
 
 def _stop(home: Path, url: str) -> None:
-    from promptmill.producer.embedded.talk import shut_down  # noqa: PLC0415  as above
-
     if not shut_down(url, timeout_s=_STOP_S):
         return  # it is dead already
     waited = 0.0

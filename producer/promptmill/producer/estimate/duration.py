@@ -119,7 +119,7 @@ def _memory(settings: Settings) -> LimitMemory | None:
     url = redis_in_use(settings)
     if url is None:
         return None
-    reader = LimitReader(url, prefix=settings.key_prefix)
+    reader = LimitReader(url, prefix=settings.key_prefix, for_a_glance=True)
     try:
         return reader.read()
     except ServiceError:

@@ -7,12 +7,9 @@ import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
+from promptmill.producer.bare_redis import BareRedis
 from promptmill.producer.limits.memory import Account, LimitMemory
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_level import account_now
@@ -26,6 +23,9 @@ from promptmill.schema.limit_state import (
 )
 from promptmill.schema.redis_urls import redis_py_url, shown
 
+if TYPE_CHECKING:
+    from promptmill.producer.limits.looking import LookingRedis
+
 _TIMEOUT_S = 1.5
 _SCAN = 1000
 """keys of the whole Redis that one SCAN looks at, below a millisecond of its time"""
@@ -38,11 +38,15 @@ _NAMED = re.compile(
 
 
 class LimitReader:
-    """Reads the limits in one Redis, in a few commands. Safe to share between threads."""
+    """Reads the limits in one Redis, in a few commands. Safe to share between threads.
 
-    def __init__(self, url: str, *, prefix: str) -> None:
+    *for_a_glance*: for one thread only, and without an import of redis-py where that can be.
+    """
+
+    def __init__(self, url: str, *, prefix: str, for_a_glance: bool = False) -> None:
         self._prefix, self._shown = prefix, shown(redis_py_url(url))
-        self._redis = looking_client(url)
+        bare = BareRedis.at(redis_py_url(url), timeout_s=_TIMEOUT_S) if for_a_glance else None
+        self._redis = bare or _by_redis_py(url)
 
     def read(self) -> LimitMemory:
         """Read what there is. Raises ServiceError where Redis does not answer."""
@@ -73,18 +77,15 @@ class LimitReader:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except (redis.RedisError, OSError) as error:
+        except self._redis.errors as error:
             msg = f"{self._shown} does not answer: {type(error).__name__}"
             raise ServiceError(msg) from None
 
     def _read(self, names: Mapping[bytes, Mapping[str, str]]) -> LimitMemory:
         keys = [key for key, named in names.items() if named["kind"] != "leases"]
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.time()
-            pipeline.mget(keys or [b""])
-            (seconds, micros), values = pipeline.execute()
+        (seconds, micros), values = self._redis.ask(("TIME",), ("MGET", *(keys or [b""])))
         found = {key: raw for key, raw in zip(keys, values, strict=False) if raw is not None}
-        server_us = (seconds - EPOCH_2025_S) * 1e6 + micros
+        server_us = (int(seconds) - EPOCH_2025_S) * 1e6 + int(micros)
         accounts, scopes, learned = _sorted_out(names, found)
         clocks = {
             account: account_now(accounts.get(account), server_us=server_us)
@@ -94,24 +95,38 @@ class LimitReader:
 
     def _names(self) -> dict[bytes, Mapping[str, str]]:
         start = len(self._prefix.encode())
-        found = self._redis.scan_iter(match=f"{_literal(self._prefix)}{SPACE}:{{*", count=_SCAN)
-        named = ((key, _NAMED.fullmatch(key[start:].decode(errors="replace"))) for key in found)
+        named = (
+            (key, _NAMED.fullmatch(key[start:].decode(errors="replace"))) for key in self._keys()
+        )
         return {key: match.groupdict() for key, match in named if match}
 
+    def _keys(self) -> Iterator[bytes]:
+        ours, cursor = f"{_literal(self._prefix)}{SPACE}:{{*", 0
+        while True:
+            ((at, found),) = self._redis.ask(("SCAN", cursor, "MATCH", ours, "COUNT", _SCAN))
+            yield from found
+            cursor = int(at)
+            if not cursor:
+                return
+
     def _in_flight(self, clocks: Mapping[Account, float]) -> dict[Account, int]:
-        with self._redis.pipeline(transaction=False) as pipeline:
-            for account, now_us in clocks.items():
-                leases = f"{account_prefix(self._prefix, account.provider, account.key)}:leases"
-                pipeline.zcount(leases, now_us, "+inf")
-            return dict(zip(clocks, pipeline.execute(), strict=True))
+        counts = [
+            (
+                "ZCOUNT",
+                f"{account_prefix(self._prefix, account.provider, account.key)}:leases",
+                now_us,
+                "+inf",
+            )
+            for account, now_us in clocks.items()
+        ]
+        return dict(zip(clocks, self._redis.ask(*counts), strict=True))
 
 
-def looking_client(url: str) -> Any:
-    """Make a client of Redis for one that only looks: it tries once, and does not wait long."""
-    timeouts = {"socket_timeout": _TIMEOUT_S}
-    if not redis_py_url(url).startswith("unix:"):  # redis-py refuses it for a socket
-        timeouts["socket_connect_timeout"] = _TIMEOUT_S
-    return redis.Redis.from_url(redis_py_url(url), retry=Retry(NoBackoff(), 0), **timeouts)
+def _by_redis_py(url: str) -> "LookingRedis":
+    # Its import takes a tenth of a second.
+    from promptmill.producer.limits.looking import LookingRedis  # noqa: PLC0415
+
+    return LookingRedis(url)
 
 
 def _sorted_out(

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from promptmill.producer.embedded.valkey import find_redis
 from promptmill.producer.limits.memory import LimitMemory
+from promptmill.producer.limits.reading import LimitReader
 from promptmill.producer.limits.standing import ScopeStanding, read_known, stand
 from promptmill.schema.connection import Source
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.settings import Settings
-
-if TYPE_CHECKING:
-    from promptmill.producer.limits.reading import LimitReader
 
 _EVERY_S = 1.0
 _AGAIN_S = 10.0
@@ -25,10 +22,7 @@ def watching(settings: Settings, url: str | None) -> Iterator["LimitWatch"]:
     if url is None:
         yield LimitWatch(settings, None)
         return
-    # The client takes a tenth of a second to import, and often no Redis is up.
-    from promptmill.producer.limits.reading import LimitReader  # noqa: PLC0415
-
-    reader = LimitReader(url, prefix=settings.key_prefix)
+    reader = LimitReader(url, prefix=settings.key_prefix, for_a_glance=True)
     try:
         yield LimitWatch(settings, reader)
     finally:
@@ -46,7 +40,7 @@ def redis_in_use(settings: Settings) -> str | None:
 class LimitWatch:
     """Reads how limits stand at most once a second. Made by `watching`."""
 
-    def __init__(self, settings: Settings, reader: "LimitReader | None") -> None:
+    def __init__(self, settings: Settings, reader: LimitReader | None) -> None:
         self._settings, self._reader = settings, reader
         self._standings: list[ScopeStanding] = []
         self._next_at = self._ask_at = 0.0

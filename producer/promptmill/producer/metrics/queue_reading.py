@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import redis
 
-from promptmill.producer.limits.reading import looking_client
+from promptmill.producer.limits.looking import looking_client
 from promptmill.schema.broker import list_keys, redis_url
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import queue_name
