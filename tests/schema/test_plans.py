@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from promptmill.schema.answers import failures_of
 from promptmill.schema.backlog import Scope, Unasked, due_waiting, pending_rows, row_sample
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
@@ -287,6 +288,13 @@ def test_dead_letters_of_a_batch_are_read_by_jobs_dead(full: Database) -> None:
     plan = plans(full, lambda c: c.exec_driver_sql(failures).all())
     assert "jobs_dead" in plan
     assert_no_scan(plan)
+
+
+def test_failures_by_reason_read_the_attempts_of_those_alone(full: Database) -> None:
+    plan = plans(full, lambda c: failures_of(c, 7))
+    assert "jobs_dead" in plan
+    assert_no_scan(plan)
+    assert not re.search("(SCAN|Seq Scan on) (attempts|a)\\b", plan), plan
 
 
 def test_results_of_a_batch_do_not_read_other_batches(full: Database) -> None:

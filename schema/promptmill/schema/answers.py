@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from promptmill.schema.connection import Connection
 from promptmill.schema.embeddings import embeddings_in
 from promptmill.schema.instants import known_instant
@@ -92,8 +94,7 @@ class JobSeen(NamedTuple):
     """as the engine writes it, which sorts; None where it has not ended"""
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
+class FailureGroup(msgspec.Struct, frozen=True):
     """Jobs of a batch that failed for the same reason."""
 
     state: str
@@ -162,14 +163,23 @@ _PATHS = RowSet("named", (Column("path", "text"),))
 _in_use = Statement(
     "select distinct f.path from {named} join result_files f on f.path = named.path", _PATHS
 )
-_failures = Statement(
-    """
+# `limit 1` keeps PostgreSQL from reading all attempts there are, for a hash of them.
+_LAST_ATTEMPT = {
+    "sqlite": "left join attempts a on a.job_id = j.id and a.fence = j.fence",
+    "postgresql": """left join lateral (select error_kind, error_code from attempts
+  where job_id = j.id and fence = j.fence limit 1) a on true""",
+}
+_failures = {
+    dialect: Statement(
+        f"""
 select j.state, a.error_kind, a.error_code, count(*), min(j.id)
 from (select id, state, fence from jobs where batch_id = :batch_id and state in (5, 7)
   order by id limit :look) j
-left join attempts a on a.job_id = j.id and a.fence = j.fence
-group by j.state, a.error_kind, a.error_code order by count(*) desc, min(j.id) limit :most"""
-)
+{last_attempt}
+group by j.state, a.error_kind, a.error_code order by count(*) desc, min(j.id) limit :most"""  # noqa: S608
+    )
+    for dialect, last_attempt in _LAST_ATTEMPT.items()
+}
 
 
 def job_span(connection: Connection, batch_id: int) -> tuple[int, int] | None:
@@ -233,7 +243,8 @@ def failures_of(connection: Connection, batch_id: int, *, most: int = 20) -> lis
 
     Of more than 50,000 the first of the input are looked at, so that the answer comes at once.
     """
-    groups = _failures.fetch(connection, batch_id=batch_id, most=most, look=_LOOK)
+    failures = _failures[connection.dialect.name]
+    groups = failures.fetch(connection, batch_id=batch_id, most=most, look=_LOOK)
     examples = {one.job_id: one for one in results_of(connection, [row[4] for row in groups])}
     return [
         FailureGroup(JobState(state).word, kind, code, int(jobs), examples[example])
