@@ -1,9 +1,10 @@
 """Which limits hold for a model: by the settings, and by what was set live over them."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal
+
+import msgspec
 
 from promptmill.schema.live_limits import ACCOUNT, CONCURRENCY, EVERY_MODEL, LiveCeilings
 from promptmill.schema.provider_settings import Ceilings, LimitSettings, ProviderSettings
@@ -12,8 +13,7 @@ DIMENSIONS: Final = tuple(Ceilings.model_fields)
 _WILD: Final = frozenset("*?[")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLimits:
+class ModelLimits(msgspec.Struct, frozen=True):
     """The limits of one model. Amounts are by the minute (rpm …) or the day (rpd, tpd)."""
 
     pool: str
@@ -35,7 +35,7 @@ def limits_of(settings: ProviderSettings, model: str, live: LiveCeilings) -> Mod
     provider's.
     """
     section = section_of(settings, model, live)
-    own = settings.models.get(section, LimitSettings())
+    own = settings.models.get(section, LimitSettings.unset())
     wide = settings.limits
     return ModelLimits(
         pool=section if section != model else "",

@@ -1,16 +1,17 @@
 """Settings from the environment, secret files and `.env`: the only place that reads them."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from dotenv import dotenv_values
+from typing import Any, Final
 
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.provider_kinds import ProviderKind
 
 PREFIX = "PROMPTMILL_"
+_DOTENV: Final = ".env"
+_NO_PLUGINS: Final = "PYDANTIC_DISABLE_PLUGINS"
 # The names that other programs know; of two, the first wins, as with curl.
 _USUAL_NAMES = {
     "REDIS_URL": ["redis_url"],
@@ -48,6 +49,19 @@ def environment(named: Iterable[str]) -> dict[str, Any]:
     return tree
 
 
+@contextmanager
+def pydantic_alone() -> Iterator[None]:
+    """Let pydantic look for no plugins, which takes it 10 ms, while the block lasts."""
+    before = os.environ.get(_NO_PLUGINS)  # noqa: TID251  the one place
+    os.environ[_NO_PLUGINS] = "1"  # noqa: TID251
+    try:
+        yield
+    finally:
+        del os.environ[_NO_PLUGINS]  # noqa: TID251
+        if before is not None:
+            os.environ[_NO_PLUGINS] = before  # noqa: TID251
+
+
 def provider_names(tree: Mapping[str, Any]) -> set[str]:
     providers = tree.get("providers")
     return set(providers) if isinstance(providers, Mapping) else set()
@@ -66,20 +80,24 @@ def _usual_names(providers: Iterable[str]) -> dict[str, list[str]]:
 
 def _read(wanted: Callable[[str], bool]) -> dict[str, str]:
     """Read the wanted variables, and those that a NAME_FILE holds, from `.env` and environment."""
-    dotenv = {name: value for name, value in _dotenv().items() if value}
-    found = _with_files(dotenv, wanted)
+    found = _with_files(_dotenv(), wanted)
     found.update(_with_files(os.environ, wanted))  # noqa: TID251  the one place
     return found
 
 
-def _dotenv() -> Mapping[str, str | None]:
+def _dotenv() -> dict[str, str]:
+    if not Path(_DOTENV).exists():
+        return {}
+    # Importing it takes longer than all else here, and often there is no such file.
+    from dotenv import dotenv_values  # noqa: PLC0415
+
     try:
-        return dotenv_values(".env")
+        return {name: value for name, value in dotenv_values(_DOTENV).items() if value}
     except OSError as error:
-        msg = f".env of this folder cannot be read: {error.strerror}"
+        msg = f"{_DOTENV} of this folder cannot be read: {error.strerror}"
         raise SettingsError(msg) from error
     except UnicodeDecodeError:  # which holds all of it
-        msg = ".env of this folder is not UTF-8: save it so"
+        msg = f"{_DOTENV} of this folder is not UTF-8: save it so"
         raise SettingsError(msg) from None
 
 
@@ -131,7 +149,7 @@ def found_names(providers: Iterable[str]) -> dict[str, str]:
         plain = name.removesuffix("_FILE")
         return plain.startswith(PREFIX) or plain in usual
 
-    found = {name: ".env" for name, value in dotenv_values(".env").items() if value}
+    found = dict.fromkeys(_dotenv(), _DOTENV)
     found |= dict.fromkeys(os.environ, "environment")  # noqa: TID251  the one place
     named = {name: where for name, where in sorted(found.items()) if is_ours(name)}
     if Path("promptmill.toml").exists():

@@ -66,7 +66,7 @@ class NetworkSettings(Strict):
         return None if is_direct(parts.hostname or "", port, self.no_proxy) else proxy
 
 
-DIRECT: Final = NetworkSettings()
+DIRECT: Final = NetworkSettings.unset()
 
 
 def is_direct(host: str, port: int, entries: Iterable[str]) -> bool:

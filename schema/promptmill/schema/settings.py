@@ -7,6 +7,7 @@ Order, first wins: arguments, environment, secret files (`NAME_FILE` names a fil
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,13 @@ from pydantic import (
     field_validator,
 )
 
-from promptmill.schema.environment import DEFAULTS, PREFIX, environment, provider_names
+from promptmill.schema.environment import (
+    DEFAULTS,
+    PREFIX,
+    environment,
+    provider_names,
+    pydantic_alone,
+)
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
 from promptmill.schema.pools import PoolSettings, check_pools, priced_as
@@ -100,7 +107,7 @@ _SECTIONS: tuple[type[BaseModel], ...] = (
 class Settings(BaseModel):
     """The one settings object. What it is not given it reads from the other sources."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     state_dir: Path = Path(".promptmill")
     """where the embedded services keep their files"""
@@ -124,17 +131,17 @@ class Settings(BaseModel):
     provider/model; the first that fits"""
     fallbacks: dict[str, FallbackList] = Field(default_factory=dict)
     """model, or pattern, to the models that are asked where it does not answer, in their order"""
-    network: NetworkSettings = NetworkSettings()
-    retry: RetrySettings = RetrySettings()
-    worker: WorkerSettings = WorkerSettings()
-    dispatch: DispatchSettings = DispatchSettings()
-    lane: LaneSettings = LaneSettings()
-    retention: RetentionSettings = RetentionSettings()
-    cache: CacheSettings = CacheSettings()
-    checks: CheckSettings = CheckSettings()
-    pii: PiiSettings = PiiSettings()
-    gateway: GatewaySettings = GatewaySettings()
-    webhooks: WebhookSettings = WebhookSettings()
+    network: NetworkSettings = NetworkSettings.unset()
+    retry: RetrySettings = RetrySettings.unset()
+    worker: WorkerSettings = WorkerSettings.unset()
+    dispatch: DispatchSettings = DispatchSettings.unset()
+    lane: LaneSettings = LaneSettings.unset()
+    retention: RetentionSettings = RetentionSettings.unset()
+    cache: CacheSettings = CacheSettings.unset()
+    checks: CheckSettings = CheckSettings.unset()
+    pii: PiiSettings = PiiSettings.unset()
+    gateway: GatewaySettings = GatewaySettings.unset()
+    webhooks: WebhookSettings = WebhookSettings.unset()
     file_bytes: Annotated[int, BeforeValidator(parse_amount), Field(gt=0)] = FILE_BYTES
     """of local files that one prompt may hold"""
     confirm_above_usd: float = Field(default=5.0, ge=0)
@@ -185,6 +192,7 @@ class Settings(BaseModel):
         return (self.worker.spool_dir or self.state_dir / "answers").absolute()
 
     def __init__(self, **given: Any) -> None:
+        _make_ready()
         super().__init__(**_gathered(given))
 
 
@@ -199,6 +207,13 @@ def load_settings(**overrides: Any) -> Settings:
         ]
         msg = "these settings cannot be used:\n" + "\n".join(lines) + "\n  see docs/settings.md"
         raise SettingsError(msg) from None
+
+
+@cache
+def _make_ready() -> None:
+    """Build what checks all settings, unseen by plugins of pydantic: keys are among them."""
+    with pydantic_alone():
+        Settings.model_rebuild()
 
 
 def _gathered(given: Mapping[str, Any]) -> dict[str, Any]:
