@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from promptmill.producer.opening import opened
 from promptmill.schema import answers
 from promptmill.schema.pauses import pause_provider
 from promptmill.schema.settings import Settings
-from tests.cli.promptmill import Here, typed
+from tests.cli.promptmill import PROGRAM, Here, typed
 from tests.schema.scene import Scene, new_jobs
 from tests.submit.inputs import answer, claim_all, hold_back, refuse, write_batch
 
@@ -235,6 +238,24 @@ def test_sql_gives_all_rows_of_a_long_result(batch_id: int) -> None:
     said = typed("sql", f"{numbers} select i from n", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out.splitlines()[-1]) == {"i": 300_000}
+
+
+def test_ctrl_c_ends_a_question_that_has_no_end(batch_id: int) -> None:
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n)"
+    question = f"{endless} select i from n where i = 0 or i > 1e18"
+    asking = subprocess.Popen(
+        [*PROGRAM, "sql", f"select 1 as i union all select * from ({question}) q", "--csv"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert asking.stdout is not None
+    try:
+        assert asking.stdout.readline() == b"i\n", "the name of the column: it is being asked"
+        asking.send_signal(signal.SIGINT)
+        assert asking.wait(timeout=30) in (-signal.SIGINT, 128 + signal.SIGINT)
+    finally:
+        asking.kill()
+        asking.communicate()
 
 
 def test_a_small_number_is_written_out(promptmill: Here, scene: Scene) -> None:

@@ -112,6 +112,7 @@ BAD: dict[str, tuple[bytes, int, str, str]] = {
     "an open quote": (b'id,text\n1,"a\n2,b\n', 2, "closed nowhere", "close it"),
     "a name twice": (b"id,text,text\n1,a,b\n", 1, "two columns are named 'text'", "its own"),
     "no name": (b",text\n0,a\n", 1, "column 1 has no name", "index=False"),
+    "no rows": (b"id,text\n\n", 1, "no row follows", "--format text"),
     "no header": (b"1,2\n3,4\n", 1, "numbers, not names", "on top"),
     "a NUL": (b"id,text\n" + b"1,a\n" * 20_000 + b"2,b\0\n", 20002, "is a NUL", "remove"),
     "Latin-1": (b"id,text\n1,caf\xe9\n", 2, "byte 6 of the line is not UTF-8", "iconv"),

@@ -146,6 +146,16 @@ def test_a_cancelled_batch_ends(batch: Batch, scene: Scene) -> None:
     assert [result.state for result in batch.stream(timeout=5)] == ["cancelled"] * 5
 
 
+def test_a_word_that_there_is_not_is_named_with_those_that_there_are(
+    batch: Batch, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="what='al': write one of 'answered', 'failed', 'all'"):
+        batch.export(tmp_path / "out.csv", what="al")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="format='xls': write one of 'jsonl', 'csv'"):
+        batch.export(tmp_path / "out", format="xls")  # type: ignore[arg-type]
+    assert not list(tmp_path.glob("out*"))
+
+
 def test_a_batch_that_is_not_there_is_named(scene: Scene) -> None:
     for ask in (Batch(99).status, Batch(99).cancel, lambda: list(Batch(99).results())):
         with pytest.raises(UsageError, match="no batch 99"):

@@ -110,8 +110,8 @@ class Batch:
         request = ExportRequest(
             batch_id=self.id,
             target=Path(path),
-            format=Format(format) if format else format_of(str(path)),
-            what=What(what),
+            format=Format.of(format) if format else format_of(str(path)),
+            what=What.of(what),
             columns=tuple(columns),
         )
         with opened(self.settings) as database:
@@ -125,7 +125,7 @@ class Batch:
     ) -> Any:
         """Read it into a pandas DataFrame, in the order of the input. Needs pandas."""
         with opened(self.settings) as database:
-            return to_pandas(database, self.id, What(what), tuple(columns))
+            return to_pandas(database, self.id, What.of(what), tuple(columns))
 
     def to_arrow(
         self,
@@ -135,7 +135,7 @@ class Batch:
     ) -> Any:
         """Read it into a pyarrow Table, which Polars and DuckDB take as it is. Needs pyarrow."""
         with opened(self.settings) as database:
-            return to_arrow(database, self.id, What(what), tuple(columns))
+            return to_arrow(database, self.id, What.of(what), tuple(columns))
 
     def cancel(self) -> int:
         """Stop it; return how many jobs were cancelled. Calls that are open end and are stored."""

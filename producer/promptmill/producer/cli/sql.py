@@ -1,6 +1,7 @@
 """`promptmill sql`: ask the database, read-only."""
 
 import csv
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def ask(statement: str, *, as_csv: bool, as_json: bool, formulas: bool) -> None:
         raise UsageError(msg)
     if statement == "-":
         statement = sys.stdin.read()
-    with opened(load_settings(), patience_s=_LONGEST_S) as database:
+    with opened(load_settings(), patience_s=_LONGEST_S) as database, _ended_by_ctrl_c(database):
         if as_json:
             _print_json(database, statement)
         elif as_csv or not sys.stdout.isatty():
@@ -48,6 +49,22 @@ def print_table(database: Database, statement: str) -> None:
         output.print_table(columns, islice(rows, _MOST_ROWS))
         if next(iter(rows), None) is not None:
             output.note(f"the first {_MOST_ROWS} rows; --csv and --json give all of them")
+
+
+@contextmanager
+def _ended_by_ctrl_c(database: Database) -> Iterator[None]:
+    """Let Ctrl-C end this process at once where SQLite is asked: it may look for a row for ever.
+
+    Python would hear of it between two rows only. PostgreSQL is told to stop by its driver.
+    """
+    if database.dialect != "sqlite":
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, assert_never
+from typing import IO, Self, assert_never
 
 from promptmill.producer.export.csv_cells import CsvSheet
 from promptmill.producer.export.json_lines import JsonLines
@@ -31,7 +31,21 @@ USUAL_COLUMNS = tuple(name for name in COLUMNS if name not in _CHOSEN_ONLY)
 """of a file where nothing is chosen; JSONL has `body` too, of a batch that keeps any"""
 
 
-class Format(StrEnum):
+class _Word(StrEnum):
+    """A word that people choose."""
+
+    @classmethod
+    def of(cls, word: str) -> Self:
+        """Find it. Raises UsageError for one that there is not, and names those that there are."""
+        try:
+            return cls(word)
+        except ValueError:
+            words = ", ".join(repr(str(one)) for one in cls)
+            msg = f"{cls.__name__.lower()}={word!r}: write one of {words}"
+            raise UsageError(msg) from None
+
+
+class Format(_Word):
     """How a file is written."""
 
     JSONL = "jsonl"
@@ -40,7 +54,7 @@ class Format(StrEnum):
     OPENAI_BATCH = "openai-batch"
 
 
-class What(StrEnum):
+class What(_Word):
     """Which prompts of a batch."""
 
     ANSWERED = "answered"

@@ -43,7 +43,9 @@ class CSVRows:
         if isinstance(names, InputError):
             raise names
         names = _checked_header(start, names)
+        has_rows = False
         for line, cells in records:
+            has_rows = True
             if isinstance(cells, InputError):
                 yield cells
                 continue
@@ -55,6 +57,11 @@ class CSVRows:
                 yield error
             else:
                 yield prompt
+        if not has_rows:
+            raise start.refused(
+                problem="this is a header, and no row follows",
+                fix="give a row for each prompt; if each line is a prompt: --format text",
+            )
 
     def _wrong_count(self, line: Line, cells: list[str], names: list[str]) -> InputError:
         by = self._dialect.delimiter
