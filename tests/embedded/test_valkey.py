@@ -19,6 +19,7 @@ from promptmill.producer.embedded.valkey import RedisPlace, ensure_redis
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import Settings, load_settings
+from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 
 USER = """
@@ -284,10 +285,20 @@ def test_a_server_that_is_named_is_used_and_not_asked(short_folder: Path) -> Non
     assert list(short_folder.iterdir()) == []
 
 
-def test_a_server_that_is_named_and_does_not_answer_is_silent(settings: Settings) -> None:
-    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "rediss://127.0.0.1:1/0?protocol=2"])
+def test_a_server_that_is_named_and_does_not_answer_is_silent(url: str, settings: Settings) -> None:
+    away = settings.model_copy(update={"redis_url": url})
     with ensure_redis(away) as place:
         assert place.is_silent()
+
+
+@pytest.mark.parametrize("option", ["", "?protocol=2"])
+def test_a_server_that_is_named_and_answers_is_not(
+    option: str, settings: Settings, valkey: Valkey
+) -> None:
+    there = settings.model_copy(update={"redis_url": valkey.url + option})
+    with ensure_redis(there) as place:
+        assert not place.is_silent()
 
 
 def test_the_bundled_server_is_not_silent(settings: Settings, places: ExitStack) -> None:

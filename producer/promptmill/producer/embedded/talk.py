@@ -1,9 +1,10 @@
-"""What is said to a server of ours: are you there, and stop."""
+"""What is said to a server: are you there, and, to one of ours, stop."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from promptmill.producer.bare_redis import BareRedis, RefusedError
+from promptmill.producer.redis_glance import glance_at
 
 _PING_S = 1.0
 
@@ -14,11 +15,12 @@ def pinging(url: str) -> Iterator[Callable[[], bool]]:
 
     def is_up() -> bool:
         try:
-            return server.ask(("PING",)) == [b"PONG"]
-        except OSError:
+            server.ask(("PING",))
+        except server.errors:
             return False
+        return True
 
-    server = _bare(url, timeout_s=_PING_S)
+    server = glance_at(url, timeout_s=_PING_S)
     try:
         yield is_up
     finally:
@@ -26,20 +28,15 @@ def pinging(url: str) -> Iterator[Callable[[], bool]]:
 
 
 def shut_down(url: str, *, timeout_s: float) -> bool:
-    """Tell the server to end; False: it is dead already."""
-    server = _bare(url, timeout_s=timeout_s)
+    """Tell a server of ours to end; False: it hangs, or refuses to."""
+    server = BareRedis.at(url, timeout_s=timeout_s)
+    assert server is not None  # noqa: S101  we wrote the URL
     try:
         server.ask(("SHUTDOWN",))
     except (RefusedError, TimeoutError):
         return False
     except OSError:
-        return True  # it closes the connection, and says nothing
+        return True  # it closes the connection and says nothing, or is dead already
     finally:
         server.close()
     return False
-
-
-def _bare(url: str, *, timeout_s: float) -> BareRedis:
-    server = BareRedis.at(url, timeout_s=timeout_s)
-    assert server is not None  # noqa: S101  we wrote the URL
-    return server

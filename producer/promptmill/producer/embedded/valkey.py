@@ -72,8 +72,6 @@ class RedisPlace:
         """Say whether a server that is not ours does not answer; work waits until it does."""
         if self.is_bundled:
             return False
-        from promptmill.producer.embedded.talk import pinging  # noqa: PLC0415  as in `_answers`
-
         with pinging(self.url) as is_up:
             return not is_up()
 
@@ -300,7 +298,7 @@ def _answers(home: Path, url: str) -> bool:
 
 def _stop(home: Path, url: str) -> None:
     if not shut_down(url, timeout_s=_STOP_S):
-        return  # it is dead already
+        return  # it hangs, or refuses to: nothing more is to be done
     waited = 0.0
     while _is_alive(home) and waited < _STOP_S:
         Event().wait(_POLL_S)

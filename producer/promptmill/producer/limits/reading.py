@@ -7,10 +7,9 @@ import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
-from promptmill.producer.bare_redis import BareRedis
 from promptmill.producer.limits.memory import Account, LimitMemory
+from promptmill.producer.redis_glance import glance_at, look_at
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_level import account_now
 from promptmill.schema.limit_state import (
@@ -23,10 +22,6 @@ from promptmill.schema.limit_state import (
 )
 from promptmill.schema.redis_urls import redis_py_url, shown
 
-if TYPE_CHECKING:
-    from promptmill.producer.limits.looking import LookingRedis
-
-_TIMEOUT_S = 1.5
 _SCAN = 1000
 """keys of the whole Redis that one SCAN looks at, below a millisecond of its time"""
 _NAMED = re.compile(
@@ -45,8 +40,7 @@ class LimitReader:
 
     def __init__(self, url: str, *, prefix: str, for_a_glance: bool = False) -> None:
         self._prefix, self._shown = prefix, shown(redis_py_url(url))
-        bare = BareRedis.at(redis_py_url(url), timeout_s=_TIMEOUT_S) if for_a_glance else None
-        self._redis = bare or _by_redis_py(url)
+        self._redis = glance_at(url) if for_a_glance else look_at(url)
 
     def read(self) -> LimitMemory:
         """Read what there is. Raises ServiceError where Redis does not answer."""
@@ -120,13 +114,6 @@ class LimitReader:
             for account, now_us in clocks.items()
         ]
         return dict(zip(clocks, self._redis.ask(*counts), strict=True))
-
-
-def _by_redis_py(url: str) -> "LookingRedis":
-    # Its import takes a tenth of a second.
-    from promptmill.producer.limits.looking import LookingRedis  # noqa: PLC0415
-
-    return LookingRedis(url)
 
 
 def _sorted_out(

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import redis
 
-from promptmill.producer.limits.looking import looking_client
+from promptmill.producer.looking_redis import looking_client
+from promptmill.producer.redis_glance import LOOK_S
 from promptmill.schema.broker import list_keys, redis_url
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import queue_name
@@ -17,7 +18,7 @@ class QueueReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._url = settings, redis_url(settings)
-        self._redis = looking_client(self._url)
+        self._redis = looking_client(self._url, timeout_s=LOOK_S)
 
     def depths(self, providers: Iterable[str]) -> dict[str, int]:
         """Count the messages by provider. Raises ServiceError where Redis does not answer."""

@@ -9,16 +9,15 @@ from redis.retry import Retry
 from promptmill.producer.bare_redis import Command
 from promptmill.schema.redis_urls import redis_py_url
 
-_TIMEOUT_S = 1.5
-
 
 class LookingRedis:
     """Asks by redis-py, whose connections are pooled."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (redis.RedisError, OSError)
+    """what `ask` raises"""
 
-    def __init__(self, url: str) -> None:
-        self._client = looking_client(url)
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        self._client = looking_client(url, timeout_s=timeout_s)
 
     def ask(self, *commands: Command) -> list[Any]:
         """Send *commands* at once, and read what each comes to."""
@@ -33,9 +32,9 @@ class LookingRedis:
         self._client.close()
 
 
-def looking_client(url: str) -> Any:
+def looking_client(url: str, *, timeout_s: float) -> Any:
     """Make a client of Redis for one that only looks: it tries once, and does not wait long."""
-    timeouts = {"socket_timeout": _TIMEOUT_S}
+    timeouts = {"socket_timeout": timeout_s}
     if not redis_py_url(url).startswith("unix:"):  # redis-py refuses it for a socket
-        timeouts["socket_connect_timeout"] = _TIMEOUT_S
+        timeouts["socket_connect_timeout"] = timeout_s
     return redis.Redis.from_url(redis_py_url(url), retry=Retry(NoBackoff(), 0), **timeouts)
