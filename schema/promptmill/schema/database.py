@@ -145,9 +145,11 @@ class Database:
         try:
             connection = engine.connect()
         except OperationalError as error:
-            msg = failure(first_line(error), self.file)
+            said = first_line(error)
             if self.file is None:
-                msg = f"cannot open the database {self.url!r}: {first_line(error)}"
+                msg = f"cannot open the database {self.url!r}: {said}"
+            else:
+                msg = failure(said, self.file)
             raise ServiceError(msg) from None
         with connection:
             if self._injected_now is not None:

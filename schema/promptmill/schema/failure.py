@@ -18,7 +18,7 @@ _REMEDIES: Final = {
 
 
 def failure(said: str, file: str | None) -> str:
-    """Tell what the database *said*, in one line, and what to do about its *file*, if it is one."""
+    """Tell what the database *said*, and, where it is a *file*, on a second line what to do."""
     told = f"the database failed: {said}"
     if file is None:
         return told
