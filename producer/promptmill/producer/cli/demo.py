@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import typer
@@ -141,8 +142,7 @@ def _compare_bill(database: Database, url: str, used_before: tuple[int, int]) ->
 def _show_sql(database: Database, batch_id: int, home: Path) -> None:
     query = _QUERY.format(batch_id=batch_id)
     note(f"\nThe rows are in {home / 'promptmill.db'}. Ask them with any SQLite client, or:\n")
-    note(f"  export {PREFIX}STATE_DIR={home}")
-    note(f'  ./run sql "{query}"\n')
+    note(f'  {PREFIX}STATE_DIR={quote(str(home))} ./run sql "{query}"\n')
     print_table(database, query)
     note("\nAgain       ./run demo --new")
     note("Your own    ./run run prompts.jsonl -m gpt-4o-mini, with OPENAI_API_KEY set")
