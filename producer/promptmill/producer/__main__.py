@@ -1,5 +1,5 @@
 """`python -m promptmill.producer` is the command `promptmill`."""
 
-from promptmill.producer.cli.main import main
+from promptmill.producer.cli.start import main
 
 main()

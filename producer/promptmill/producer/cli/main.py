@@ -4,7 +4,6 @@ No `--help` needs Celery, an SDK, SQLAlchemy or rich.
 """
 
 import errno
-import gc
 import inspect
 import os
 import sys
@@ -20,9 +19,6 @@ from promptmill.producer.cli.output import fail
 from promptmill.schema.errors import PromptmillError, ServiceError, SettingsError
 
 _VERBS = "promptmill.producer.cli.verbs"
-_YOUNG = 50_000
-"""objects made before Python looks for garbage among them. Imports make many that stay: to look at
-700 at a time costs a seventh of the start of a command"""
 
 
 class Panel(NamedTuple):
@@ -137,7 +133,6 @@ class _VerbCommand(TyperCommand):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the verb that was typed, and exit with its code."""
-    gc.set_threshold(_YOUNG)
     try:
         make_command().main(arguments, prog_name="promptmill")
     except PromptmillError as error:
