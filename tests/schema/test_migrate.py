@@ -253,15 +253,15 @@ def test_an_index_that_a_release_adds_is_made_also_where_one_was_broken_off(
     database: Database,
 ) -> None:
     with database.write() as connection:
-        connection.exec_driver_sql("drop index jobs_dead")
-    assert add_missing_indexes(database) == ["jobs_dead"]
+        connection.exec_driver_sql("drop index jobs_failed")
+    assert add_missing_indexes(database) == ["jobs_failed"]
     assert add_missing_indexes(database) == []
     if database.dialect == "postgresql":
         with database.write() as connection:  # as a CREATE INDEX CONCURRENTLY that was killed
             connection.exec_driver_sql(
-                "update pg_index set indisvalid = false where indexrelid = 'jobs_dead'::regclass"
+                "update pg_index set indisvalid = false where indexrelid = 'jobs_failed'::regclass"
             )
-        assert add_missing_indexes(database) == ["jobs_dead"]
+        assert add_missing_indexes(database) == ["jobs_failed"]
 
 
 def test_an_upgrade_asks_again_for_a_table_that_somebody_reads_and_keeps_no_writer_waiting(

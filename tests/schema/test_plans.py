@@ -52,8 +52,9 @@ select i, 1 + i * {BATCHES} / ({ROWS} + 1), i, cast(i as text), '{PROVIDER}', '{
 from s"""
 PAYLOADS = "insert into job_payloads select id, '{}', '' from jobs"
 ATTEMPTS = """
-insert into attempts (job_id, fence, batch_id, provider, model, worker_id, started_at)
-select id, 1, batch_id, provider, model, 'w1', {at} from jobs where state > 1"""
+insert into attempts (job_id, fence, batch_id, provider, model, worker_id, started_at, error_kind)
+select id, 1, batch_id, provider, model, 'w1', {at}, case when state = 5 then 'request' end
+from jobs where state > 1"""
 INSTANTS = {
     "sqlite": {
         "at": "'2026-11-22T11:00:00.000Z'",
@@ -283,16 +284,18 @@ def test_a_peek_reads_jobs_and_payloads_by_key(full: Database) -> None:
     assert "Seq Scan on job_payloads" not in plan
 
 
-def test_dead_letters_of_a_batch_are_read_by_jobs_dead(full: Database) -> None:
+def test_dead_letters_of_a_batch_are_read_by_jobs_failed(full: Database) -> None:
     failures = "select * from promptmill_failures where batch_id = 7"
     plan = plans(full, lambda c: c.exec_driver_sql(failures).all())
-    assert "jobs_dead" in plan
+    assert "jobs_failed" in plan
     assert_no_scan(plan)
 
 
-def test_failures_by_reason_read_the_attempts_of_those_alone(full: Database) -> None:
+def test_failures_by_reason_are_read_from_indexes_alone(full: Database) -> None:
     plan = plans(full, lambda c: failures_of(c, 7))
-    assert "jobs_dead" in plan
+    alone = {"sqlite": "COVERING INDEX", "postgresql": "Index Only Scan using"}[full.dialect]
+    assert f"{alone} jobs_failed" in plan
+    assert f"{alone} attempts_missed" in plan
     assert_no_scan(plan)
     assert not re.search("(SCAN|Seq Scan on) (attempts|a)\\b", plan), plan
 

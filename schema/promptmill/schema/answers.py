@@ -163,11 +163,13 @@ _PATHS = RowSet("named", (Column("path", "text"),))
 _in_use = Statement(
     "select distinct f.path from {named} join result_files f on f.path = named.path", _PATHS
 )
-# `limit 1` keeps PostgreSQL from reading all attempts there are, for a hash of them.
+# `limit 1` keeps PostgreSQL from reading all attempts there are, for a hash of them. `is not null`
+# lets an index tell it all, where one page for each job would be read otherwise.
 _LAST_ATTEMPT = {
-    "sqlite": "left join attempts a on a.job_id = j.id and a.fence = j.fence",
+    "sqlite": """left join attempts a
+  on a.job_id = j.id and a.fence = j.fence and a.error_kind is not null""",
     "postgresql": """left join lateral (select error_kind, error_code from attempts
-  where job_id = j.id and fence = j.fence limit 1) a on true""",
+  where job_id = j.id and fence = j.fence and error_kind is not null limit 1) a on true""",
 }
 _failures = {
     dialect: Statement(

@@ -21,7 +21,7 @@ select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid
 where i.indisvalid and c.relnamespace = current_schema()::regnamespace""",
 }
 _PAUSE_S = 0.1
-_REPLACED = frozenset({"jobs_custom_id"})
+_REPLACED = frozenset({"jobs_custom_id", "jobs_dead"})
 """dropped when all that there should be is there"""
 
 
@@ -32,11 +32,14 @@ def add_missing_indexes(database: Database) -> list[str]:
             return []
     if database.dialect == "sqlite":
         with database.write() as connection:
-            made = [_make(connection, index) for index in _missing(connection)]
+            missing = _missing(connection)
+            made = [_make(connection, index) for index in missing]
             for name in _replaced(connection):
                 connection.exec_driver_sql(f"drop index {name}")
-            # Of an index without statistics SQLite thinks better than of those that it knows.
-            connection.exec_driver_sql("analyze jobs")
+            # Of an index without statistics SQLite thinks better than of those that it knows, or
+            # worse, where that is unique.
+            for table in sorted({"jobs", *(str(index.table) for index in missing)}):
+                connection.exec_driver_sql(f"analyze {table}")
             return made
     with database.autocommit() as connection:
         connection.exec_driver_sql("set lock_timeout = 0")  # it waits for all who write, once

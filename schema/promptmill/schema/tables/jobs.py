@@ -90,11 +90,13 @@ Index(
     jobs.c.lease_owner,
     **where("state = 2"),
 )
-# status, retry: what failed in a batch
+# retry: what failed in a batch; status: which attempts were the last of these, from the index alone
 Index(
-    "jobs_dead",
+    "jobs_failed",
     jobs.c.batch_id,
     jobs.c.id,
+    jobs.c.state,
+    jobs.c.fence,
     **where("state in (5, 7)"),
 )
 # submit: one job a custom_id and model; results by custom_id
