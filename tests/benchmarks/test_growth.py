@@ -1,9 +1,11 @@
 """What the frequent moves touch in SQL does not grow with what is in the tables."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -19,11 +21,13 @@ from promptmill.schema.backlog import (
     started_jobs,
 )
 from promptmill.schema.database import Database
-from promptmill.schema.migrate import upgrade
-from promptmill.schema.moves.rerouting import ruled_batches
+from promptmill.schema.moves.laning import let_go, set_aside
+from promptmill.schema.moves.queueing import queue_pending
+from promptmill.schema.moves.rerouting import Detour, reroute, ruled_batches
 from promptmill.schema.moves.rescuing import unwaited_calls
 from promptmill.schema.moves.spending import pause_used_up
-from promptmill.schema.moves.steering import pause_batch
+from promptmill.schema.moves.steering import cancel_batch, cancel_jobs, pause_batch
+from promptmill.schema.provider_batches import laned_jobs
 from tests.schema.scene import MODEL, PROVIDER, Scene
 from tests.services.postgres import Postgres
 
@@ -47,16 +51,17 @@ AT = {"sqlite": "'2026-11-22T11:00:00.000Z'", "postgresql": "timestamptz '2026-1
 
 
 @contextmanager
-def empty(engine: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+def migrated(engine: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+    template = request.getfixturevalue(f"migrated_{engine}")
     if engine == "sqlite":
-        database = Database(f"sqlite:///{folder / 'promptmill.db'}")
+        folder.mkdir()
+        database = Database(f"sqlite:///{shutil.copy(template, folder / 'promptmill.db')}")
         yield database
         database.close()
         return
     server: Postgres = request.getfixturevalue("postgres")
-    name = server.create_database()
+    name = server.create_database(template)
     database = Database(server.url(name))
-    upgrade(database)
     with database.write() as connection:  # or statistics come when they like, and change a plan
         connection.exec_driver_sql("alter table jobs set (autovacuum_enabled = off)")
     yield database
@@ -70,7 +75,7 @@ def test_no_move_touches_more_of_a_table_that_is_ten_times_as_large(
 ) -> None:
     counted = []
     for jobs in (FEW, MANY):
-        with empty(engine, tmp_path / str(jobs), request) as database:
+        with migrated(engine, tmp_path / str(jobs), request) as database:
             scene = set_the_scene(database, jobs=jobs, waiting=jobs // 10)
             moves = {name: partial(move, scene) for name, move in MOVES.items()}
             counts = touched_by(database, moves)
@@ -87,21 +92,80 @@ def test_no_move_touches_more_of_a_table_that_is_ten_times_as_large(
 def test_what_is_due_is_found_as_fast_where_ten_times_as_much_is_due_of_a_batch_that_is_held(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    looks: Looks = {"due": lambda c: due_waiting(c, SCOPE, most=100)}
+    look: Looks = {"due": lambda c: due_waiting(c, SCOPE, most=100)}
     counted = []
     for jobs in (FEW_ROWS, MANY_ROWS):
         with scene_on(engine, tmp_path / str(jobs), request) as scene:
             held, due = scene.load(jobs), scene.load(300)
-            for batch in (held, due):  # which is due later
-                scene.postpone(*scene.queue(batch, most=jobs + 300), seconds=0.0)
-                scene.clock.advance(1.0)
+            put_off(scene, held)
             with scene.database.write() as connection:
                 pause_batch(connection, held, "paused by hand")
-                connection.exec_driver_sql("analyze")
-            counted.append(touched_by(scene.database, looks))
+            analyze(scene.database)
+            put_off(scene, due)
+            counted.append(known_or_not(scene.database, look))
             first = {hint.job_id for hint in scene.queue_due(most=100)}
             assert len(first & set(scene.ids(due))) == 100
     assert not grown(*counted)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_the_first_jobs_of_a_batch_are_moved_as_fast_where_another_has_ten_times_as_many(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    counted = []
+    for jobs in (FEW, MANY):
+        with scene_on(engine, tmp_path / str(jobs), request) as scene:
+            spread(scene, jobs)
+            analyze(scene.database)
+            counted.append(known_or_not(scene.database, moves_of(spread(scene, 90), most=5)))
+    assert all(counted[0].values()), counted[0]
+    assert not grown(*counted)
+
+
+def put_off(scene: Scene, batch: int) -> None:
+    """Let all jobs of a batch be due, later than those of the batches before."""
+    scene.postpone(*scene.queue(batch, most=MANY_ROWS), seconds=0.0)
+    scene.clock.advance(1.0)
+
+
+def spread(scene: Scene, jobs: int) -> int:
+    """Make a batch of which a third each is in the lane, due, and pending."""
+    batch = scene.load(jobs)
+    with scene.database.write() as connection:
+        set_aside(connection, batch_id=batch, provider=PROVIDER, model=MODEL, most=jobs // 3)
+    scene.postpone(*scene.queue(batch, most=jobs // 3), seconds=0.0)
+    return batch
+
+
+def moves_of(batch: int, *, most: int) -> Looks:
+    scope: Any = {"batch_id": batch, "provider": PROVIDER, "model": MODEL}
+    here = f"{PROVIDER}/{MODEL}"
+
+    def cancel(connection: Connection) -> None:
+        cancel_batch(connection, batch)
+        cancel_jobs(connection, batch, most=most)
+
+    return {
+        "let go": lambda c: let_go(c, batch, most=most),
+        "laned": lambda c: laned_jobs(c, **scope, after=0, most=most),
+        "set aside": lambda c: set_aside(c, **scope, most=most),
+        "queue": lambda c: queue_pending(c, **scope, most=most),
+        "reroute": lambda c: reroute(c, Detour(batch, here, here, "openai/another"), most=most),
+        "cancel": cancel,
+    }
+
+
+def known_or_not(database: Database, looks: Looks) -> dict[str, int]:
+    """Count with statistics that do not know of the last rows, and with such that do."""
+    counts = touched_by(database, looks)
+    analyze(database)
+    again = touched_by(database, looks)
+    return counts | {f"{name}, known": count for name, count in again.items()}
+
+
+def analyze(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("analyze")
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
@@ -135,8 +199,7 @@ def test_the_dispatcher_looks_at_no_more_where_ten_times_as_many_live_calls_have
 
 @contextmanager
 def scene_on(engine: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
-    with empty(engine, folder, request) as database:
-        upgrade(database)
+    with migrated(engine, folder, request) as database:
         yield Scene(database)
 
 

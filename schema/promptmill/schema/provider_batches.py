@@ -73,14 +73,14 @@ _SINCE = {
 }
 
 
-def _by_dialect(sql: str, *row_sets: RowSet) -> dict[str, Statement]:
+def _by_dialect(sql: str, *row_sets: RowSet, in_order: bool = False) -> dict[str, Statement]:
     """Write `{job}` (a `DueJob`) and `{since:x}` (seconds since x) for each engine."""
     found = {}
     for dialect, since in _SINCE.items():
         said = sql.replace("{job}", due_columns(dialect))
         for instant in ("p.tried_at", "b.deadline_at"):
             said = said.replace(f"{{since:{instant}}}", since % instant)
-        found[dialect] = Statement(said, *row_sets)
+        found[dialect] = Statement(said, *row_sets, in_order=in_order)
     return found
 
 
@@ -119,7 +119,8 @@ _waiting = _by_dialect(
 from (select * from jobs where batch_id = :batch_id and provider = :provider and model = :model
   and {IN_LANE} and id > :after order by id limit :most) as j
 join batches b on b.id = j.batch_id
-join job_payloads p on p.job_id = j.id order by j.id"""
+join job_payloads p on p.job_id = j.id order by j.id""",
+    in_order=True,
 )
 _of = _by_dialect(
     """{job}, j.fence

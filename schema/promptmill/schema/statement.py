@@ -15,7 +15,7 @@ takes a partial index for the way in whenever its statistics are older than the 
 
 Where the first rows are taken in the order of an index, the statement is `in_order`. Otherwise
 PostgreSQL reads all there are, perhaps a million, and sorts them, wherever its statistics expect
-about as many as are wanted.
+about as many as are wanted. Nor may it sort what an index has in a part of the order.
 """
 
 import json
@@ -31,6 +31,11 @@ from promptmill.schema.connection import Connection
 
 if TYPE_CHECKING:
     import sqlalchemy
+
+
+_SORTS = ("enable_sort", "enable_incremental_sort")
+_NO_SORTS = "; ".join(f"set local {name} = off" for name in _SORTS)
+_SORTS_AGAIN = "; ".join(f"set local {name} to default" for name in _SORTS)
 
 
 class Column(NamedTuple):
@@ -134,9 +139,9 @@ class Statement:
         sql = self._compiled(dialect, injected is not None)
         if not self._in_order or dialect == "sqlite":
             return connection.exec_driver_sql(sql, parameters)
-        connection.exec_driver_sql("set local enable_sort = off")
+        connection.exec_driver_sql(_NO_SORTS)
         found = connection.exec_driver_sql(sql, parameters)
-        connection.exec_driver_sql("set local enable_sort to default")
+        connection.exec_driver_sql(_SORTS_AGAIN)
         return found
 
     def _compile(self, dialect: str, injected: bool) -> str:

@@ -6,6 +6,7 @@ A job whose own reply sends it on is moved by its worker, as it ends the attempt
 from dataclasses import dataclass
 
 from promptmill.schema.connection import Connection
+from promptmill.schema.due import first_of_batch
 from promptmill.schema.fallbacks import Rules, read_rules
 from promptmill.schema.statement import Statement
 
@@ -13,26 +14,30 @@ _OURS_S = 2 * 86_400.0
 """A longer wait is of one that waits for something else than its time: a twin."""
 
 # What is made in the background by the provider is waited for.
-_FREE = """coalesce(fell_back_from, :here) = :asked
-    and not exists (select 1 from background_responses r where r.job_id = jobs.id)"""
+_FREE = """coalesce({0}.fell_back_from, :here) = :asked
+    and not exists (select 1 from background_responses r where r.job_id = {0}.id)"""
 # The oldest first, and a retry whose time has not come too. One branch a state, for its own index.
-_reroute = Statement(
-    f"""
+_reroute = {
+    dialect: Statement(
+        f"""
 update jobs set provider = :to_provider, model = :to_model, state = 0, run_at = null, pool = null,
   fell_back_from = coalesce(fell_back_from, provider || '/' || model)
 where state in (0, 3) and twin_of is null and id in (
-  select id from (select id from jobs where batch_id = :batch_id and provider = :provider
-    and model = :model and state = 0 and {_FREE}
-    order by id limit :most) as p
+  select id from (select p.id from jobs p where p.batch_id = :batch_id and p.provider = :provider
+    and p.model = :model and p.state = 0 and {_FREE.format("p")}
+    order by p.id limit :most) as pending
   union all
-  select id from (select id from jobs where batch_id = :batch_id and provider = :provider
-    and model = :model and state = 3 and {_FREE}
-    and twin_of is null and run_at < {{after:cast(:ours_s as float)}}
-    order by run_at limit :most) as w
+  select id from (select w.id from jobs w {waiting}) as waiting
   limit :most)
   and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')""",
-    in_order=True,
-)
+        in_order=True,
+    )
+    for dialect, waiting in first_of_batch(
+        ":batch_id",
+        "{after:cast(:ours_s as float)}",
+        only=f"and w.twin_of is null and {_FREE.format('w')}",
+    ).items()
+}
 _ruled = Statement(
     """
 select b.id, b.fallbacks, coalesce(b.deadline_at < {after:cast(:near_s as float)}, false)
@@ -75,7 +80,7 @@ def reroute(connection: Connection, detour: Detour, *, most: int) -> int:
     """Move a chunk of a batch's jobs that nobody works on; return how many."""
     provider, _, model = detour.now.partition("/")
     to_provider, _, to_model = detour.to.partition("/")
-    return _reroute.run(
+    return _reroute[connection.dialect.name].run(
         connection,
         batch_id=detour.batch_id,
         provider=provider,
