@@ -149,18 +149,29 @@ def test_what_is_used_is_shown_beside_the_limit_that_holds(look: Look, progress:
     assert ceiling(by_headers, other_key) == Ceiling(800, None)
 
 
-def test_requests_and_tokens_of_a_minute_are_those_of_late(look: Look, progress: Progress) -> None:
-    def moved(times: int) -> Progress:
-        (tally,) = progress.providers
-        done = replace(tally, succeeded=times, calls=2 * times, input_tokens=100 * times)
-        return replace(progress, providers=(done,), overall=replace(done, name="all", total=30))
+def moved(progress: Progress, times: int) -> Progress:
+    (tally,) = progress.providers
+    done = replace(tally, succeeded=times, calls=2 * times, input_tokens=100 * times)
+    return replace(progress, providers=(done,), overall=replace(done, name="all", total=30))
 
+
+def test_requests_and_tokens_of_a_minute_are_those_of_late(look: Look, progress: Progress) -> None:
     for times in (1, 11, 21):
-        sight = look(moved(times))
+        sight = look(moved(progress, times))
     pace = sight.pace("openai")
     assert (pace.per_second, pace.requests_a_minute) == (1.0, 120.0)
     assert pace.tokens_a_minute == 6000.0
     assert sight.left_s == 9.0
+
+
+def test_nobody_can_tell_how_long_a_batch_that_is_paused_takes(
+    look: Look, progress: Progress
+) -> None:
+    batch = replace(progress.batch, state=BatchState.PAUSED, paused_reason="too dear")
+    for times in (1, 11, 21):
+        sight = look(replace(moved(progress, times), batch=batch))
+    assert sight.pace("openai").per_second == 1.0
+    assert sight.left_s is None
 
 
 def test_every_event_and_field_is_in_the_docs(look: Look, progress: Progress) -> None:

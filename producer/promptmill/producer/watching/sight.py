@@ -44,7 +44,7 @@ class Sight(msgspec.Struct, frozen=True):
     """by provider, and ALL"""
     ceilings: Mapping[str, Ceiling]
     left_s: float | None
-    """at the pace of late; None while nothing moves, or all is done"""
+    """at the pace of late; None while nothing moves, where somebody has to act, or all is done"""
     news: tuple[News, ...]
     """what came up since the last look"""
 
@@ -73,6 +73,7 @@ class Watcher:
             for what, count in _counts(tally).items():
                 self._rates.saw(f"{tally.name} {what}", count, at=monotonic)
         left = progress.overall.total - progress.overall.ended
+        is_still = progress.finished or progress.held
         known = relevant(standings, progress)
         return Sight(
             at=now,
@@ -85,7 +86,7 @@ class Watcher:
                 )
                 for tally in progress.providers
             },
-            left_s=None if progress.finished else self._rates.left_s(f"{ALL} ended", left),
+            left_s=None if is_still else self._rates.left_s(f"{ALL} ended", left),
             news=self._newsroom.saw(progress, known, now=now),
         )
 
