@@ -5,12 +5,14 @@ serves every endpoint: as much CPU as all the rest of a request. They are of one
 would send is asked of both in one way. Tests hold it to what their public calls send.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx2
 
+from promptmill.workers.providers.connection import WireAnswer
+from promptmill.workers.providers.connections import Origin, origin_of
 from promptmill.workers.providers.http import Lost
 from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.reply import Reply
@@ -27,6 +29,23 @@ class Address:
     url: str
     headers: Mapping[str, str]
     """with the key: never log them"""
+    origin: Origin | None = field(init=False)
+    """None: not by HTTP alone"""
+    _start: bytes = field(init=False, repr=False)
+    """the head of each request, as far as all have the same"""
+
+    def __post_init__(self) -> None:
+        url = httpx2.URL(self.url)
+        start = (b"POST ", url.raw_path, b" HTTP/1.1\r\nHost: ", url.netloc, b"\r\n")
+        object.__setattr__(self, "origin", origin_of(url))
+        object.__setattr__(self, "_start", b"".join(start) + _lines(self.headers.items()))
+
+    def request(self, accepted: tuple[str, str], headers: Mapping[str, str], body: bytes) -> bytes:
+        """Write a request with *headers* of its own, to be answered in an *accepted* encoding."""
+        if not self.headers.keys().isdisjoint(headers):
+            return Address(self.url, {**self.headers, **headers}).request(accepted, {}, body)
+        own = _lines((accepted, *headers.items()))
+        return b"".join((self._start, own, b"Content-Length: %d\r\n\r\n" % len(body), body))
 
 
 def address_by(sdk: Any, options: Any) -> Address:
@@ -47,9 +66,32 @@ async def post(
 
     An answer that may come in pieces is read by *stream*.
     """
+    connections = http.direct(address.url) if stream is None else None
+    if connections is not None and address.origin is not None:
+        answer = await connections.ask(
+            address.origin, address.request(http.accepted, headers, body)
+        )
+        return Reply(answer.status, answer.headers, _plain(answer))
     given = {**address.headers, **headers}
-    if stream is None:
-        answer = await http.post_bytes(address.url, given, body)
-        return Reply(answer.status_code, answer.headers, answer.content)
-    request = http.build_request("POST", address.url, headers=given, content=body)
-    return await stream.read(await http.send(request, stream=True))
+    sent = http.build_request("POST", address.url, headers=given, content=body)
+    if stream is not None:
+        return await stream.read(await http.send(sent, stream=True))
+    response = await http.send(sent)
+    return Reply(response.status_code, response.headers, response.content)
+
+
+def _plain(answer: WireAnswer) -> bytes:
+    """Return the body as it was before it was compressed. Raises httpx2.DecodingError."""
+    if "content-encoding" not in answer.headers:
+        return answer.content
+    return httpx2.Response(answer.status, headers=answer.headers, content=answer.content).content
+
+
+def _lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Write *headers* as lines. Raises ValueError where one has a line break in it."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    if not text.count("\r") == text.count("\n") == len(lines) or "\0" in text:
+        problem = "a header has a line break in it"
+        raise ValueError(problem)
+    return text.encode()

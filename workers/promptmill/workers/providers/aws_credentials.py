@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from promptmill.schema.errors import SettingsError
-from promptmill.workers.providers.http import NotConnectedError
+from promptmill.workers.providers.connection import NotConnectedError
 
 
 class AwsCredentials:

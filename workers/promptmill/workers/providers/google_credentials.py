@@ -16,7 +16,7 @@ from google.auth.transport.requests import Request
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.network import NetworkSettings
 from promptmill.workers.providers.blocking import lead
-from promptmill.workers.providers.http import NotConnectedError
+from promptmill.workers.providers.connection import NotConnectedError
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 _TOKENS_AT: Final = "https://oauth2.googleapis.com/token"

@@ -17,20 +17,18 @@ from httpx_aiohttp.httpx2.transport import AiohttpTransport
 from promptmill.schema.network import DIRECT, NetworkSettings
 from promptmill.schema.secret import Secret
 from promptmill.schema.trust import trust_in
+from promptmill.workers.providers.connection import NotConnectedError
+from promptmill.workers.providers.connections import (
+    CONNECT_TIMEOUT_S,
+    KEEPALIVE_S,
+    Connections,
+)
 from promptmill.workers.providers.lean import LeanClient
 from promptmill.workers.providers.listener import Listener
 
 T = TypeVar("T")
-CONNECT_TIMEOUT_S = 10.0
-# Below uvicorn's 5 s (vLLM and other small servers): a connection that its server closes while we
-# write to it is an unknown outcome. A busy worker reuses connections far sooner than that.
-KEEPALIVE_S = 4.0
 TIMEOUT = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S)
 """Only connecting has a limit of its own; all else is under the total deadline of `exchange`."""
-
-
-class NotConnectedError(OSError):
-    """Another transport's word for: no connection was made. Nothing was sent."""
 
 
 _NOT_CONNECTED = (
@@ -70,6 +68,7 @@ def open_http(*, concurrency: int, network: NetworkSettings = DIRECT) -> LeanCli
     proxies = {"https": network.https_proxy, "http": network.http_proxy}
     return LeanClient(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        connections=Connections(most_idle=concurrency, tls=direct.ssl_context),
         follow_redirects=False,
         trust_env=False,  # what the environment says is in the settings
         transport=direct,

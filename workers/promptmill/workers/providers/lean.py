@@ -3,12 +3,11 @@
 The SDKs hand their requests to an `httpx2.AsyncClient`. Half of what such a call costs is spent
 between there and the socket: the URL is taken apart four times, headers are copied from form to
 form, and redirects, cookies and authentication are looked after, of which we have none. Here a
-request goes to aiohttp as it was made, by an SDK (`send`) or by ourselves (`post_bytes`). What is
-of another kind goes the usual way.
+request goes to aiohttp as it was made, by an SDK or for a stream (`send`). What is of another kind
+goes the usual way; and calls whose answers come whole go past all of it (`direct`).
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +16,8 @@ import httpx2
 from httpx_aiohttp.httpx2 import Httpx2AiohttpClient
 from httpx_aiohttp.httpx2.transport import AiohttpTransport, map_aiohttp_exceptions
 from yarl import URL
+
+from promptmill.workers.providers.connections import Connections
 
 
 class LeanRequest(httpx2.Request):
@@ -44,16 +45,6 @@ class LeanResponse(httpx2.Response):
         self.is_closed = self.is_stream_consumed = True
 
 
-@dataclass(frozen=True, slots=True)
-class LeanAnswer:
-    """An answer that was read to its end: of a response only what is asked of it."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    """Looked up by names in any case."""
-    content: bytes
-
-
 class LeanStream(httpx2.AsyncByteStream):
     """The body of an answer as it comes, for one reader, who closes it."""
 
@@ -78,15 +69,21 @@ class LeanStream(httpx2.AsyncByteStream):
 class LeanClient(Httpx2AiohttpClient):
     """The shared client of all SDKs. *timeout* holds for each request, whatever an SDK says.
 
-    *mounts* are the ways through a proxy, past which goes a URL that *is_direct*.
+    *mounts* are the ways through a proxy, past which goes a URL that *is_direct*; *connections* are
+    for those who need no more than bytes sent and an answer.
     """
 
     def __init__(
-        self, *, timeout: aiohttp.ClientTimeout, is_direct: Callable[[str], bool], **options: Any
+        self,
+        *,
+        timeout: aiohttp.ClientTimeout,
+        connections: Connections,
+        is_direct: Callable[[str], bool],
+        **options: Any,
     ) -> None:
         super().__init__(timeout=timeout.total, **options)
-        self._each, self._is_direct = timeout, is_direct
-        self._encodings = ("Accept-Encoding", self.headers["accept-encoding"])
+        self._each, self._connections, self._is_direct = timeout, connections, is_direct
+        self.accepted = ("Accept-Encoding", self.headers["accept-encoding"])
 
     def build_request(self, method: str, url: Any, **parts: Any) -> httpx2.Request:
         """Make a request. A POST of bytes is taken as it is."""
@@ -94,7 +91,7 @@ class LeanClient(Httpx2AiohttpClient):
         if not isinstance(content, bytes) or not headers or parts.get("params"):
             return super().build_request(method, url, **parts)
         pairs = headers.items() if hasattr(headers, "items") else headers
-        return LeanRequest(method.upper(), _parsed(url), [self._encodings, *pairs], content)
+        return LeanRequest(method.upper(), _parsed(url), [self.accepted, *pairs], content)
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send it once, and read the answer to its end, or, by `stream=True`, to its head."""
@@ -123,27 +120,17 @@ class LeanClient(Httpx2AiohttpClient):
         make = httpx2.Response if "Content-Encoding" in answer.headers else LeanResponse
         return make(answer.status, headers=answer.raw_headers, content=body, request=request)
 
-    async def post_bytes(
-        self, url: str, headers: Mapping[str, str], content: bytes
-    ) -> LeanAnswer | httpx2.Response:
-        """POST *content* once, and read the answer to its end. A redirect is an answer."""
-        target = _parsed(url)
-        transport = self._transport_for_url(target)
-        if target.userinfo or not isinstance(transport, AiohttpTransport):
-            return await self.send(
-                self.build_request("POST", url, headers=headers, content=content)
-            )
-        given = {self._encodings[0]: self._encodings[1], **headers}
-        try:
-            answer = await self._ask(transport, "POST", target, given, content)
-            async with answer:
-                body = await answer.read()
-        except Exception:
-            with map_aiohttp_exceptions():
-                raise
-        if "Content-Encoding" in answer.headers:
-            return httpx2.Response(answer.status, headers=answer.raw_headers, content=body)
-        return LeanAnswer(answer.status, answer.headers, body)
+    def direct(self, url: str) -> Connections | None:
+        """Return the connections by which *url* is reached, unless a proxy is between."""
+        return self._connections if not self._mounts or self._is_direct(url) else None
+
+    async def aclose(self) -> None:
+        await self._connections.aclose()
+        await super().aclose()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._connections.aclose()
+        await super().__aexit__(*raised)
 
     async def _ask(
         self,

@@ -23,15 +23,12 @@ from promptmill.schema.secret import Secret
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.blocking import lead
 from promptmill.workers.providers.chat import UnsendableError, encode
+from promptmill.workers.providers.connection import NotConnectedError
+from promptmill.workers.providers.connections import CONNECT_TIMEOUT_S
 from promptmill.workers.providers.gemini import wire
 from promptmill.workers.providers.gemini.embed import EMBED
 from promptmill.workers.providers.gemini.generate import GENERATE
-from promptmill.workers.providers.http import (
-    CONNECT_TIMEOUT_S,
-    Lost,
-    NotConnectedError,
-    exchange,
-)
+from promptmill.workers.providers.http import Lost, exchange
 from promptmill.workers.providers.operation import Operation, operation_of
 from promptmill.workers.providers.reply import Reply
 from promptmill.workers.providers.streaming import Stream, stream_of
