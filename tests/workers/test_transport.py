@@ -1,6 +1,7 @@
 """What kombu's own channel cannot do, and ours can."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty
 from threading import Thread
@@ -8,12 +9,14 @@ from typing import Any
 
 import pytest
 import redis
-from kombu import Connection, Exchange
+from kombu import Connection, Exchange, serialization
+from kombu.exceptions import DecodeError
 from structlog.testing import capture_logs
 
 from promptmill.workers.away import Away
 from promptmill.workers.dropped import Dropped
 from promptmill.workers.reconnecting import Connection as OurConnection
+from promptmill.workers.transport import use_transport
 from tests.services.valkey import Valkey
 from tests.services.waiting import wait_until
 
@@ -199,6 +202,19 @@ def test_a_message_among_many_that_cannot_be_read_is_dropped_alone(
     with capture_logs() as logs:
         assert [message.body for message in take(channel)] == [b"a", b"b"]
     assert [log["event"] for log in logs] == ["messages dropped"]
+
+
+@pytest.mark.parametrize("value", [[[12, 1], {}, {"chain": None}], {"a": "\ud83d"}, [1e999], "é"])
+def test_json_is_read_as_kombu_reads_it(value: Any) -> None:
+    use_transport()
+    kind, encoding, text = serialization.dumps(value, "json")
+    given: Any
+    for given in (text, text.encode(), memoryview(text.encode())):
+        assert serialization.loads(given, kind, encoding) == value
+    when = datetime(2026, 11, 29, tzinfo=UTC)
+    assert serialization.loads(serialization.dumps([when], "json")[2], kind, encoding) == [when]
+    with pytest.raises(DecodeError):
+        serialization.loads("{nothing", kind, encoding)
 
 
 def test_an_event_is_counted_by_those_who_take_it(channel: Any, valkey: Valkey) -> None:

@@ -77,19 +77,20 @@ def test_nothing_is_counted_where_that_is_wanted() -> None:
 
 
 def test_refusals_that_come_before_the_first_answer_prove_nothing(same: SameFailures) -> None:
-    with same.calling(JOB):
-        assert [same.observe(JOB, WRONG) for _ in range(2 * MOST - 1)] == [None] * (2 * MOST - 1)
+    number = same.began(JOB)
+    assert [same.observe(JOB, WRONG) for _ in range(2 * MOST - 1)] == [None] * (2 * MOST - 1)
+    same.ended(JOB, number)
     assert same.observe(JOB, WRONG) is not None
 
 
 def test_but_a_call_that_does_not_end_is_outweighed(same: SameFailures) -> None:
-    with same.calling(JOB):
-        told = [same.observe(JOB, WRONG) is not None for _ in range(2 * MOST)]
-        assert told == [False] * (2 * MOST - 1) + [True]
+    same.began(JOB)
+    told = [same.observe(JOB, WRONG) is not None for _ in range(2 * MOST)]
+    assert told == [False] * (2 * MOST - 1) + [True]
 
 
 def test_calls_that_began_later_are_as_likely_to_fail(same: SameFailures) -> None:
     same.observe(JOB, WRONG)
-    with same.calling(JOB):
-        same.observe(JOB, WRONG)
-        assert same.observe(JOB, WRONG) is not None
+    same.began(JOB)
+    same.observe(JOB, WRONG)
+    assert same.observe(JOB, WRONG) is not None

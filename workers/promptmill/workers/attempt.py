@@ -266,8 +266,11 @@ class Attempt:
             call = replace(call, timeout_s=self._bench.background_s, begun=background)
         self.sent = True
         began = loop.time()
-        with self._bench.same_failures.calling(job):
+        number = self._bench.same_failures.began(job)
+        try:
             reply = await self._served.adapter.complete(call)
+        finally:
+            self._bench.same_failures.ended(job, number)
         took_s = loop.time() - began
         if background is None:
             deadlines.observe(job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s)

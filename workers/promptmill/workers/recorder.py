@@ -27,6 +27,7 @@ from promptmill.workers.grouping import Grouping
 from promptmill.workers.leftovers import Leftovers
 from promptmill.workers.patience import Patience
 from promptmill.workers.spool import Key, Record, Spool
+from promptmill.workers.within import ended_within
 from promptmill.workers.writes import (
     CLOSED_FIRST,
     Claim,
@@ -140,7 +141,8 @@ class Recorder:
         writing = self._writes.put(closing)
         if closing.attempted.outcome is AttemptOutcome.NOT_SENT:
             return _stored(await writing)
-        await asyncio.wait([writing], timeout=0.0 if self._writing.is_away else SOON_S)
+        if not self._writing.is_away:
+            await ended_within(writing, SOON_S)
         if writing.done() and not writing.exception():
             return _stored(writing.result())
         record = Record(closing, tuple(self._names))

@@ -6,8 +6,6 @@ batch are still open that are older than the first refusal, and may be those tha
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from promptmill.schema.outcomes import ErrorKind
@@ -39,18 +37,18 @@ class SameFailures:
         self._made = 0
         self._open: defaultdict[int, set[int]] = defaultdict(set)
 
-    @contextmanager
-    def calling(self, job: DueJob) -> Iterator[None]:
-        """Know of the call of *job* while it is open."""
+    def began(self, job: DueJob) -> int:
+        """Know of the call of *job* from now until it has `ended`; returns its number."""
         self._made += 1
-        number, open_ = self._made, self._open[job.batch_id]
-        open_.add(number)
-        try:
-            yield
-        finally:
-            open_.discard(number)
-            if not open_:
-                self._open.pop(job.batch_id, None)
+        self._open[job.batch_id].add(self._made)
+        return self._made
+
+    def ended(self, job: DueJob, number: int) -> None:
+        """Know that the call *number* of *job* is open no more."""
+        open_ = self._open[job.batch_id]
+        open_.discard(number)
+        if not open_:
+            del self._open[job.batch_id]
 
     def observe(self, job: DueJob, reply: Answer | Refusal) -> str | None:
         """Take in what *job* came to. Returns why its batch should stop, and counts anew then."""

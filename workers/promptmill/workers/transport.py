@@ -27,9 +27,10 @@ from typing import Any
 import msgspec
 import redis
 import structlog
+from kombu import serialization
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -45,6 +46,8 @@ _AT_ONCE = 100
 """messages taken at once, at most"""
 _LEAVE_ALONE_S = 5.0
 """after an event that was not taken, or each of those that are kept would take its patience"""
+_TYPE_MARK = "__type__"
+"""kombu's own, of an object that is a date or the like"""
 _tags = count(1)
 _KombuChannel: Any = kombu_redis.Channel  # its stubs know a part of it
 _KombuQoS: Any = virtual.QoS
@@ -269,6 +272,19 @@ class Transport(kombu_redis.Transport):
 
 
 def use_transport() -> None:
-    """Let `redis://` and `redis+socket://` mean this transport in this process."""
+    """Let `redis://` and `redis+socket://` mean this transport in this process.
+
+    JSON is read by msgspec then: Celery reads the body of each message twice.
+    """
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+    serialization.register("json", dumps, _loads, "application/json")
+
+
+def _loads(text: str | bytes | bytearray | memoryview) -> Any:
+    """Read JSON as kombu does, which looks into each object for a type that JSON has not."""
+    try:
+        marked = _TYPE_MARK in (text if isinstance(text, str) else bytes(text).decode())
+        return loads(text) if marked else msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return loads(text)  # NaN, for one

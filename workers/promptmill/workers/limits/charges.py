@@ -6,8 +6,9 @@ page "Rate limits" (input without cache reads; output as it is produced, max_tok
 count); Gemini's page "Rate limits" (tokens a minute are input tokens).
 """
 
-from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from promptmill.schema.charging import COUNTED
 from promptmill.schema.outcomes import Usage
@@ -24,8 +25,7 @@ _SURE_INPUT = {ProviderKind.OPENAI: 1.0, ProviderKind.ANTHROPIC: 0.5, ProviderKi
 """Share of the input estimate that it takes at least: only OpenAI's tokens are counted exactly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """What a call is expected to cost in one dimension."""
 
     cost: int

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 
@@ -40,8 +40,7 @@ log = structlog.get_logger(__name__)
 Seeder = Callable[[Scope], Awaitable[Seed]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Settled:
+class _Settled(msgspec.Struct, frozen=True, gc=False):
     booked: Booked
     usage: Usage | None
 

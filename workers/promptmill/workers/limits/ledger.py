@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
 from typing import Any
@@ -26,8 +26,7 @@ _ORDER = tuple(Dimension)
 _pack = msgspec.msgpack.encode
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One waiter's question."""
 
     booking_id: str
@@ -38,11 +37,10 @@ class Request:
 
     def with_turn(self, turn: int) -> "Request":
         """Ask the same question from another place."""
-        return replace(self, turn=turn)
+        return msgspec.structs.replace(self, turn=turn)
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True, gc=False):
     """A booked start, in microseconds on the account's clock."""
 
     start_us: int
@@ -53,8 +51,7 @@ class Granted:
     costs: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """Not now: ask again in *wait_us* with *turn*."""
 
     why: str

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+import msgspec
+
 
 class Dimension(StrEnum):
     """What a published ceiling counts. Their order is that of all lists by dimension."""
@@ -91,8 +93,7 @@ class Seed:
     examples: tuple[Example, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
+class Booked(msgspec.Struct, frozen=True, gc=False):
     """A reserved start. Send at `start`, after `confirm`; then `settle`, or `cancel` if unused."""
 
     booking_id: str

@@ -9,6 +9,7 @@ goes the usual way; and calls whose answers come whole go past all of it (`direc
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
+from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -128,9 +129,14 @@ class LeanClient(Httpx2AiohttpClient):
         await self._connections.aclose()
         await super().aclose()
 
-    async def __aexit__(self, *raised: Any) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
         await self._connections.aclose()
-        await super().__aexit__(*raised)
+        await super().__aexit__(kind, error, trace)
 
     async def _ask(
         self,
