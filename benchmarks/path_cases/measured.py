@@ -18,6 +18,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
+def idle_s() -> float:
+    """Return the seconds that the cores of this machine have been idle, all together."""
+    first = Path("/proc/stat").read_text().splitlines()[0].split()
+    return (int(first[4]) + int(first[5])) * _TICK_S
+
+
 def rss_mb(pid: int) -> float:
     """Return the resident memory of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -40,6 +46,8 @@ class Sample:
     at: float
     done: int
     cpu_s: tuple[float, ...]
+    idle_s: float = 0.0
+    """of all cores together"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,12 @@ class Span:
     def cpu_us(self, process: int) -> float:
         """Return the CPU of one of the processes, in microseconds a job."""
         return (self.last.cpu_s[process] - self.first.cpu_s[process]) / self.jobs * 1e6
+
+    @property
+    def machine_busy(self) -> float:
+        """Return which share of the time of all cores something was on them."""
+        cores_s = (self.last.at - self.first.at) * (os.cpu_count() or 1)
+        return 1 - (self.last.idle_s - self.first.idle_s) / cores_s
 
     def busy(self, process: int) -> float:
         """Return which share of the time one of the processes was on a core."""
@@ -83,7 +97,7 @@ def watch(
     pids = tuple(pids)
 
     def look() -> Sample:
-        return Sample(monotonic(), done(), tuple(map(cpu_s, pids)))
+        return Sample(monotonic(), done(), tuple(map(cpu_s, pids)), idle_s())
 
     deadline = monotonic() + within_s
     first: Sample | None = None

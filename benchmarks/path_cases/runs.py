@@ -50,6 +50,8 @@ class Run:
     simulator_busy: float
     """share of a core; near 1, the simulator is what was measured"""
     redis_us: float = 0.0
+    machine_busy: float = 0.0
+    """share of all cores, whoever was on them; near 1, they are what was measured"""
 
 
 def run_mill(load: Load, *, workers: int = 1, listened_to: bool = False) -> Run:
@@ -149,4 +151,5 @@ def _run(span: Span, *, redis_us: float = 0.0) -> Run:
         jobs_a_second=span.jobs_a_second,
         simulator_busy=span.busy(simulator),
         redis_us=redis_us,
+        machine_busy=span.machine_busy,
     )
