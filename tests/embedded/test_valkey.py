@@ -286,20 +286,38 @@ def test_a_server_that_is_named_is_used_and_not_asked(short_folder: Path) -> Non
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "rediss://127.0.0.1:1/0?protocol=2"])
-def test_a_server_that_is_named_and_does_not_answer_is_silent(url: str, settings: Settings) -> None:
-    away = settings.model_copy(update={"redis_url": url})
-    with ensure_redis(away) as place:
-        assert place.is_silent()
+def test_a_server_that_is_named_and_does_not_answer_is_told(url: str, settings: Settings) -> None:
+    told = trouble(settings, url)
+    assert told is not None
+    assert told.startswith(f"the Redis at {url}, which PROMPTMILL_REDIS_URL names, does not answer")
 
 
 @pytest.mark.parametrize("option", ["", "?protocol=2"])
-def test_a_server_that_is_named_and_answers_is_not(
-    option: str, settings: Settings, valkey: Valkey
+@pytest.mark.parametrize(
+    ("login", "what"),
+    [
+        ("", None),
+        ("me:hidden@", "refuses the password: PROMPTMILL_REDIS_PASSWORD or the URL has to hold it"),
+        (":hidden@", "has no password, and one was given"),
+    ],
+)
+def test_a_server_that_refuses_the_password_is_not_called_silent(
+    login: str, what: str | None, option: str, settings: Settings, valkey: Valkey
 ) -> None:
-    there = settings.model_copy(update={"redis_url": valkey.url + option})
-    with ensure_redis(there) as place:
-        assert not place.is_silent()
+    start, path = valkey.url.split("//", 1)
+    told = trouble(settings, f"{start}//{login}{path}{option}")
+    if what is None:
+        assert told is None
+    else:
+        assert told is not None
+        assert what in told
+        assert "hidden" not in told
 
 
-def test_the_bundled_server_is_not_silent(settings: Settings, places: ExitStack) -> None:
-    assert not places.enter_context(ensure_redis(settings)).is_silent()
+def test_the_bundled_server_is_in_no_trouble(settings: Settings, places: ExitStack) -> None:
+    assert places.enter_context(ensure_redis(settings)).trouble() is None
+
+
+def trouble(settings: Settings, url: str) -> str | None:
+    with ensure_redis(settings.model_copy(update={"redis_url": url})) as place:
+        return place.trouble()

@@ -65,6 +65,22 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     )
 
 
+def test_a_redis_that_does_not_answer_is_told_before_flower_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROMPTMILL_REDIS_URL", "redis://127.0.0.1:1/0")
+    command = [sys.executable, "-m", "promptmill.producer", "flower", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as flower:
+        assert flower.stderr is not None
+        _address, trouble, until = (flower.stderr.readline() for _ in range(3))
+        flower.kill()
+    assert trouble == (
+        "the Redis at redis://127.0.0.1:1/0, which PROMPTMILL_REDIS_URL names,"
+        " does not answer: ConnectionRefusedError\n"
+    )
+    assert until == "  until it answers, Flower shows no worker and no task\n"
+
+
 @pytest.mark.parametrize("login", ["justaword", ":password", "user:", "user:pass,word", "user:pä"])
 def test_a_login_that_flower_would_read_otherwise_is_refused(login: str) -> None:
     settings = load_settings(flower_basic_auth=login)

@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from promptmill.producer.embedded.binaries import bundled_binary, find_binaries
 from promptmill.producer.opening import exists
+from promptmill.producer.redis_trouble import trouble_of
 from promptmill.schema.broker import redis_url
 from promptmill.schema.database import (
     SERVICE_PATIENCE_S,
@@ -120,7 +121,7 @@ def _check_redis(settings: Settings) -> Check:
     except PromptmillError as error:
         return Check("redis", Verdict.BAD, str(error), "see PROMPTMILL_REDIS_URL")
     except (redis.RedisError, OSError) as error:
-        found = f"{shown(url)} does not answer: {type(error).__name__}"
+        found = f"{shown(url)} {trouble_of(error)}"
         return Check("redis", Verdict.BAD, found, "start it, or see PROMPTMILL_REDIS_URL")
     return Check("redis", Verdict.OK, f"{shown(url)} answers")
 

@@ -39,9 +39,8 @@ def answer_here(
     """
     stop = Event()
     with Crew(settings, env=env) as crew, _ctrl_c(stop, crew):
-        if crew.redis.is_silent():
-            where = f"{crew.redis.label}, which PROMPTMILL_REDIS_URL names"
-            note(f"no Redis answers at {where}: prompts are asked as soon as one does")
+        if (trouble := crew.redis.trouble()) is not None:
+            note(f"{trouble}\n  prompts are asked as soon as it answers")
         crew.start_dispatcher()
         for provider in providers:
             for number in range(1, processes + 1):

@@ -23,6 +23,8 @@ def serve_flower(host: str, port: int) -> None:
     user, _, password = login.partition(":")
     note(f"http://{_in_url(host)}:{port}{given or f'  user {user}  password {password}'}")
     redis = ensure_redis(settings)
+    if (trouble := redis.trouble()) is not None:
+        note(f"{trouble}\n  until it answers, Flower shows no worker and no task")
     env = {f"{PREFIX}REDIS_URL": redis.url, "FLOWER_BASIC_AUTH": login}
     hand_over(settings, redis, flower_module(host, port), env)
 

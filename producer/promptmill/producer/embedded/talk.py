@@ -5,24 +5,25 @@ from contextlib import contextmanager
 
 from promptmill.producer.bare_redis import BareRedis, RefusedError
 from promptmill.producer.redis_glance import glance_at
+from promptmill.producer.redis_trouble import trouble_of
 
 _PING_S = 1.0
 
 
 @contextmanager
-def pinging(url: str) -> Iterator[Callable[[], bool]]:
-    """Give what asks the server at *url*, over one connection, whether it answers."""
+def pinging(url: str) -> Iterator[Callable[[], str | None]]:
+    """Give what asks the server at *url*, over one connection, what is wrong; None: it answers."""
 
-    def is_up() -> bool:
+    def trouble() -> str | None:
         try:
             server.ask(("PING",))
-        except server.errors:
-            return False
-        return True
+        except server.errors as error:
+            return trouble_of(error)
+        return None
 
     server = glance_at(url, timeout_s=_PING_S)
     try:
-        yield is_up
+        yield trouble
     finally:
         server.close()
 

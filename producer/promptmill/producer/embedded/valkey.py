@@ -68,12 +68,16 @@ class RedisPlace:
         """Descriptors that a child process must inherit, so that it counts as a user too."""
         return () if self._share is None else (self._share.fd,)
 
-    def is_silent(self) -> bool:
-        """Say whether a server that is not ours does not answer; work waits until it does."""
+    def trouble(self) -> str | None:
+        """Say why a server that is not ours does nothing, by its name; work waits until it does.
+
+        None: it answers.
+        """
         if self.is_bundled:
-            return False
-        with pinging(self.url) as is_up:
-            return not is_up()
+            return None
+        with pinging(self.url) as trouble:
+            told = trouble()
+        return told and f"the Redis at {self.label}, which PROMPTMILL_REDIS_URL names, {told}"
 
     def revive(self) -> bool:
         """Start a bundled server that has died again, with its data; say whether it had to be.
@@ -285,9 +289,9 @@ def _spawn(home: Path, binary: Binary) -> int:
 def _answers(home: Path, url: str) -> bool:
     """Wait until the server at *url* answers; False once it is dead or the time is up."""
     waited = 0.0
-    with pinging(url) as is_up:
+    with pinging(url) as trouble:
         while waited < _START_S:
-            if is_up():
+            if trouble() is None:
                 return True
             if not _is_alive(home):
                 return False

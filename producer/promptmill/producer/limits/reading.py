@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from promptmill.producer.limits.memory import Account, LimitMemory
 from promptmill.producer.redis_glance import glance_at, look_at
+from promptmill.producer.redis_trouble import trouble_of
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.limit_level import account_now
 from promptmill.schema.limit_state import (
@@ -72,7 +73,7 @@ class LimitReader:
         try:
             yield
         except self._redis.errors as error:
-            msg = f"{self._shown} does not answer: {type(error).__name__}"
+            msg = f"{self._shown} {trouble_of(error)}"
             raise ServiceError(msg) from None
 
     def _read(self, names: Mapping[bytes, Mapping[str, str]]) -> LimitMemory:

@@ -6,6 +6,7 @@ import redis
 
 from promptmill.producer.looking_redis import looking_client
 from promptmill.producer.redis_glance import LOOK_S
+from promptmill.producer.redis_trouble import trouble_of
 from promptmill.schema.broker import list_keys, redis_url
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import queue_name
@@ -30,7 +31,7 @@ class QueueReader:
                         pipeline.llen(key)
                 lengths = iter(pipeline.execute())
         except (redis.RedisError, OSError) as error:
-            msg = f"{shown(self._url)} does not answer: {type(error).__name__}"
+            msg = f"{shown(self._url)} {trouble_of(error)}"
             raise ServiceError(msg) from None
         return {
             name: sum(next(lengths) for _ in list_keys(self._settings, queue_name(name)))
