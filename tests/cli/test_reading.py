@@ -48,6 +48,29 @@ def test_batches_are_listed_the_latest_first(
     assert max(map(len, table)) <= 80
 
 
+def test_the_view_of_batches_says_their_states_as_ls_does(promptmill: Here, scene: Scene) -> None:
+    def make(jobs: int) -> int:
+        return int(promptmill("submit", write_batch(Path(f"{jobs}.jsonl"), jobs)).out)
+
+    ended, ended_while_paused, left, paused, cancelled = map(make, range(1, 6))
+    running = claim_all(scene, ended_while_paused)
+    for batch in (ended_while_paused, paused):
+        promptmill("pause", batch)
+    for job in (*claim_all(scene, ended).items(), *running.items()):
+        refuse(scene, *job)
+    promptmill("cancel", cancelled)
+    listed = {row["batch"]: row["state"] for row in promptmill("ls", "--json").objects}
+    view = scene.sql("select batch_id, state from promptmill_batches")
+    assert {row.batch_id: row.state for row in view} == listed
+    assert listed == {
+        ended: "ended",
+        ended_while_paused: "ended",
+        left: "open",
+        paused: "paused",
+        cancelled: "cancelled",
+    }
+
+
 def test_live_calls_are_listed_where_asked_for_and_are_never_the_latest_batch(
     batch_id: int, promptmill: Here, tmp_path: Path, scene: Scene
 ) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from promptmill.schema.states import JobState
-from tests.cli.promptmill import Here
+from tests.cli.promptmill import Here, Said
 from tests.schema.scene import Scene
-from tests.submit.inputs import claim_all, hold_back, refuse, write_batch
+from tests.submit.inputs import answer, claim_all, hold_back, refuse, write_batch
 
 
 @pytest.fixture
@@ -51,11 +51,33 @@ def test_a_cancelled_batch_is_taken_up_again_by_retry(
 ) -> None:
     assert promptmill("cancel", batch_id, "--json").objects[0]["cancelled"] == 3
     assert states(scene) == ["cancelled"] * 3
+    again = promptmill("cancel", batch_id).err
+    assert again == f"batch {batch_id} is cancelled, and nothing of it was left to do\n"
     assert promptmill("ls", "--json").objects[0]["state"] == "cancelled"
     assert promptmill("status", batch_id).out.splitlines()[0].endswith("  cancelled")
     assert promptmill("submit", tmp_path / "in.jsonl").code == 2
     assert promptmill("retry", "--json").objects == [{"batch": batch_id, "retried": 3}]
     assert states(scene) == ["pending"] * 3
+
+
+def test_a_batch_that_has_ended_stays_as_it_is(
+    batch_id: int, promptmill: Here, scene: Scene
+) -> None:
+    for job in claim_all(scene, batch_id).items():
+        answer(scene, *job)
+    over = Said(0, "", f"batch {batch_id} has ended already: nothing of it is left to do\n")
+    assert [promptmill(verb, batch_id) for verb in ("pause", "resume", "cancel")] == [over] * 3
+    assert promptmill("cancel", batch_id, "--json").objects[0]["cancelled"] == 0
+    assert promptmill("ls", "--json").objects[0]["state"] == "ended"
+    assert promptmill("status", "--json").objects[0]["state"] == "ended"
+
+
+def test_cancel_says_what_will_not_be_answered_and_what_runs(
+    batch_id: int, promptmill: Here, scene: Scene
+) -> None:
+    claim_all(scene, batch_id, most=1)
+    told = f"batch {batch_id} is cancelled: 2 prompts will not be answered"
+    assert promptmill("cancel", batch_id).err == f"{told}; what runs (1) ends, and is stored\n"
 
 
 def test_retry_takes_what_failed_or_is_held_and_nothing_else(

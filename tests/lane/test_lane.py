@@ -132,6 +132,8 @@ def test_a_batch_whose_deadline_is_near_leaves_the_lane(scene: Scene) -> None:
         at_provider(mill, batch)
         progress = read_progress(mill.database, batch)
         assert progress.state == "away"
+        view = f"select state from promptmill_batches where batch_id = {batch}"
+        assert mill.sql(view) == [{"state": "away"}]
         assert next(lane_lines(progress.away)).startswith("10 at openai's batch API since ")
         with mill.database.write() as connection:
             set_lane(connection, batch, Lane.AUTO, deadline_s=1800)

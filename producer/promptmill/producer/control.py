@@ -6,6 +6,7 @@ A flag is committed first, and holds for every claim from then on; rows are move
 from collections.abc import Callable, Collection, Iterable
 
 from promptmill.schema.answers import job_span
+from promptmill.schema.connection import Connection
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.moves.steering import (
@@ -22,7 +23,7 @@ from promptmill.schema.pauses import lift_pauses
 from promptmill.schema.pauses import pause_provider as add_pause
 from promptmill.schema.reading import BatchRow, ScopeCount, batch_counts, batch_row
 from promptmill.schema.settings import Settings
-from promptmill.schema.states import BatchState, JobState
+from promptmill.schema.states import FINAL_STATES, BatchState, JobState
 
 Report = Callable[[int, int], object]
 """told (jobs moved, how many there are at most) after each chunk"""
@@ -37,10 +38,10 @@ _DEAD = (JobState.FAILED, JobState.QUARANTINED)
 
 
 def pause(database: Database, batch_id: int, *, reason: str = "paused by hand") -> bool:
-    """Pause a batch until told; what runs is finished. False: it was not open."""
-    _known(database, batch_id)
+    """Pause a batch until told; what runs is finished. False: it was not open, or has ended."""
+    batch = _known(database, batch_id)
     with database.write() as connection:
-        return pause_batch(connection, batch_id, reason)
+        return not _has_ended(connection, batch) and pause_batch(connection, batch_id, reason)
 
 
 def resume(database: Database, batch_id: int) -> bool:
@@ -54,12 +55,16 @@ def cancel(database: Database, batch_id: int, *, report: Report = lambda _done, 
     """Cancel a batch; return how many jobs were cancelled. What runs is finished and stored.
 
     Nothing of it is claimed from the first *report* on; the dispatcher does what a broken-off one
-    leaves. Raises UsageError for a batch that is still being loaded: its submit would go on.
+    leaves. One that has ended stays as it is. Raises UsageError for a batch that is still being
+    loaded: its submit would go on.
     """
-    if _known(database, batch_id).state == BatchState.LOADING:
+    batch = _known(database, batch_id)
+    if batch.state == BatchState.LOADING:
         msg = f"batch {batch_id} is still being loaded: finish its submit first (type it again)"
         raise UsageError(msg)
     with database.write() as connection:
+        if _has_ended(connection, batch):
+            return 0
         cancel_batch(connection, batch_id)
     return _cancel_rest(database, batch_id, report)
 
@@ -160,6 +165,13 @@ def _cancel_rest(
 
 def _count(counts: Iterable[ScopeCount], states: Collection[JobState]) -> int:
     return sum(count.jobs for count in counts if count.state in states)
+
+
+def _has_ended(connection: Connection, batch: BatchRow) -> bool:
+    if batch.state == BatchState.LOADING:
+        return False
+    left = [one for one in batch_counts(connection, batch.id) if one.state not in FINAL_STATES]
+    return not any(one.jobs for one in left)
 
 
 def _known(database: Database, batch_id: int) -> BatchRow:

@@ -47,6 +47,12 @@ from (
 group by s.batch_id, s.provider, s.model"""
 
 
+_LEFT = (JobState.PENDING, JobState.QUEUED, JobState.RUNNING, JobState.WAITING)
+_BATCH_STATE = f"""case when b.state in ('open', 'paused') and {_jobs_in(*_LEFT)} = 0 then 'ended'
+    when b.state = 'open' and p.jobs = {_jobs_in(JobState.RUNNING)}
+      and p.jobs = {_jobs_in(*_LEFT)} then 'away' else b.state end"""
+"""As `promptmill ls` tells it."""
+
 _HITS = """case when u.outcome = 4 and u.error_kind = '' then u.calls - u.unpriced_calls
   else 0 end"""
 
@@ -108,7 +114,7 @@ select c.batch_id, {_words("c.outcome", AttemptOutcome)} as outcome, c.provider,
   c.latency_ms, c.input_tokens, {_usd("c.cost_micros")} as cost_usd, c.worker_id, c.id as call_id
 from embedder_calls c""",
     "promptmill_batches": f"""
-select b.id as batch_id, b.name, b.state, b.paused_reason, b.total,
+select b.id as batch_id, b.name, {_BATCH_STATE} as state, b.paused_reason, b.total,
   {_jobs_in(JobState.PENDING, JobState.QUEUED)} as pending, {_jobs_in(JobState.RUNNING)} as running,
   {_jobs_in(JobState.WAITING)} as waiting, {_jobs_in(JobState.SUCCEEDED)} as succeeded,
   {_jobs_in(JobState.FAILED)} as failed, {_jobs_in(JobState.CANCELLED)} as cancelled,
@@ -118,8 +124,10 @@ from batches b
 left join batch_counts c on c.batch_id = b.id
 left join (select batch_id, sum(cost_micros) as cost_micros from usage_hourly group by batch_id) u
   on u.batch_id = b.id
+left join (select batch_id, sum(jobs) as jobs from provider_batches where ended_at is null
+  group by batch_id) p on p.batch_id = b.id
 group by b.id, b.name, b.state, b.paused_reason, b.total, b.priority, b.input_name, b.created_at,
-  b.max_failures, b.pruned, b.pruned_at, u.cost_micros""",
+  b.max_failures, b.pruned, b.pruned_at, u.cost_micros, p.jobs""",
     "promptmill_usage_by_model": f"""
 select u.batch_id, u.provider, u.model,
   {_total("case when u.outcome <> 4 then u.calls else 0 end")} as calls,

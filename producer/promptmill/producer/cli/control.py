@@ -2,8 +2,10 @@
 
 from promptmill.producer import control
 from promptmill.producer.cli.output import Counter, note, print_json
+from promptmill.producer.figures import plural
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.producer.submitting.failure_limit import limit_failures, parse_failure_limit
+from promptmill.producer.watching.progress import ENDED, Progress, read_progress
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.moves.steering import Only
@@ -12,6 +14,7 @@ from promptmill.schema.settings import load_settings
 from promptmill.schema.states import BatchState, JobState
 
 _FAILED = (JobState.FAILED, JobState.QUARANTINED)
+_OVER = "has ended already: nothing of it is left to do"
 
 
 def pause(target: str, *, reason: str, as_json: bool) -> None:
@@ -20,10 +23,13 @@ def pause(target: str, *, reason: str, as_json: bool) -> None:
     with opened(settings) as database:
         if target.isdecimal():
             changed = control.pause(database, int(target), reason=reason)
+            over = not changed and read_progress(database, int(target)).finished
         else:
             control.pause_provider(database, settings, target, reason=reason)
-            changed = True
+            changed, over = True, False
     told = "paused" if changed else "not changed: only an open batch can be paused"
+    if over:
+        told = _OVER
     _tell(as_json, f"{_named(target)} {told}", target=target, changed=changed)
 
 
@@ -38,9 +44,12 @@ def resume(target: str, *, max_failures: str | None, as_json: bool) -> None:
         if target.isdecimal():
             changed = limit is not None and limit_failures(database, int(target), limit)
             changed = control.resume(database, int(target)) or changed
+            over = read_progress(database, int(target)).finished
         else:
-            changed = control.resume_provider(database, settings, target) > 0
+            changed, over = control.resume_provider(database, settings, target) > 0, False
     told = "goes on" if changed else "was not paused"
+    if over:
+        told = _OVER
     _tell(as_json, f"{_named(target)} {told}", target=target, changed=changed)
 
 
@@ -48,7 +57,8 @@ def cancel(batch: int, *, as_json: bool) -> None:
     """Stop a batch."""
     with opened(load_settings()) as database, Counter("prompts cancelled") as counter:
         jobs = control.cancel(database, batch, report=counter.show)
-    _tell(as_json, f"batch {batch}: {jobs:,} jobs cancelled", batch=batch, cancelled=jobs)
+        progress = read_progress(database, batch)
+    _tell(as_json, f"batch {batch} {_cancelled(progress, jobs)}", batch=batch, cancelled=jobs)
 
 
 def retry(batch: int | None, only: Only, *, held: bool, as_json: bool) -> None:
@@ -73,6 +83,16 @@ def priority(batch: int, number: int, *, as_json: bool) -> None:
         changed = control.set_priority(database, batch, number)
     told = f"has priority {number}" if changed else f"had priority {number} already"
     _tell(as_json, f"batch {batch} {told}", batch=batch, priority=number, changed=changed)
+
+
+def _cancelled(progress: Progress, jobs: int) -> str:
+    running = progress.overall.running
+    if progress.state == ENDED:
+        return _OVER
+    if not jobs and not running:
+        return "is cancelled, and nothing of it was left to do"
+    told = f"is cancelled: {plural(jobs, 'prompt')} will not be answered"
+    return f"{told}; what runs ({running:,}) ends, and is stored" if running else told
 
 
 def _states_to_retry(

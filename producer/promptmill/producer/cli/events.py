@@ -18,7 +18,7 @@ def progress_event(sight: Sight) -> dict[str, Any]:
         "event": "finished" if progress.finished else "progress",
         "at": _at(sight.at),
         "batch": progress.batch.id,
-        "state": progress.batch.state,
+        "state": progress.state,
         **_counts(overall),
         **budget_fields(progress.batch.spending),
         **_speed(sight, ALL),

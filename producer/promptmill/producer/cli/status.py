@@ -206,7 +206,7 @@ def _as_object(overview: Overview, standings: Sequence[ScopeStanding]) -> dict[s
     return {
         "batch": batch.id,
         "name": batch.name,
-        "state": batch.state,
+        "state": progress.state,
         "paused_reason": batch.paused_reason,
         "pauses_at_failures": batch.pauses_at_failures,
         "pruned": batch.pruned,

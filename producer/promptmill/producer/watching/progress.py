@@ -27,6 +27,8 @@ from promptmill.schema.states import FINAL_STATES, BatchState, JobState
 
 ALL = "all"
 """in place of a provider's name: all of them together"""
+ENDED, AWAY = "ended", "away"
+"""what people are told of an open batch, see `Progress.state`"""
 _LATEST = 1000
 _REFUSALS = (ErrorKind.RATE, ErrorKind.OVERLOADED, ErrorKind.DAILY)
 
@@ -91,10 +93,10 @@ class Progress(msgspec.Struct, frozen=True):
         provider's batch API.
         """
         if self.finished and self.batch.state != BatchState.CANCELLED:
-            return "ended"
+            return ENDED
         left = self.overall.total - self.overall.ended
         is_away = 0 < left == self.overall.running == sum(one.jobs for one in self.away)
-        return "away" if is_away and self.batch.state == BatchState.OPEN else self.batch.state
+        return AWAY if is_away and self.batch.state == BatchState.OPEN else self.batch.state
 
     @property
     def stuck(self) -> tuple[Pause, ...]:
