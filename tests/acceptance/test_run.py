@@ -18,6 +18,8 @@ def test_a_batch_file_is_answered_once_and_its_rows_are_in_sql(laptop: Laptop) -
     assert laptop.simulator.summary().total.requests == 20
     assert "20 of 20 done" in typed.err
     assert "20 of 20 answered, 0 failed" in typed.err
+    assert "\n  sql        promptmill sql 'select text " in typed.err
+    assert max(map(len, typed.err.splitlines())) <= 100 - len("000000"), "any id fits 100 columns"
     assert typed.out == ""
 
     again = laptop.promptmill("run", EXAMPLES / "batch.jsonl")
@@ -33,6 +35,7 @@ def test_rows_with_a_template_are_answered_and_progress_is_told_in_json(laptop: 
     assert [event["event"] for event in events[:-1]] == ["progress"] * (len(events) - 1)
     last = events[-1]
     assert (last["event"], last["succeeded"], last["total"]) == ("finished", 60, 60)
+    assert last["state"] == "ended"
     assert last["output_tokens"] == laptop.simulator.summary().total.output_tokens
     assert laptop.count("promptmill_results where provider = 'anthropic'") == 60
     assert len({row.prompt_sha256 for row in laptop.simulator.bill()}) == 60

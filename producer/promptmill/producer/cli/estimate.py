@@ -102,7 +102,9 @@ def _remarks(
         lines.append("a price is unknown: docs/settings.md, Prices, says how to set it")
     lines.extend(doubts)
     if held is None:
-        lines.append("time: unknown, as no limit is")
+        lines.append(
+            "time: unknown, for no rate limit is known: docs/rate-limits.md says how to set one"
+        )
     else:
         lines.append(f"time: {range_text(held.seconds, duration)} at least, by {held.by}")
     return lines

@@ -31,7 +31,8 @@ from promptmill.schema.pools import members_of
 from promptmill.schema.settings import PREFIX, Settings, load_settings, parse_amount
 from promptmill.schema.states import BatchState
 
-_QUERY = "select custom_id, text from promptmill_results where batch_id ="
+_QUERY = "select text from promptmill_results where batch_id ="
+"""short enough that its line fits 100 columns whatever the batch's id"""
 _LIFTED = (ErrorKind.KEY, ErrorKind.MONEY)
 _TOLD = 3
 """other batches that are named one by one"""
