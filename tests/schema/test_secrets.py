@@ -3,10 +3,13 @@
 import copy
 import pickle
 import re
+import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptmill.schema.errors import SettingsError
 from promptmill.schema.secret import Secret
 from promptmill.schema.settings import (
     load_settings,
@@ -37,3 +40,33 @@ def test_settings_show_no_secret(monkeypatch: Patch) -> None:
     assert "sk-very" not in f"{settings} {settings!r} {settings.model_dump()}"
     with pytest.raises(TypeError, match="never pickled"):
         pickle.dumps(settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("sk-very\nsecret", "character 8 of the key is a line break"),
+        ("sk-very\rsecret\n", "character 8 of the key is a line break"),
+        ("sk-very\tsecret", "character 8 of the key is invisible"),
+        ("\ufeffsk-very-secret", "character 1 of the key is invisible"),
+        ("sk-very-secrét", "character 13 of the key is no plain ASCII"),
+    ],
+)
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(
+    key: str, what: str, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    """Found at the start: each prompt would fail by it, five times."""
+    (tmp_path / "key").write_text(key, encoding="utf-8", newline="")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert f"providers.openai.api_key (OPENAI_API_KEY, OPENAI_API_KEY_FILE): {what}" in str(
+        refused.value
+    )
+    assert "secr" not in str(refused.value)
+    assert "very" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_the_line_break_at_the_end_of_a_key_is_left_out(monkeypatch: Patch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret\r\n")
+    assert load_settings().providers["openai"].api_key == Secret("sk-very-secret")

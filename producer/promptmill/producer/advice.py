@@ -1,6 +1,7 @@
 """What to do about what went wrong: one line for each kind of error and of pause."""
 
 from promptmill.schema.answers import FailureGroup
+from promptmill.schema.environment import key_variable
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import Pause
 from promptmill.schema.states import JobState
@@ -33,7 +34,7 @@ def how_to_resume(pause: Pause, *, resume: str | None = None) -> str:
     if pause.until_at is not None:
         return "goes on by itself"
     resume = resume or f"`promptmill resume {pause.provider}`"
-    variable = f"{pause.provider.upper().replace('-', '_')}_API_KEY"
+    variable = key_variable(pause.provider)
     match pause.kind:
         case ErrorKind.KEY:
             return f"give its workers a key that works ({variable}), then {resume}"

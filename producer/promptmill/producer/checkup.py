@@ -24,7 +24,7 @@ from promptmill.schema.database import (
     DatabaseError,
     first_line,
 )
-from promptmill.schema.environment import found_names
+from promptmill.schema.environment import found_names, key_variable
 from promptmill.schema.errors import PromptmillError, SettingsError
 from promptmill.schema.host import host_identity, owner_is_gone, process_is_gone
 from promptmill.schema.network import NetworkSettings, shown_proxy
@@ -176,7 +176,7 @@ def _check_key(settings: Settings, name: str) -> Check:
         return Check(f"key {name}", Verdict.OK, found)
     if provider.fingerprint:
         return Check(f"key {name}", Verdict.OK, f"fingerprint {provider.fingerprint}")
-    variable = f"{name.upper().replace('-', '_')}_API_KEY"
+    variable = key_variable(name)
     to_do = f"set {variable} or {variable}_FILE where the workers of {name} run"
     return Check(f"key {name}", Verdict.NOTE, "not set here", to_do)
 

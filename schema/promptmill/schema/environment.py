@@ -67,13 +67,21 @@ def provider_names(tree: Mapping[str, Any]) -> set[str]:
     return set(providers) if isinstance(providers, Mapping) else set()
 
 
+def key_variable(provider: str) -> str:
+    """Name the variable that everybody uses for the key of *provider*: OPENAI_API_KEY."""
+    return f"{_prefix(provider)}_API_KEY"
+
+
+def _prefix(provider: str) -> str:
+    return provider.upper().replace("-", "_")
+
+
 def _usual_names(providers: Iterable[str]) -> dict[str, list[str]]:
     """Map the names that everybody uses to paths of settings; of two, the first is to win."""
     names = {}
     for provider in providers:
-        prefix = provider.upper().replace("-", "_")
-        names[f"{prefix}_API_KEY"] = ["providers", provider, "api_key"]
-        names[f"{prefix}_BASE_URL"] = ["providers", provider, "base_url"]
+        names[key_variable(provider)] = ["providers", provider, "api_key"]
+        names[f"{_prefix(provider)}_BASE_URL"] = ["providers", provider, "base_url"]
     names.setdefault("GOOGLE_API_KEY", names["GEMINI_API_KEY"])
     return names | _USUAL_NAMES
 

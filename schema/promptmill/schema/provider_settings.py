@@ -49,6 +49,20 @@ def check_zone(name: str) -> str:
     return name
 
 
+def check_key(key: Secret) -> Secret:
+    """Return *key* if a header can hold it. Raises ValueError, which does not show it."""
+    for at, character in enumerate(key.reveal(), start=1):
+        if not character.isprintable():
+            what = "a line break" if character in "\r\n" else "invisible"
+        elif not character.isascii():
+            what = "no plain ASCII"
+        else:
+            continue
+        msg = f"character {at} of the key is {what}: set the key alone, as its provider shows it"
+        raise ValueError(msg)
+    return key
+
+
 Amount = Annotated[float, BeforeValidator(parse_amount), Field(gt=0, allow_inf_nan=False)]
 Zone = Annotated[str, AfterValidator(check_zone)]
 
@@ -159,7 +173,7 @@ class ProviderSettings(Strict):
     """whose wire format it speaks: openai, anthropic or gemini"""
     base_url: str | None = None
     """where it is; None: the provider's own address"""
-    api_key: Secret | None = None
+    api_key: Annotated[Secret, AfterValidator(check_key)] | None = None
     """also by the usual names, such as OPENAI_API_KEY"""
     sdk: Literal["google-genai", "google-generativeai"] = "google-genai"
     """which SDK a provider of kind gemini uses"""

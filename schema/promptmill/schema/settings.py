@@ -25,6 +25,7 @@ from promptmill.schema.environment import (
     DEFAULTS,
     PREFIX,
     environment,
+    key_variable,
     provider_names,
     pydantic_alone,
 )
@@ -202,7 +203,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         lines = [
-            f"  {'.'.join(str(part) for part in item['loc'])}: {_told(item)}"
+            f"  {_named(item['loc'])}: {_told(item)}"
             for item in error.errors(include_input=False, include_url=False)
         ]
         msg = "these settings cannot be used:\n" + "\n".join(lines) + "\n  see docs/settings.md"
@@ -257,6 +258,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     return value
+
+
+def _named(path: tuple[int | str, ...]) -> str:
+    """Name a setting; a key by the variables that hold it, too."""
+    name = ".".join(map(str, path))
+    match path:
+        case ("providers", str(provider), "api_key"):
+            return f"{name} ({key_variable(provider)}, {key_variable(provider)}_FILE)"
+        case _:
+            return name
 
 
 def _told(item: Any) -> str:

@@ -23,6 +23,7 @@ from promptmill.producer.watching.news import pause_reason
 from promptmill.producer.watching.progress import Progress, open_besides, read_progress
 from promptmill.producer.watching.spent import cost_text
 from promptmill.schema.database import Database
+from promptmill.schema.environment import key_variable
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.fallbacks import providers_of, read_rules
 from promptmill.schema.outcomes import ErrorKind
@@ -119,7 +120,7 @@ def _require_keys(settings: Settings, names: Collection[str]) -> None:
     for name in sorted(names):
         provider = settings.providers[name]
         if provider.needs_key and not provider.fingerprint:
-            variable = f"{name.upper().replace('-', '_')}_API_KEY"
+            variable = key_variable(name)
             msg = (
                 f"provider {name!r} has no key: set {variable} (or {variable}_FILE, the path of a"
                 " file that holds it) in the environment or in .env; nothing was stored or sent"

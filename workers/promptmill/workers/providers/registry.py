@@ -5,6 +5,7 @@ An SDK takes 0.5 to 1 s and 50 to 75 MiB to import, so only those that are asked
 
 from typing import TYPE_CHECKING, assert_never
 
+from promptmill.schema.environment import key_variable
 from promptmill.schema.errors import SettingsError
 from promptmill.schema.extras import how_to_install
 from promptmill.schema.network import DIRECT, NetworkSettings
@@ -154,7 +155,7 @@ def _aws_credentials(name: str, region: str) -> Signer:
 def _key(name: str, settings: ProviderSettings) -> Secret:
     if (key := settings.key) is not None:
         return key
-    variable = f"{name.upper().replace('-', '_')}_API_KEY"
+    variable = key_variable(name)
     msg = (
         f"provider {name!r} has no key: set {variable} (or {variable}_FILE, the path of a file "
         "that holds it) in the environment or in .env; for a server of your own that needs none, "
