@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from promptmill.producer.cli.mistyped import in_plain_words
 from promptmill.producer.cli.output import fail
 from promptmill.schema.errors import PromptmillError, ServiceError, SettingsError
 
@@ -78,6 +79,14 @@ VERBS = (
 
 class _Verbs(TyperGroup):
     """The verbs by what they are for."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb that was typed; say in plain words what is wrong with how it was."""
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            error.message = in_plain_words(error)
+            raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the table of verbs, a section for each panel."""

@@ -19,6 +19,7 @@ from promptmill.schema.errors import InputError, UsageError
 
 _PLAIN = re.compile(r"\{([^{}\"':\n]+)\}")
 _FIX_TEMPLATE = "make the template fit the row, or the row the template"
+_FIX_SYNTAX = "write {column} or {{ column }}, and close each {{ and {% that is opened"
 _FIX_NUMBER = "where a number is text, as all cells of CSV are: {{ column | int }}, or | float"
 _ENCODER = msgspec.json.Encoder(enc_hook=write_float)
 # What an expression over a row's values can raise: a filter on a wrong type, a division, an index.
@@ -58,7 +59,7 @@ class Template:
             names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
             self._compiled = _ENVIRONMENT.from_string(source)
         except jinja2.TemplateError as error:
-            msg = f"the template of {name} cannot be read: {error}"
+            msg = f"the template of {name} cannot be read: {error}\n  fix:   {_FIX_SYNTAX}"
             raise UsageError(msg) from None
         self.is_constant = not names
         """whether it says the same for every row"""

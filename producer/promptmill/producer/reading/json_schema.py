@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from promptmill.producer.reading.unreadable import unreadable
 from promptmill.schema.errors import UsageError
 
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
@@ -24,7 +25,8 @@ def read_schema(given: str) -> dict[str, Any]:
         try:
             text = Path(given).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            msg = f"{where} cannot be read: {error}; give a file, or the schema itself: '{{...}}'"
+            why = unreadable(error)
+            msg = f"{where} cannot be read: {why}; give a file, or the schema itself: '{{...}}'"
             raise UsageError(msg) from None
     try:
         schema = msgspec.json.decode(text)

@@ -12,11 +12,14 @@ from typing import BinaryIO, Self
 
 from promptmill.producer.reading import gunzip
 from promptmill.producer.reading.lines import Block, Line, split_blocks, split_lines
+from promptmill.producer.reading.unreadable import unreadable
 from promptmill.schema.errors import InputError
 from promptmill.schema.private import private_folder
 
 _CHUNK_BYTES = 1 << 18
 _HEAD_BYTES = 1 << 16
+_FIX_PATH = "give the path of a file of prompts, or - for standard input"
+_FIX_ADDRESS = "fetch it first: curl -fsSL ADDRESS | promptmill run - ..."
 _CAPS = gunzip.UnpackCaps()
 
 
@@ -124,7 +127,7 @@ def open_input(path: str | Path, spool_dir: Path, *, stdin: BinaryIO | None = No
     """
     if str(path) == "-":
         return _spool(stdin or sys.stdin.buffer, "standard input", spool_dir)
-    path = Path(path)
+    given, path = str(path), Path(path)
     try:
         with path.open("rb") as file:
             if stat.S_ISREG(path.stat().st_mode):
@@ -132,11 +135,11 @@ def open_input(path: str | Path, spool_dir: Path, *, stdin: BinaryIO | None = No
             return _spool(file, str(path), spool_dir)  # a pipe, such as <(zcat ...)
     except OSError as error:
         raise InputError(
-            problem=f"the input cannot be read: {(error.strerror or str(error)).lower()}",
-            file=str(path),
+            problem=f"the input cannot be read: {unreadable(error)}",
+            file=given,
             line=0,
-            value=str(path),
-            fix="give the path of a file of prompts, or - for standard input",
+            value=given,
+            fix=_FIX_ADDRESS if "://" in given else _FIX_PATH,
         ) from None
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from promptmill.producer.reading.unreadable import unreadable
 from promptmill.schema.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ def read_template(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"the template {path} cannot be read: {error}"
+        msg = f"the template {path} cannot be read: {unreadable(error)}"
         raise UsageError(msg) from None
 
 
