@@ -104,7 +104,7 @@ def test_a_table_is_asked_of_two_models_one_at_a_vendor_and_equal_rows_once(lapt
     )
     assert typed.code == 0, typed.err
     assert "20 prompts stored as batch 1: asked.csv (CSV)" in typed.err
-    assert "8 of them are equal to one before" in typed.err
+    assert "equal to one before, and not asked again: 8" in typed.err
     assert laptop.sql("select run_limits from batches") == [('{"rpm":30000.0}',)]
     assert laptop.simulator.summary().total.requests == 12
     rows = laptop.sql(

@@ -51,7 +51,7 @@ def test_it_is_set_shown_changed_and_lifted(promptmill: Here, scene: Scene, tmp_
     assert paused in promptmill("status").out
     said = promptmill(*submit, "3")
     assert said.code == 2
-    assert "3 of 20 prompts of batch 1 have failed already" in said.err
+    assert "3 of 20 prompts of batch 1 failed already" in said.err
     assert int(promptmill(*submit, "20%").out) == batch
     assert "pauses when 4 have failed" in promptmill("status").out
     refuse(scene, *jobs[3])

@@ -45,7 +45,7 @@ def test_it_asks_first_and_a_no_deletes_nothing(ended: int, scene: Scene) -> Non
 def test_what_is_gone_is_told_where_it_is_looked_for(
     ended: int, promptmill: Here, scene: Scene, tmp_path: Path
 ) -> None:
-    assert "pruned 1 batches: 2 prompts" in promptmill("prune", ended, "--yes").err
+    assert "pruned 1 batch: 2 prompts" in promptmill("prune", ended, "--yes").err
     assert scene.count("jobs") == 0
     status = promptmill("status", ended).out
     assert "pruned: its prompts and answers are gone; the sums are kept" in status

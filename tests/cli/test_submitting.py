@@ -98,7 +98,7 @@ def test_the_id_goes_to_stdout_and_the_rest_to_stderr(scene: Scene, tmp_path: Pa
         "3 prompts stored as batch 1: in.jsonl (OpenAI Batch lines)\n",
     )
     assert (again.code, again.out) == (0, "1\n")
-    assert again.err.startswith("3 prompts were submitted before, as batch 1")
+    assert again.err.startswith("3 prompts submitted before, as batch 1")
     assert typed("submit", source, "--new", "--json").objects == [
         {"batch_id": 2, "name": "in.jsonl", "total": 3, "how": "new"}
         | {"kind": "OpenAI Batch lines", "goes_on": False, "twins": 0}
@@ -189,3 +189,18 @@ def test_the_shared_options_make_a_request(settings: Settings, tmp_path: Path) -
     made = read_request(source=str(source), model=["gpt-4o", "o3"], option=[Pair("seed", "1")])
     assert made.reading == asking(source, model="gpt-4o", parameters={"seed": 1}).reading
     assert made.also == ("o3",)
+
+
+@sqlite_only
+def test_one_is_told_in_the_singular(
+    promptmill: Here, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = write_batch(tmp_path / "in.jsonl", 1)
+    assert promptmill("submit", source).err.startswith("1 prompt stored as batch 1")
+    assert promptmill("estimate", source).err.startswith("1 prompt of ")
+    assert promptmill("status").out.splitlines()[1].startswith("1 prompt of ")
+    exported = promptmill("export", "-o", "out.csv").err
+    assert exported.startswith("0 answers of batch 1 to out.csv; 1 prompt has none")
+    assert "cancelled: 1 prompt will" in promptmill("cancel", 1).err
+    assert promptmill("prune", 1, "--yes").err.startswith("pruned 1 batch: 1 prompt\n")

@@ -125,7 +125,7 @@ def test_a_killed_submit_of_it_is_gone_on_with(
     [
         (batch_line("a1"), "that of line 1"),
         ("{]", "line 6001: this is not JSON"),
-        (batch_line("z", model=None), "line 6001: 1 of 6,001 prompts name no model"),
+        (batch_line("z", model=None), "line 6001: no model is named by 1 of 6,001 prompts"),
     ],
     ids=["custom_id twice", "bad line", "no model"],
 )

@@ -262,7 +262,7 @@ def test_the_input_of_a_cancelled_batch_says_how_to_take_it_up_again(
     [
         ({"model": "nobody/x"}, "the provider 'nobody', which is not known"),
         ({"model": "mystery"}, "does not tell its provider"),
-        ({}, r"line 2: 1 of 2 prompts name no model\n.*\n.*give -m MODEL"),
+        ({}, r"line 2: no model is named by 1 of 2 prompts\n.*\n.*give -m MODEL"),
     ],
     ids=["provider", "family", "no model"],
 )

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from promptmill.producer.embedded.binaries import bundled_binary, find_binaries
+from promptmill.producer.figures import plural
 from promptmill.producer.opening import exists
 from promptmill.producer.redis_trouble import trouble_of
 from promptmill.schema.broker import redis_url
@@ -224,4 +225,4 @@ def _check_worker(worker: WorkerSeen, beats_before: Mapping[str, int]) -> Check:
     gone = worker.host == host_identity() and process_is_gone(worker.pid)
     if gone or beats_before.get(worker.id) == worker.beat:
         return Check("worker", Verdict.NOTE, f"{who} is gone", "a dispatcher takes its jobs back")
-    return Check("worker", Verdict.OK, f"{who}, {worker.concurrency} calls at once")
+    return Check("worker", Verdict.OK, f"{who}, {plural(worker.concurrency, 'call')} at once")

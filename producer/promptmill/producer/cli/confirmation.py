@@ -12,6 +12,7 @@ import typer
 
 from promptmill.producer.cli.output import note
 from promptmill.producer.estimate.budgets import misspelt
+from promptmill.producer.figures import plural
 from promptmill.producer.submitting.request import Plan, SubmitRequest
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
@@ -50,7 +51,9 @@ def _ask(settings: Settings, database: Database, request: SubmitRequest, plan: P
     if likely is not None and likely <= settings.confirm_above_usd * 1e6:
         return
     cost = total_cost([one for one in forecasts if one.cost_micros is not None])
-    told = f"{plan.checked.rows:,} prompts are estimated to cost {range_text(cost, usd_range)}"
+    verb = "is" if plan.checked.rows == 1 else "are"
+    prompts = f"{plural(plan.checked.rows, 'prompt')} {verb}"
+    told = f"{prompts} estimated to cost {range_text(cost, usd_range)}"
     if any(one.output_by is OutputBy.LONGEST for one in forecasts):
         told += "; `-o max_tokens N` says how long an answer may be"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

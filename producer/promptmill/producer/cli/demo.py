@@ -25,7 +25,7 @@ from promptmill.producer.cli.output import note
 from promptmill.producer.cli.sql import print_table
 from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
-from promptmill.producer.figures import duration
+from promptmill.producer.figures import duration, plural
 from promptmill.producer.limits.run_limits import keep_limits
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.submitting.submission import submit
@@ -81,7 +81,7 @@ def play(prompts: int, *, new: bool, as_json: bool) -> None:
             database, SubmitRequest(_write_prompts(home, prompts), name="demo", new=new), settings
         )
         note(
-            f"✓ batch {stored.batch_id}     {stored.total:,} prompts;"
+            f"✓ batch {stored.batch_id}     {plural(stored.total, 'prompt')};"
             " Ctrl-C stops, the same command goes on"
         )
         keep_limits(database, stored.batch_id, {"rpm": _RPM})
@@ -134,7 +134,7 @@ def _compare_bill(database: Database, url: str, used_before: tuple[int, int]) ->
         return False
     note(
         f"✓ bill        {theirs[0]:,} tokens in, {theirs[1]:,} out,"
-        f" {billed['requests']:,} requests: the simulator and the attempts agree"
+        f" {plural(billed['requests'], 'request')}: the simulator and the attempts agree"
     )
     return True
 

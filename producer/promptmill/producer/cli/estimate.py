@@ -14,7 +14,7 @@ from promptmill.producer.estimate.forecast import (
     forecast,
     total_cost,
 )
-from promptmill.producer.figures import duration, human
+from promptmill.producer.figures import duration, human, plural
 from promptmill.producer.limits.standing import Known, read_known
 from promptmill.producer.opening import opened
 from promptmill.producer.submitting.request import Plan, SubmitRequest
@@ -90,7 +90,7 @@ def _remarks(
 ) -> list[str]:
     counted = sum(one.counted for one in forecasts)
     of_all = "all of them" if counted >= sum(one.prompts for one in forecasts) else "a sample"
-    lines = [f"{plan.checked.rows:,} prompts of {plan.name} ({plan.checked.kind})"]
+    lines = [f"{plural(plan.checked.rows, 'prompt')} of {plan.name} ({plan.checked.kind})"]
     if len(forecasts) > 1:
         lines[0] += f": {range_text(total_cost(forecasts), dollars)} together"
     lines.append(f"tokens in are counted on {of_all}; refusals and retries are not in it")

@@ -16,6 +16,7 @@ from promptmill.producer.export import (
     export,
     format_of,
 )
+from promptmill.producer.figures import plural
 from promptmill.producer.opening import batch_or_latest, opened
 from promptmill.schema.errors import UsageError
 from promptmill.schema.settings import load_settings
@@ -97,14 +98,13 @@ def _names(columns: str) -> tuple[str, ...]:
 
 
 def _told(request: ExportRequest, done: Exported, paths: list[str]) -> str:
-    what = {What.ANSWERED: "answers", What.FAILED: "failures", What.ALL: "prompts"}[request.what]
+    what = {What.ANSWERED: "answer", What.FAILED: "failure", What.ALL: "prompt"}[request.what]
     if request.format is Format.OPENAI_BATCH:
-        return (
-            f"{done.rows - done.errors:,} answers of batch {request.batch_id} to {paths[0]},"
-            f" {done.errors:,} errors to {paths[1]}"
-        )
+        answers, errors = plural(done.rows - done.errors, "answer"), plural(done.errors, "error")
+        return f"{answers} of batch {request.batch_id} to {paths[0]}, {errors} to {paths[1]}"
     where = f" to {paths[0]}" if paths else ""
-    told = f"{done.rows:,} {what} of batch {request.batch_id}{where}"
+    told = f"{plural(done.rows, what)} of batch {request.batch_id}{where}"
     if done.left_out and request.what is What.ANSWERED:
-        told += f"; {done.left_out:,} prompts have none: --failed, --all"
+        have = "has" if done.left_out == 1 else "have"
+        told += f"; {plural(done.left_out, 'prompt')} {have} none: --failed, --all"
     return told

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from math import ceil, inf
 
 from promptmill.producer.advice import how_to_resume
-from promptmill.producer.figures import duration
+from promptmill.producer.figures import duration, plural
 from promptmill.producer.limits.learned import advise
 from promptmill.producer.limits.standing import ScopeStanding
 from promptmill.schema.backlog import BatchBacklog
@@ -79,8 +79,8 @@ def _pace(standing: ScopeStanding) -> Iterator[str]:
 def _calls(standing: ScopeStanding) -> str:
     now, most = standing.in_flight, standing.concurrency
     if now is None:
-        return "" if most is None else f"at most {most:,} calls in flight"
-    return f"{now:,} in flight" + ("" if most is None else f" of at most {most:,} calls")
+        return "" if most is None else f"at most {plural(most, 'call')} in flight"
+    return f"{now:,} in flight" + ("" if most is None else f" of at most {plural(most, 'call')}")
 
 
 def _limiter_pause(standing: ScopeStanding, now: datetime) -> Iterator[str]:

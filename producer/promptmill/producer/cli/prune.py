@@ -8,6 +8,7 @@ import typer
 from promptmill.producer.ages import parse_age
 from promptmill.producer.cli.output import Counter, moment, note, print_json, print_table
 from promptmill.producer.dispatching.pruning import PruneOrder, prune_steps, to_prune
+from promptmill.producer.figures import plural
 from promptmill.producer.opening import opened
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
@@ -42,7 +43,7 @@ def prune_batches(order: PruneOrder, *, dry_run: bool, yes: bool, as_json: bool)
         if as_json or dry_run:
             _tell(found, order.level, as_json=as_json, dry_run=dry_run)
         if not as_json and not dry_run:
-            note(f"pruned {len(found):,} batches: {jobs:,} prompts")
+            note(f"pruned {plural(len(found), 'batch', 'batches')}: {plural(jobs, 'prompt')}")
             _tell_of_room(database)
 
 

@@ -15,7 +15,7 @@ from promptmill.producer.cli.submit import submit_with_counter
 from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.cli.webhooks import tell_webhooks
-from promptmill.producer.figures import duration
+from promptmill.producer.figures import duration, plural
 from promptmill.producer.limits.run_limits import keep_limits, with_limits
 from promptmill.producer.opening import opened
 from promptmill.producer.submitting.request import SubmitRequest
@@ -141,11 +141,12 @@ def _tell_of_others(database: Database, batch_id: int, names: Collection[str]) -
     others = open_besides(database, batch_id, providers=names)
     for other in others[:_TOLD]:
         note(
-            f"batch {other.id} ({other.name}) is open too, and its {other.left:,} prompts are"
-            f" answered as well; `promptmill pause {other.id}` holds them"
+            f"batch {other.id} ({other.name}) is open too, and {plural(other.left, 'prompt')} of it"
+            f" will be answered as well; `promptmill pause {other.id}` holds it"
         )
     if len(others) > _TOLD:
-        note(f"and so are {len(others) - _TOLD:,} other batches: `promptmill ls` lists them")
+        more = plural(len(others) - _TOLD, "more batch", "more batches")
+        note(f"{more} will be answered as well: `promptmill ls` lists them")
 
 
 def _amounts(typed: Mapping[str, str | None]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 from promptmill.producer.advice import how_to_resume, what_to_do
 from promptmill.producer.cli.limits_text import amount, limiter_remarks, scope_name
 from promptmill.producer.cli.output import moment, plain, print_json, print_table
-from promptmill.producer.figures import human, milliseconds
+from promptmill.producer.figures import human, milliseconds, plural
 from promptmill.producer.limits.run_limits import as_run
 from promptmill.producer.limits.standing import ScopeStanding
 from promptmill.producer.limits.watch import redis_in_use, watching
@@ -71,7 +71,8 @@ def _standings(database: Source, settings: Settings, overview: Overview) -> Sequ
 def _head(overview: Overview) -> Iterator[str]:
     batch, overall = overview.progress.batch, overview.progress.overall
     yield f"batch {batch.id}  {batch.name}  {overview.progress.state}"
-    yield f"{batch.total:,} prompts of {batch.input_name}, submitted {moment(batch.created_at)} UTC"
+    prompts = plural(batch.total, "prompt")
+    yield f"{prompts} of {batch.input_name}, submitted {moment(batch.created_at)} UTC"
     if batch.state == BatchState.LOADING:
         yield "still being stored; if its submit was ended, the same command goes on with it"
         return

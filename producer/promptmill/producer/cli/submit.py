@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from promptmill.producer.cli.confirmation import confirming
 from promptmill.producer.cli.output import Counter, note, print_json
+from promptmill.producer.figures import plural
 from promptmill.producer.opening import opened
 from promptmill.producer.submitting.request import How, Plan, SubmitRequest, Submitted
 from promptmill.producer.submitting.submission import submit as submit_prompts
@@ -13,7 +14,7 @@ from promptmill.schema.settings import Settings, load_settings
 _TOLD = {
     How.NEW: "stored as batch {id}",
     How.RESUMED: "stored as batch {id}, which an earlier submit had begun",
-    How.REUSED: "were submitted before, as batch {id} (--new makes another)",
+    How.REUSED: "submitted before, as batch {id} (--new makes another)",
 }
 
 
@@ -45,7 +46,7 @@ def submit_with_counter(
     told = _TOLD[submitted.how].format(id=submitted.batch_id)
     if submitted.goes_on:
         note(f"batch {submitted.batch_id} was paused by its budget, and goes on")
-    note(f"{submitted.total:,} prompts {told}: {submitted.name} ({submitted.kind})")
+    note(f"{plural(submitted.total, 'prompt')} {told}: {submitted.name} ({submitted.kind})")
     if submitted.twins:
-        note(f"  {submitted.twins:,} of them are equal to one before, and are not asked again")
+        note(f"  equal to one before, and not asked again: {submitted.twins:,}")
     return submitted

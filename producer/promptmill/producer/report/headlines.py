@@ -65,18 +65,19 @@ def lead(facts: Facts) -> str:
     if not overall.total:
         return "This batch has no prompts."
     took = f" in {duration(facts.course.span_s)}" if facts.course else ""
+    prompts = plural(overall.total, "prompt")
     if batch.state == BatchState.CANCELLED:
-        return f"Cancelled with {overall.succeeded:,} of {overall.total:,} prompts answered{took}."
+        return f"Cancelled with {overall.succeeded:,} of {prompts} answered{took}."
     if not progress.finished:
         left = overall.total - overall.ended
         how = "Paused" if progress.held else "In progress"
         return f"{how}: {overall.succeeded:,} of {overall.total:,} answered{took}, {left:,} left."
     if overall.succeeded == overall.total:
-        prompts = "The one prompt was" if overall.total == 1 else f"All {overall.total:,} were"
-        return f"{prompts} answered{took}."
+        all_were = "The one prompt was" if overall.total == 1 else f"All {overall.total:,} were"
+        return f"{all_were} answered{took}."
     if not overall.succeeded:
-        return f"None of {plural(overall.total, 'prompt')} was answered{took}."
-    return f"{overall.succeeded:,} of {overall.total:,} prompts answered{took}."
+        return f"None of {prompts} was answered{took}."
+    return f"{overall.succeeded:,} of {prompts} answered{took}."
 
 
 def numbers(facts: Facts) -> Iterator[Number]:

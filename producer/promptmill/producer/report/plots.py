@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from itertools import accumulate
 
-from promptmill.producer.figures import duration, human, round_amount
+from promptmill.producer.figures import duration, human, plural, round_amount
 from promptmill.producer.report.facts import Course, Facts, Group
 from promptmill.producer.report.plot import Frame, Path, Plot, Tick, Words, round_ticks
 from promptmill.producer.report.timeline import busiest_minute, time_ticks
@@ -73,7 +73,7 @@ def progress_plot(facts: Facts, course: Course) -> tuple[Plot, Table]:
                 paths.append(Path(frame.curve(above, width_s), f"line {name}"))
         below = above
     paths.append(Path(frame.level(total), "limit"))
-    words = Words(frame.right, frame.y(total) - 5, f"{total:,} prompts", "note end")
+    words = Words(frame.right, frame.y(total) - 5, plural(total, "prompt"), "note end")
     at = _clock(course)
     rows = [
         (at(n + 1), *(f"{round(sums[name][n + 1]):,}" for name in ENDS))

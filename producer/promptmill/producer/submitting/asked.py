@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from promptmill.producer.figures import plural
 from promptmill.producer.reading import Checked, Input, ReadOptions, read_prompts
 from promptmill.producer.reading.content_checks import ContentChecks
 from promptmill.producer.routing import Route, Router, route
@@ -57,7 +58,7 @@ def routes_of(
     for model, prompts in checked.models.items():
         try:
             if model is None:
-                msg = f"{prompts:,} of {checked.rows:,} prompts name no model"
+                msg = f"no model is named by {prompts:,} of {plural(checked.rows, 'prompt')}"
                 raise UsageError(msg)
             routes[model] = router.routes(model)
         except UsageError as error:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from math import ceil
 
+from promptmill.producer.figures import plural
 from promptmill.schema.database import Database
 from promptmill.schema.errors import UsageError
 from promptmill.schema.moves.steering import allow_failures
@@ -59,7 +60,7 @@ def limit_failures(database: Database, batch_id: int, limit: FailureLimit) -> bo
         goes_on = any(one.state not in FINAL_STATES for one in counts)
         if most is not None and failed >= most and goes_on:
             msg = (
-                f"{failed:,} of {batch.total:,} prompts of batch {batch_id} have failed already,"
+                f"{failed:,} of {plural(batch.total, 'prompt')} of batch {batch_id} failed already,"
                 f" and --max-failures allows {most:,}: allow more, or `promptmill resume"
                 f" {batch_id}` goes on until as many again as before"
             )
