@@ -2,8 +2,11 @@
 
 import socket
 
+import pytest
+
 from promptmill.gateway.looks import Looks
 from promptmill.gateway.server import bound
+from promptmill.schema.errors import ServiceError
 
 BATCH = (1, "batch_1")
 
@@ -25,6 +28,16 @@ def test_what_was_read_before_a_change_is_not_kept() -> None:
     looks.forget(BATCH)
     keep(BATCH, b"{}")
     assert looks.fresh(BATCH) is None
+
+
+def test_an_address_where_nobody_can_listen_is_told_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = f"cannot listen on 127.0.0.1:{port}: address already in use; choose another --port"
+        with pytest.raises(ServiceError, match=told):
+            bound("127.0.0.1", port)
+    with pytest.raises(ServiceError, match=r"cannot listen on 192\.0\.2\.1:0: "):
+        bound("192.0.2.1", 0)  # of nobody's, by RFC 5737
 
 
 def test_no_part_of_an_answer_waits_until_its_client_says_that_the_part_before_came() -> None:

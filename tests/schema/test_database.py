@@ -119,7 +119,7 @@ def test_a_persons_query_cannot_write(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("url", "complaint"),
-    [("mysql://host/db", "'mysql' is not supported"), ("not a url", "not a database URL")],
+    [("mysql://host/db", "'mysql', which is not supported"), ("not a url", "not a database URL")],
 )
 def test_a_url_that_cannot_be_used_is_refused_with_what_to_write(url: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint):
@@ -131,6 +131,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path
     with pytest.raises(ServiceError) as refused, Database(url).read():
         pass
     assert "cannot open the database" in str(refused.value)
+    assert "\n  PROMPTMILL_DATABASE_URL or DATABASE_URL names it" in str(refused.value)
     assert "tell-nobody" not in str(refused.value)
 
 

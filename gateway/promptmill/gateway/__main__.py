@@ -10,5 +10,5 @@ if __name__ == "__main__":
     try:
         serve(load_settings(), host=sys.argv[1], port=int(sys.argv[2]))
     except PromptmillError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

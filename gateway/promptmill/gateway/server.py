@@ -14,6 +14,7 @@ from promptmill.gateway.rates import Rates
 from promptmill.gateway.wire import heads_within
 from promptmill.producer.opening import opened
 from promptmill.schema.database import SERVICE_PATIENCE_S, Database
+from promptmill.schema.errors import ServiceError
 from promptmill.schema.logs import configure_logging
 from promptmill.schema.pii.finders import finder_of
 from promptmill.schema.settings import Settings
@@ -73,9 +74,14 @@ def make_server(gateway: Gateway) -> uvicorn.Server:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Listen on *host* and *port*; 0 takes a free one."""
+    """Listen on *host* and *port*; 0 takes a free one. Raises ServiceError where nobody can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=1024)
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        why = str(error.strerror).partition(" (")[0].lower()
+        msg = f"the gateway cannot listen on {host}:{port}: {why}; choose another --port or --host"
+        raise ServiceError(msg) from None
     # Its connections have it from here. asyncio sets it on those only that it listened for itself,
     # and without it the body of an answer waits 40 ms for the client's word that the head came.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

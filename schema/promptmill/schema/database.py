@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from promptmill.schema.errors import ServiceError, SettingsError
-from promptmill.schema.failure import failure
+from promptmill.schema.failure import failure, unopened
 from promptmill.schema.private import private_file, private_folder
 from promptmill.schema.sessions import (
     CACHE_BYTES,
@@ -146,10 +146,8 @@ class Database:
             connection = engine.connect()
         except OperationalError as error:
             said = first_line(error)
-            if self.file is None:
-                msg = f"cannot open the database {self.url!r}: {said}"
-            else:
-                msg = failure(said, self.file)
+            is_server = self.file is None
+            msg = unopened(repr(self.url), said) if is_server else failure(said, self.file)
             raise ServiceError(msg) from None
         with connection:
             if self._injected_now is not None:
@@ -223,11 +221,15 @@ def _checked(url: str, password: str | None) -> Any:
         parsed = make_url(url)
     except Exception as error:
         msg = (
-            "DATABASE_URL is not a database URL; write sqlite:///path or postgresql://user@host/db"
+            "PROMPTMILL_DATABASE_URL, or DATABASE_URL, is not a database URL: write"
+            " sqlite:///path or postgresql://user@host/db"
         )
         raise SettingsError(msg) from error
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        msg = f"{parsed.get_backend_name()!r} is not supported: use sqlite:/// or postgresql://"
+        msg = (
+            f"PROMPTMILL_DATABASE_URL, or DATABASE_URL, begins with {parsed.get_backend_name()!r},"
+            " which is not supported: write sqlite:/// or postgresql://"
+        )
         raise SettingsError(msg)
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")

@@ -17,6 +17,14 @@ _REMEDIES: Final = {
 """by SQLite's own words"""
 
 
+def unopened(server: str, said: str) -> str:
+    """Tell that *server*, named without its password, was not reached or let nobody in."""
+    return (
+        f"cannot open the database {server}: {said}\n"
+        "  PROMPTMILL_DATABASE_URL or DATABASE_URL names it: does it run there, and know the user?"
+    )
+
+
 def failure(said: str, file: str | None) -> str:
     """Tell what the database *said*, and, where it is a *file*, on a second line what to do."""
     told = f"the database failed: {said}"

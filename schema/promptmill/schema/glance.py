@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from promptmill.schema.connection import Connection, Rows
 from promptmill.schema.errors import ServiceError
-from promptmill.schema.failure import failure
+from promptmill.schema.failure import failure, unopened
 from promptmill.schema.sessions import (
     CACHE_BYTES,
     CLIENTS_SHARE,
@@ -137,8 +137,7 @@ def _log_in(told: Mapping[str, Any], patience_s: float) -> Any:
         return connect_within(patience_s * CLIENTS_SHARE, autocommit=True, **{**told, **asked})
     except Error as error:
         where = " ".join(f"{name}={told[name]}" for name in _NAMING if name in told)
-        msg = f"cannot open the database {where}: {_first_line(error)}"
-        raise ServiceError(msg) from None
+        raise ServiceError(unopened(where, _first_line(error))) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -37,10 +37,10 @@ def in_plain_words(error: typer.TyperException) -> str:
 
 def _of_value(error: typer.TyperException) -> str:
     """Say what pydantic found to be wrong with a value."""
-    found = getattr(error.__cause__, "errors", list)()
+    found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if not found:
         return error.message
-    first: dict[str, Any] = found[0]
+    first = found[0]
     given, bounds = first["input"], first.get("ctx", {})
     match first["type"]:
         case "int_parsing" | "float_parsing":

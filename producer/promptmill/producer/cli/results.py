@@ -45,8 +45,12 @@ def show_results(
         if unmask:
             found = put_back_by_pages(database, found)
         if as_json or not sys.stdout.isatty():
+            is_empty = True
             for result in islice(found, number):
                 print_json(_as_object(result))
+                is_empty = False
+            if is_empty:
+                _tell_of_none(batch_id, failed=failed)
         else:
             _print(found, number or _SHOWN, batch_id, failed=failed)
 
@@ -79,8 +83,7 @@ def _follow(found: Iterator[Result], *, as_json: bool) -> None:
 def _print(found: Iterator[Result], number: int, batch_id: int, *, failed: bool) -> None:
     shown = list(islice(found, number))
     if not shown:
-        what = "has failed" if failed else "is answered"
-        note(f"nothing of batch {batch_id} {what}: `promptmill status {batch_id}` tells more")
+        _tell_of_none(batch_id, failed=failed)
     elif failed:
         rows = [(one.custom_id, one.state, one.error_kind, one.error_text) for one in shown]
         print_table(["custom_id", "state", "error", "message"], rows)
@@ -91,6 +94,11 @@ def _print(found: Iterator[Result], number: int, batch_id: int, *, failed: bool)
         print_table(["custom_id", "text"], [(one.custom_id, _text(one)) for one in shown])
     if next(found, None) is not None:
         note(f"the first {number}; -n shows more, --json all of them")
+
+
+def _tell_of_none(batch_id: int, *, failed: bool) -> None:
+    what = "has failed" if failed else "is answered"
+    note(f"nothing of batch {batch_id} {what}: `promptmill status {batch_id}` tells more")
 
 
 def _text(result: Result) -> str:
