@@ -26,12 +26,12 @@ from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.schema.requests import endpoint_of, is_background
 from promptmill.workers.answer_check import judged
-from promptmill.workers.attempted import unstorable
+from promptmill.workers.attempted import NOT_SENT, STOPPED, unstorable
 from promptmill.workers.background import LEFT, Background
 from promptmill.workers.bench import STALE, BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
 from promptmill.workers.falling_back import TOO_LONG, fallback_for
-from promptmill.workers.fitting import Fitted, Unfit, fit
+from promptmill.workers.fitting import Fitted, Unfit, fit_for
 from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
 from promptmill.workers.providers.base import Answer, Call, Refusal
 from promptmill.workers.providers.listener import Listener
@@ -42,9 +42,7 @@ from promptmill.workers.tokens import estimate
 from promptmill.workers.turn import CLAIM_LEAD_S, Turn, sleep_until
 
 _log = structlog.get_logger(__name__)
-_NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
 _PUT_BACK = Report("put back: this worker stops")
-_STOPPED = Refusal(ErrorKind.UNKNOWN, "the worker was told to stop at once", code="worker_stopped")
 
 
 class Attempt:
@@ -105,7 +103,7 @@ class Attempt:
             if shared is not None:
                 return shared
         self._reservation = Reservation(job.batch_id, 0) if job.has_budget else None
-        fitted = await self._fit(job)
+        fitted = await fit_for(self._bench, self._served, job)
         if isinstance(fitted, Unfit):
             return await self._refuse(fitted.code, fitted.why)
         self._fitted = fitted
@@ -140,18 +138,6 @@ class Attempt:
                 turn.release()
             if report is not None:
                 return report
-
-    async def _fit(self, job: DueJob) -> Fitted | Unfit:
-        """Read the prompt, and cut it where it is too long."""
-        if job.age_s > self._bench.policy.max_age_s:
-            return Unfit("older than retry.max_age_s allows", code="max_age")
-        told = None
-        if job.truncate is not None and job.attempts and job.fell_back_from is None:
-            told = await self._bench.recorder.refused_cut(job.job_id)
-        learned = 1.0
-        if job.truncate is not None:
-            learned = self._bench.permits.input_ratio(self._served.scope(job.model))
-        return await fit(self._served, job, learned=learned, told=told)
 
     async def _request(self, job: DueJob, fitted: Fitted) -> tuple[dict[str, Any], str | bytes]:
         """Tell what is to be asked: as it was stored, or once more after an invalid answer."""
@@ -328,7 +314,7 @@ class Attempt:
     async def _unclaim(self) -> None:
         """Close the attempt that was never sent; our hint stays good."""
         await self._give_back()
-        await self._close(endings.unclaim(self.hint.job_id, self._fence(), _NOT_SENT))
+        await self._close(endings.unclaim(self.hint.job_id, self._fence(), NOT_SENT))
         self.fence = None
 
     async def _refuse(self, code: str, why: str) -> Report:
@@ -356,11 +342,11 @@ class Attempt:
         """Leave the job as the truth is, because this worker stops."""
         if self._is_made_without_us():
             if self._turn is not None:
-                await self._turn.settle(_STOPPED)
+                await self._turn.settle(STOPPED)
             await self._close(endings.keep(self.hint.job_id, self._fence(), LEFT))
             return _PUT_BACK
         if self.sent and self._job:
-            reply, latency_s = self._reply or (_STOPPED, 0.0)
+            reply, latency_s = self._reply or (STOPPED, 0.0)
             if self._turn is not None:
                 await self._turn.settle(reply)
             report = await self._end(
@@ -371,7 +357,7 @@ class Attempt:
         if self.fence is None:
             await self._bench.recorder.unqueue(self.hint)
         else:
-            await self._close(endings.keep(self.hint.job_id, self.fence, _NOT_SENT))
+            await self._close(endings.keep(self.hint.job_id, self.fence, NOT_SENT))
         return _PUT_BACK
 
     def _is_made_without_us(self) -> bool:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from promptmill.schema.moves.endings import Attempted, StoredResult
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind, Usage
@@ -14,6 +14,12 @@ from promptmill.schema.truncation import Cut
 from promptmill.workers.providers.base import Answer, Refusal, charged
 from promptmill.workers.unstorable import plausible, raw_bytes
 
+NOT_SENT: Final = Attempted(AttemptOutcome.NOT_SENT)
+"""nothing was sent: what was booked and claimed for the call is given back"""
+STOPPED: Final = Refusal(
+    ErrorKind.UNKNOWN, "the worker was told to stop at once", code="worker_stopped"
+)
+"""what comes of a call that its worker ends"""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 

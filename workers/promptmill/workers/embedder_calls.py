@@ -21,11 +21,10 @@ from promptmill.schema.errors import ServiceError
 from promptmill.schema.moves.embedder_calls import Intent, end_call, intend_call
 from promptmill.schema.moves.endings import Attempted
 from promptmill.schema.moves.similar import kept_vectors
-from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
 from promptmill.schema.requests import endpoint_of
 from promptmill.schema.tokens import count
-from promptmill.workers.attempted import attempted_of
+from promptmill.workers.attempted import NOT_SENT, STOPPED, attempted_of
 from promptmill.workers.bench import Bench
 from promptmill.workers.decide import Snoozed, decide_for_all
 from promptmill.workers.ending import key_pause, pause_all, what
@@ -48,8 +47,6 @@ _GATHER_S: Final = 0.005
 _TRIES: Final = 3
 """for a call whose start was missed, since this process is busy"""
 _log = structlog.get_logger(__name__)
-_NOT_SENT = Attempted(AttemptOutcome.NOT_SENT)
-_STOPPED = Refusal(ErrorKind.UNKNOWN, "the worker was told to stop at once", code="worker_stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +217,7 @@ class EmbedderCalls:
         except asyncio.CancelledError:
             call_id = await intending  # it is under way: know what came of it, then stop
             if call_id is not None:
-                await self._end(call_id, _NOT_SENT)
+                await self._end(call_id, NOT_SENT)
             raise
 
     def _write_intent(self, intent: Intent) -> int | None:
@@ -234,15 +231,15 @@ class EmbedderCalls:
         self, call_id: int, served: Served, body: Mapping[str, Any], turn: Turn, booked: Booked
     ) -> "Answer | Refusal | _Unsent":
         """Send it at its start, and write what came of it."""
-        reply: Answer | Refusal = _STOPPED
-        attempted = _NOT_SENT
+        reply: Answer | Refusal = STOPPED
+        attempted = NOT_SENT
         loop = asyncio.get_running_loop()
         try:
             confirmed = await turn.confirm(booked)
             if confirmed is None:
                 return _Unsent.LATE
             began = loop.time()
-            attempted = self._attempted(served, _STOPPED, 0.0)
+            attempted = self._attempted(served, STOPPED, 0.0)
             reply = await served.adapter.complete(self._call(call_id, body))
             attempted = self._attempted(served, reply, loop.time() - began)
             if isinstance(reply, Refusal):

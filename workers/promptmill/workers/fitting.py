@@ -17,6 +17,7 @@ from promptmill.schema.reading import DueJob
 from promptmill.schema.requests import Endpoint, endpoint_of, media_parts
 from promptmill.schema.tokens import FACTORS, most_output
 from promptmill.schema.truncation import Cut, Truncate
+from promptmill.workers.bench import Bench
 from promptmill.workers.limits.limit import Estimate
 from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.served import Served
@@ -70,6 +71,19 @@ class Unfit:
     why: str
     code: str = "too_long"
     """as `error_code`"""
+
+
+async def fit_for(bench: Bench, served: Served, job: DueJob) -> Fitted | Unfit:
+    """Read the prompt of *job*, and cut it where it is too long, as this worker has learned."""
+    if job.age_s > bench.policy.max_age_s:
+        return Unfit("older than retry.max_age_s allows", code="max_age")
+    if job.truncate is None:
+        return await fit(served, job, learned=1.0)
+    told = None
+    if job.attempts and job.fell_back_from is None:
+        told = await bench.recorder.refused_cut(job.job_id)
+    learned = bench.permits.input_ratio(served.scope(job.model))
+    return await fit(served, job, learned=learned, told=told)
 
 
 async def fit(
