@@ -21,13 +21,20 @@ from promptmill.schema.backlog import (
     started_jobs,
 )
 from promptmill.schema.database import Database
+from promptmill.schema.indexes import add_missing_indexes
+from promptmill.schema.moves.carrying import ended_of_nobody, set_apart
 from promptmill.schema.moves.laning import let_go, set_aside
 from promptmill.schema.moves.queueing import queue_pending
 from promptmill.schema.moves.rerouting import Detour, reroute, ruled_batches
 from promptmill.schema.moves.rescuing import unwaited_calls
 from promptmill.schema.moves.spending import pause_used_up
 from promptmill.schema.moves.steering import cancel_batch, cancel_jobs, pause_batch
-from promptmill.schema.provider_batches import laned_jobs
+from promptmill.schema.provider_batches import (
+    lane_is_needed,
+    lane_terms,
+    laned_jobs,
+    laned_scopes,
+)
 from tests.schema.scene import MODEL, PROVIDER, Scene
 from tests.services.postgres import Postgres
 
@@ -39,10 +46,11 @@ Looks = Mapping[str, Callable[[Connection], object]]
 SCOPE = Scope(PROVIDER, MODEL)
 ENDED = """
 insert into batches (id, name, state, identity, identity_no, input_name, options, created_at,
-  tenant_id, carried, waited_by, fallbacks)
+  tenant_id, carried, waited_by, fallbacks, lane)
 with recursive n(i) as (select 1 union all select i + 1 from n where i < {count})
 select 1000 + i, 'live_', case when i % 10 = 0 then 'cancelled' else 'open' end, 'ended', i,
-  'made.jsonl', '{{}}', {at}, 1, 1, 'gone', '{{}}' from n"""
+  'made.jsonl', '{{}}', {at}, {whose}, 'gone', '{{}}', 'batch' from n"""
+A_TENANTS, NOBODYS = "1, 1", "null, null"
 OF_ENDED = (
     "insert into batch_spending (batch_id, spent_micros) select id, 1 from batches where id > 1000",
     "insert into batch_counts select id, 'openai', 'm', 4, 1 from batches where id > 1000",
@@ -169,10 +177,11 @@ def analyze(database: Database) -> None:
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_the_dispatcher_looks_at_no_more_where_ten_times_as_many_live_calls_have_ended(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+@pytest.mark.parametrize("whose", [A_TENANTS, NOBODYS])
+def test_the_dispatcher_looks_at_no_more_where_ten_times_as_many_batches_have_ended(
+    engine: str, whose: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Each of them is a batch."""
+    """Each live call of a tenant's is one, and there are those that were submitted by hand."""
     looks: Looks = {
         "backlog": backlog,
         "started": started_jobs,
@@ -180,6 +189,10 @@ def test_the_dispatcher_looks_at_no_more_where_ten_times_as_many_live_calls_have
         "budgets": pause_used_up,
         "fallbacks": lambda c: ruled_batches(c, near_s=0.0),
         "unwaited": lambda c: unwaited_calls(c, most=1000),
+        "ended": lambda c: ended_of_nobody(c, most=1000),
+        "lanes": lane_terms,
+        "lane": lambda c: lane_is_needed(c, PROVIDER),
+        "laned": lambda c: laned_scopes(c, PROVIDER, most=1000),
     }
     counted = []
     for count in (FEW_ROWS, MANY_ROWS):
@@ -189,10 +202,14 @@ def test_the_dispatcher_looks_at_no_more_where_ten_times_as_many_live_calls_have
             with scene.database.write() as connection:
                 at = AT[scene.database.dialect]
                 verbatim = connection.execution_options(no_parameters=True)
-                for statement in (ENDED.format(count=count, at=at), *OF_ENDED):
+                for statement in (ENDED.format(count=count, at=at, whose=whose), *OF_ENDED):
                     verbatim.exec_driver_sql(statement)
-                connection.exec_driver_sql("analyze")
+                set_apart(connection, ended_of_nobody(connection, most=count))
                 assert len(backlog(connection)) == 2
+            with scene.database.write() as connection:  # an upgrade makes it when most are marked
+                connection.exec_driver_sql("drop index batches_to_do")
+            add_missing_indexes(scene.database)
+            analyze(scene.database)
             counted.append(touched_by(scene.database, looks))
     assert not grown(*counted)
 

@@ -172,6 +172,17 @@ def test_a_live_call_that_its_gateway_was_storing_when_it_died_is_taken_away(mil
     assert mill.scene.count("jobs") == mill.scene.count("job_payloads") == 2
 
 
+def test_batches_that_have_ended_are_looked_at_no_more(mill: Mill) -> None:
+    mill.worker()
+    ended, cancelled, left = take_and_claim(mill), mill.scene.load(), mill.scene.load()
+    mill.scene.close(*(finish(job, 1, ANSWERED, ANSWER) for job in mill.scene.ids(ended)))
+    with mill.database.write() as connection:
+        cancel_batch(connection, cancelled)
+    mill.dispatcher().sweep()
+    marked = mill.scene.sql("select id, carried from batches order by id")
+    assert {row.id: row.carried for row in marked} == {ended: 1, cancelled: 1, left: None}
+
+
 def test_jobs_that_a_stopped_worker_left_are_rescued_at_once(mill: Mill) -> None:
     batch = take_and_claim(mill, worker="never registered")
     assert mill.dispatcher().sweep().rescued == 3

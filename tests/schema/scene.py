@@ -237,7 +237,8 @@ on a.batch_id = s.batch_id group by s.batch_id""",
     (
         "select tenant_id, carried_micros from tenant_spending where carried_micros <> 0",
         """select b.tenant_id, sum(s.spent_micros + s.reserved_micros + s.unknown_micros)
-from batches b join batch_spending s on s.batch_id = b.id where b.carried = 1
+from batches b join batch_spending s on s.batch_id = b.id
+where b.carried = 1 and b.tenant_id is not null
 group by b.tenant_id having sum(s.spent_micros + s.reserved_micros + s.unknown_micros) <> 0""",
     ),
 )

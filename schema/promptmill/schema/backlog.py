@@ -1,6 +1,6 @@
 """What there is to dispatch and to sweep. No statement here writes.
 
-None reads batches of tenants that have ended (`carried`): each live call of a gateway is one.
+None reads batches that have ended (`carried`): each live call of a gateway is one.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid
 where i.indisvalid and c.relnamespace = current_schema()::regnamespace""",
 }
 _PAUSE_S = 0.1
-_REPLACED = frozenset({"jobs_custom_id", "jobs_dead"})
+_REPLACED = frozenset({"batches_laned", "batches_uncarried", "jobs_custom_id", "jobs_dead"})
 """dropped when all that there should be is there"""
 
 

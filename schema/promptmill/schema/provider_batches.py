@@ -87,11 +87,12 @@ def _by_dialect(sql: str, *row_sets: RowSet, in_order: bool = False) -> dict[str
 _JOBS = RowSet("wanted", (Column("job_id", "bigint"), Column("fence", "bigint")))
 _terms = _by_dialect(
     "select b.id, b.lane, -({since:b.deadline_at}) from batches b"
-    " where b.lane <> 'live' and b.state = 'open'"
+    " where b.lane <> 'live' and b.state = 'open' and b.carried is null"
 )
 _is_needed = Statement(
     """
-select 1 where exists (select 1 from batches where lane <> 'live' and state = 'open')
+select 1 where exists (select 1 from batches
+    where lane <> 'live' and state = 'open' and carried is null)
   or exists (select 1 from provider_batches where ended_at is null and provider = :provider)"""
 )
 _open = _by_dialect(
@@ -110,8 +111,8 @@ select c.batch_id, c.model, (select count(*) from (select 1 from jobs j
     where j.batch_id = c.batch_id and j.provider = c.provider and j.model = c.model
       and j.state = 3 and j.run_at >= {LANE_AT} limit :most) as counted)
 from batches b join batch_counts c on c.batch_id = b.id
-where b.lane <> 'live' and b.state = 'open' and c.provider = :provider and c.state = 3
-  and c.jobs > 0
+where b.lane <> 'live' and b.state = 'open' and b.carried is null
+  and c.provider = :provider and c.state = 3 and c.jobs > 0
 order by b.priority desc, b.id, c.model"""
 )
 _waiting = _by_dialect(

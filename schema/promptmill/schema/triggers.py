@@ -88,7 +88,8 @@ _OWN_USE = f"(select {_used('s')} from batch_spending s where s.batch_id = new.b
 _TAKE_BACK = f"""update tenant_spending set carried_micros = carried_micros - {_OWN_USE}
   where tenant_id = (select b.tenant_id from batches b where b.id = new.batch_id
     and b.carried = 1);
-  update batches set carried = null, budget_micros = case when tenant_id in
+  update batches set carried = null, budget_micros = case when tenant_id is null
+    then budget_micros when tenant_id in
     (select t.id from tenants t where t.budget_micros is not null) then {_OWN_USE} end
   where id = new.batch_id and carried = 1;"""
 _SUMMED = ", ".join(f"sum({name}) as {name}" for name in _SPENT_SUMS)
@@ -229,9 +230,8 @@ for each statement execute function embedder_rollup()""",
         f"""create or replace function jobs_replayed() returns trigger language plpgsql as $$
 begin
   perform 1 from batches b where b.id = new.batch_id for update;
-  perform 1 from batch_spending s join batches b on b.id = s.batch_id and b.carried = 1
-    where s.batch_id = new.batch_id for update of s;
-  if found then
+  if exists ({_IS_CARRIED}) then
+    perform 1 from batch_spending s where s.batch_id = new.batch_id for update;
     {_TAKE_BACK}
   end if;
   return null;

@@ -1,7 +1,7 @@
 """Put right what crashes and cancels left behind, in small transactions.
 
 Dead workers' jobs are rescued, lost hints taken back, cancelled batches emptied. Live calls that
-nobody waits for any more are cancelled.
+nobody waits for any more are cancelled. Batches that have ended are set apart.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from promptmill.schema.backlog import aged_hints, backlog, cancelled_batches
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.host import host_identity, process_is_gone
+from promptmill.schema.moves.carrying import ended_of_nobody, set_apart
 from promptmill.schema.moves.embedder_calls import end_lost_calls, lost_calls
 from promptmill.schema.moves.loading import discard_loading
 from promptmill.schema.moves.queueing import give_back, has_dealt, unqueue, unqueue_scope
@@ -84,6 +85,7 @@ class Sweeper:
         )
         self._take_back_what_nobody_reads()
         self._end_lost_calls()
+        self._set_apart()
         if swept != Swept():
             _log.info(
                 "swept",
@@ -148,6 +150,14 @@ class Sweeper:
         if lost:
             with self._database.write() as connection:
                 end_lost_calls(connection, lost, reason=_LOST)
+
+    def _set_apart(self) -> None:
+        """Let nobody look any more at batches that have ended. The gateway sees to its tenants'."""
+        with self._database.read() as connection:
+            ended = ended_of_nobody(connection, most=_CHUNK)
+        if ended:
+            with self._database.write() as connection:
+                set_apart(connection, ended)
 
     def _take_back_lost_hints(self) -> int:
         dispatch = self._settings.dispatch

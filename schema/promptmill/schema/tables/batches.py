@@ -71,7 +71,8 @@ batches = Table(
     # Of which schedule it is, and for which of its times; NULL: it was submitted by hand.
     Column("schedule_id", BigInteger),
     Column("scheduled_at", Instant),
-    # 1: what it used is in `tenant_spending`, since it has ended; NULL: it is not.
+    # 1: it has ended, and what it used is in `tenant_spending`, if it is a tenant's; NULL: not yet.
+    # See moves/carrying.
     Column("carried", SmallInteger),
     # What its latest `promptmill run` was given over the limits of the settings, as JSON by
     # dimension; NULL: nothing.
@@ -82,12 +83,6 @@ batches = Table(
     CheckConstraint("state in ('loading', 'open', 'paused', 'cancelled')", name="state"),
     CheckConstraint("(state = 'paused') = (paused_reason is not null)", name="reason_iff_paused"),
     CheckConstraint("on_unknown in ('retry', 'hold')", name="on_unknown"),
-)
-# dispatch and the lane: whether any batch is to go by the providers' batch APIs
-Index(
-    "batches_laned",
-    batches.c.id,
-    **where("lane <> 'live'"),
 )
 # schedules: the batch of a time, of which there is one at most
 Index(
@@ -104,8 +99,8 @@ Index(
     batches.c.id,
     **where("tenant_id is not null and carried is null"),
 )
-# dispatch, sweep: of which batches something may be left to do
-Index("batches_uncarried", batches.c.state, batches.c.id, **where("carried is null"))
+# dispatch, sweep, the lane: of which batches something may be left to do
+Index("batches_to_do", batches.c.state, batches.c.id, **where("carried is null"))
 # sweep: live calls whose gateway may be gone
 Index(
     "batches_waited",
