@@ -77,6 +77,8 @@ def test_it_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_dry_run_is_an_estimate(promptmill: Here, scene: Scene, tmp_path: Path) -> None:
     source = write_batch(tmp_path / "in.jsonl", 3)
     dry = promptmill("run", source, "--dry-run", "--json")
+    slow = promptmill("run", source, "--dry-run", "--json", "--rpm", "10").objects[0]
+    assert (slow["limited_by"], slow["seconds_low"]) == (f"openai {MODEL} rpm 10", 18)
     assert dry.objects == promptmill("estimate", source, "--json").objects
     assert scene.count("batches") == 0
 

@@ -16,7 +16,7 @@ from promptmill.producer.cli.views import choose_view
 from promptmill.producer.cli.watch import EXIT_INTERRUPTED, exit_code
 from promptmill.producer.cli.webhooks import tell_webhooks
 from promptmill.producer.figures import duration, plural
-from promptmill.producer.limits.run_limits import keep_limits, with_limits
+from promptmill.producer.limits.run_limits import keep_limits, typed_limits, with_limits
 from promptmill.producer.opening import opened
 from promptmill.producer.submitting.request import SubmitRequest
 from promptmill.producer.watching.news import pause_reason
@@ -29,7 +29,7 @@ from promptmill.schema.fallbacks import providers_of, read_rules
 from promptmill.schema.outcomes import ErrorKind
 from promptmill.schema.pauses import lift_pauses, pauses_now
 from promptmill.schema.pools import members_of
-from promptmill.schema.settings import PREFIX, Settings, load_settings, parse_amount
+from promptmill.schema.settings import PREFIX, Settings, load_settings
 from promptmill.schema.states import BatchState
 
 _QUERY = "select text from promptmill_results where batch_id ="
@@ -55,7 +55,7 @@ def run_batch(
     """Submit, answer here, and exit with the code that tells how it went."""
     began = time.monotonic()
     settings = load_settings()
-    given = _amounts({"rpm": options.rpm, "tpm": options.tpm})
+    given = typed_limits(rpm=options.rpm, tpm=options.tpm)
     with opened(settings, create=True) as database:
         stored = submit_with_counter(
             database,
@@ -147,21 +147,6 @@ def _tell_of_others(database: Database, batch_id: int, names: Collection[str]) -
     if len(others) > _TOLD:
         more = plural(len(others) - _TOLD, "more batch", "more batches")
         note(f"{more} will be answered as well: `promptmill ls` lists them")
-
-
-def _amounts(typed: Mapping[str, str | None]) -> dict[str, float]:
-    return {name: _amount(f"--{name}", text) for name, text in typed.items() if text is not None}
-
-
-def _amount(flag: str, text: str) -> float:
-    try:
-        amount = parse_amount(text)
-    except ValueError:
-        amount = None
-    if not isinstance(amount, float) or amount <= 0:
-        msg = f"{flag} {text!r} is not an amount above 0; write 500, 200k or 1.5M"
-        raise SettingsError(msg)
-    return amount
 
 
 def _environment(

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from promptmill.schema.errors import SettingsError
 from promptmill.schema.moves.steering import set_run_limits
 from promptmill.schema.reading import BatchRow
-from promptmill.schema.settings import Settings
+from promptmill.schema.settings import Settings, parse_amount
 
 if TYPE_CHECKING:
     from promptmill.schema.database import Database
+
+
+def typed_limits(**typed: str | None) -> dict[str, float]:
+    """Read what was typed of each dimension: `rpm="500"`. Raises SettingsError."""
+    return {name: _amount(f"--{name}", text) for name, text in typed.items() if text is not None}
 
 
 def with_limits(
@@ -45,3 +51,14 @@ def limits_given(batch: BatchRow) -> dict[str, float]:
 def as_run(settings: Settings, batch: BatchRow) -> Settings:
     """Put what the latest run of *batch* was given over the settings of now."""
     return with_limits(settings, settings.providers, limits_given(batch))
+
+
+def _amount(flag: str, text: str) -> float:
+    try:
+        amount = parse_amount(text)
+    except ValueError:
+        amount = None
+    if not isinstance(amount, float) or amount <= 0:
+        msg = f"{flag} {text!r} is not an amount above 0; write 500, 200k or 1.5M"
+        raise SettingsError(msg)
+    return amount

@@ -58,7 +58,7 @@ def run(
 ) -> None:
     """Submit INPUT and answer it here; after Ctrl-C the same command goes on."""
     if dry_run:
-        _estimate(request, as_json=as_json)
+        _estimate(request, as_json=as_json, rpm=rpm, tpm=tpm)
         return
     from promptmill.producer.cli.run import RunOptions, run_batch
 
@@ -158,8 +158,13 @@ def run_schedule(name: Name, as_json: Json = False) -> None:
     run_now(name, as_json=as_json)
 
 
-def _estimate(request: "SubmitRequest", *, as_json: bool) -> None:
+def _estimate(
+    request: "SubmitRequest", *, as_json: bool, rpm: str | None = None, tpm: str | None = None
+) -> None:
     from promptmill.producer.cli.estimate import show_estimate
+    from promptmill.producer.limits.run_limits import typed_limits, with_limits
     from promptmill.schema.settings import load_settings
 
-    show_estimate(load_settings(), request, as_json=as_json)
+    settings = load_settings()
+    limited = with_limits(settings, settings.providers, typed_limits(rpm=rpm, tpm=tpm))
+    show_estimate(limited, request, as_json=as_json)
