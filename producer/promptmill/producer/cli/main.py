@@ -67,12 +67,12 @@ VERBS = (
     Verb("prune", STEER, "Delete old prompts and answers."),
     Verb("webhooks", STEER, "Show what became of webhooks, and send them again."),
     Verb("worker", SERVE, "Answer the prompts of some providers."),
-    Verb("dispatch", SERVE, "Feed the queues and sweep."),
-    Verb("serve", SERVE, "Serve OpenAI's Files and Batches over HTTP."),
+    Verb("dispatch", SERVE, "Hand out what is due; take back what was lost."),
+    Verb("serve", SERVE, "Serve OpenAI's API over HTTP: the gateway."),
     Verb("keys", SERVE, "Make, list and revoke keys of the gateway."),
     Verb("tenants", SERVE, "List tenants of the gateway; set budgets and rates."),
     Verb("flower", SERVE, "Serve Flower, the monitor of tasks."),
-    Verb("db", SERVE, "Bring the database to this release."),
+    Verb("db", SERVE, "Make the database, or bring it to this release."),
     Verb("doctor", SERVE, "Check that all parts are there."),
 )
 
@@ -214,4 +214,7 @@ def promptmill(
         typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version."),
     ] = False,
 ) -> None:
-    """Answer very large batches of LLM prompts, durably."""
+    """Answer very large batches of LLM prompts, durably.
+
+    To begin: `promptmill demo`, then `promptmill run FILE -m MODEL`.
+    """

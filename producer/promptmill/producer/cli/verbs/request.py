@@ -36,7 +36,12 @@ def read_request(
     ],
     model: Annotated[
         list[str] | None,
-        _prompts("--model", "-m", metavar="MODEL", help="Over what the lines name; repeatable."),
+        _prompts(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Whom to ask, whatever the lines name; repeatable.",
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -99,10 +104,11 @@ def read_request(
         bool, _batch("--cache", help="Take answers of equal prompts, up to 7 days old.")
     ] = False,
     cache_ttl: Annotated[
-        str | None, _batch(metavar="AGE", help="--cache, of answers so old at most: 12h, none.")
+        str | None,
+        _batch(metavar="AGE", help="--cache of answers at most so old: 12h, none."),
     ] = None,
     cache_similar: Annotated[
-        float | None, _batch(metavar="X", help="--cache, of prompts as similar as that: 0.95.")
+        float | None, _batch(metavar="X", help="--cache of prompts at least so similar: 0.95.")
     ] = None,
     fallback: Annotated[
         list[str] | None,

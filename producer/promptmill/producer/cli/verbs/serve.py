@@ -9,7 +9,8 @@ from promptmill.producer.cli.verbs.arguments import Json
 
 def worker(
     providers: Annotated[
-        list[str] | None, Argument(help="Providers to answer for; all if left out.")
+        list[str] | None,
+        Argument(metavar="PROVIDER", help="Whom to ask; all providers if left out."),
     ] = None,
     concurrency: Annotated[
         int | None,
@@ -60,7 +61,9 @@ def keys_of_the_gateway() -> None:
 
 @keys.command()
 def add(
-    tenant: Annotated[str, Argument(help="Whose key; a new name makes a new tenant.")],
+    tenant: Annotated[
+        str, Argument(metavar="TENANT", help="Whose key; a new name makes a new tenant.")
+    ],
     label: Annotated[str, Option(metavar="TEXT", help="What it is for, for people.")] = "",
     read_only: Annotated[
         bool, Option("--read-only", help="It may look at files and batches, and no more.")

@@ -94,7 +94,7 @@ def cancel(batch: BatchId, as_json: Json = False) -> None:
 
 
 def prune(
-    batches: Annotated[list[int] | None, Argument(metavar="[BATCH]...", help="Only these.")] = None,
+    batches: Annotated[list[int] | None, Argument(metavar="BATCH", help="Only these.")] = None,
     *,
     older_than: Annotated[
         str | None, Option(metavar="AGE", help="All that ended so long ago: 12h, 30d, 8w.")
@@ -126,7 +126,7 @@ def webhooks_or_command() -> None:
 @webhooks.command("list")
 def list_deliveries(
     batch: Annotated[
-        str | None, Argument(metavar="[BATCH]", help="Only those of this batch.")
+        str | None, Argument(metavar="BATCH", help="Only those of this batch.")
     ] = None,
     number: Annotated[
         int, Option("-n", min=1, metavar="N", help="How many, the latest first.")

@@ -78,7 +78,7 @@ def limits_or_command() -> None:
 def show(
     of: Annotated[
         str | None,
-        Argument(metavar="[PROVIDER[/MODEL]]", help="Only this provider, or this model of it."),
+        Argument(metavar="PROVIDER[/MODEL]", help="Only this provider, or this model of it."),
     ] = None,
     as_json: Annotated[bool, Option("--json", help="One JSON object a scope.")] = False,
 ) -> None:
@@ -110,7 +110,7 @@ def set_(
 def unset(
     target: Limited,
     dimensions: Annotated[
-        list[str] | None, Argument(metavar="[LIMIT…]", help="Such as rpm; all if left out.")
+        list[str] | None, Argument(metavar="LIMIT", help="Such as rpm; all if left out.")
     ] = None,
     account: OfAccount = False,
     as_json: Json = False,
