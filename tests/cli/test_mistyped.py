@@ -19,6 +19,10 @@ TYPED = {
         ("priority", "1", "-5"),
         "No such option: -5; a number below 0 goes after --, as in: priority 3 -- -50",
     ),
+    "a schedule without --": (
+        ("schedule", "add", "x", "0 2 * * *", "r.csv", "-m", "gpt-4o"),
+        "No such option: -m; INPUT and its options come after --",
+    ),
     "another word": (
         ("run", "r.csv", "--truncate", "foo"),
         "'--truncate': 'foo' is not one of 'error', 'drop-oldest', 'head', 'tail'.",

@@ -77,17 +77,17 @@ def test_a_time_zone_that_is_none_is_refused_with_what_to_write(zone: str) -> No
 @pytest.mark.parametrize(
     ("wrong", "path", "advice"),
     [
-        ({"limits": {"burst_s": 61}}, "limits.burst_s", "less than or equal to 60"),
-        ({"limits": {"burst_s": -1}}, "limits.burst_s", "greater than or equal to 0"),
-        ({"limits": {"rpm": float("inf")}}, "limits.rpm", "finite number"),
+        ({"limits": {"burst_s": 61}}, "limits.burst_s", "write 60 or less"),
+        ({"limits": {"burst_s": -1}}, "limits.burst_s", "write 0 or more"),
+        ({"limits": {"rpm": float("inf")}}, "limits.rpm", "not infinite"),
         ({"limits": {"tokens": "output"}}, "limits.tokens", "'max_tokens', 'usage' or 'input'"),
         ({"limits": {"cached_input": "half"}}, "limits.cached_input", "'counts' or 'free'"),
-        ({"account": {"rpm": "none"}}, "account.rpm", "valid number"),
+        ({"account": {"rpm": "none"}}, "account.rpm", "write a number"),
         ({"account": {"burst_s": 1}}, "account.burst_s", "a setting, but not in this section"),
         ({"models": {"*": {"rpm": 5}}}, "models", "all models together under `account`"),
         ({"models": {"": {"rpm": 5}}}, "models", "a model has no name"),
         ({"models": {"gpt*": {"rpn": 5}}}, "models.gpt*.rpn", "is it rpm?"),
-        ({"read_limit_headers": "perhaps"}, "read_limit_headers", "valid boolean"),
+        ({"read_limit_headers": "perhaps"}, "read_limit_headers", "write true or false"),
     ],
 )
 def test_a_wrong_limit_is_named_with_what_is_allowed(

@@ -151,6 +151,37 @@ def test_a_wrong_value_is_named_without_being_shown(monkeypatch: Patch) -> None:
     assert refused.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WORKER__CONCURRENCY", "many", "worker.concurrency: write a whole number"),
+        ("WORKER__CONCURRENCY", "0", "worker.concurrency: write more than 0"),
+        ("METRICS_PORT", "99999", "metrics_port: write 65535 or less"),
+        ("PROVIDERS__OPENAI__LIMITS__RPM", "fast", "providers.openai.limits.rpm: write a number"),
+        ("WEBHOOKS__ALLOW_PRIVATE", "maybe", "webhooks.allow_private: write true or false"),
+        ("LOG_LEVEL", "loud", "log_level: write 'debug', 'info', 'warning' or 'error'"),
+        ("PROVIDERS__MINE__BASE_URL", "http://h", "providers.mine.kind: has to be set"),
+        ("PROVIDERS__OPENAI", "x", "providers.openai: is a section: set the names in it"),
+        ("POOLS__A__MEMBERS", "x", "pools.a.members: write it as JSON, or in promptmill.toml"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_to_write(
+    name: str, value: str, told: str, monkeypatch: Patch
+) -> None:
+    monkeypatch.setenv(f"PROMPTMILL_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert f"\n  {told}" in str(refused.value)
+
+
+def test_a_key_that_is_no_text_is_told_once() -> None:
+    write("promptmill.toml", "[providers.openai]\napi_key = 12345")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value).count("write a text, in quotes") == 1
+    assert "12345" not in str(refused.value)
+
+
 def test_a_toml_that_is_none_is_refused() -> None:
     write("promptmill.toml", "key_prefix: yaml")
     with pytest.raises(SettingsError, match=r"promptmill\.toml is not TOML"):

@@ -33,7 +33,11 @@ def parse_amount(value: object) -> object:
 
 def from_json(value: object) -> object:
     """Read what a variable of the environment has to hold as one text."""
-    return json.loads(value) if isinstance(value, str) else value
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        msg = f"write it as JSON, or in promptmill.toml: {error}"
+        raise ValueError(msg) from None
 
 
 def check_zone(name: str) -> str:

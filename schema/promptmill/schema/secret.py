@@ -42,4 +42,7 @@ class Secret:
         cls, _source: type[Any], _handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         from_text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
-        return core_schema.union_schema([core_schema.is_instance_schema(cls), from_text])
+        return core_schema.union_schema(
+            [core_schema.is_instance_schema(cls), from_text],
+            custom_error_type="string_type",
+        )

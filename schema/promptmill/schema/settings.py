@@ -86,6 +86,26 @@ __all__ = [
 ]
 
 _TOML = "promptmill.toml"
+_PLAIN_WORDS = {
+    "missing": "has to be set",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "finite_number": "write a number that is not infinite",
+    "greater_than": "write more than {gt:.10g}",
+    "greater_than_equal": "write {ge:.10g} or more",
+    "less_than_equal": "write {le:.10g} or less",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "string_type": "write a text, in quotes",
+    "literal_error": "write {expected}",
+    "enum": "write {expected}",
+    "dict_type": "is a section: set the names in it",
+    "model_type": "is a section: set the names in it",
+}
+"""by pydantic's types of errors"""
 _SECTIONS: tuple[type[BaseModel], ...] = (
     ProviderSettings,
     PoolSettings,
@@ -271,7 +291,9 @@ def _named(path: tuple[int | str, ...]) -> str:
 
 
 def _told(item: Any) -> str:
-    """Say in our words what pydantic says of a setting; its own where they are good."""
+    """Say in plain words what pydantic says of a setting; its own where they are ours."""
+    if item["type"] in _PLAIN_WORDS:
+        return _PLAIN_WORDS[item["type"]].format_map(item.get("ctx", {}))
     if item["type"] != "extra_forbidden":
         return str(item["msg"]).removeprefix("Value error, ")
     models: tuple[type[BaseModel], ...] = (Settings, *_SECTIONS)

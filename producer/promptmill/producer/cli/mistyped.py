@@ -25,6 +25,8 @@ def in_plain_words(error: typer.TyperException) -> str:
             return _of_value(error)
         case "NoSuchOption" if re.fullmatch(r"-\d+", str(getattr(error, "option_name", ""))):
             return f"{message}; a number below 0 goes after --, as in: priority 3 -- -50"
+        case "NoSuchOption" if _takes_rest(error):
+            return f"{message}; INPUT and its options come after --"
         case "BadOptionUsage" if "2 arguments" in message:
             return f"{message} Such as: -o temperature 0"
         case "UsageError" if message.startswith("Got unexpected extra"):
@@ -54,11 +56,21 @@ def _of_value(error: typer.TyperException) -> str:
     return error.message.removeprefix(_PYDANTIC)
 
 
+def _takes_rest(error: typer.TyperException) -> bool:
+    """Say whether options of another command end those of this one: `schedule add`."""
+    return any(word.startswith("-- ") for word in _words(error))
+
+
 def _is_batch(error: typer.TyperException) -> bool:
     return "BATCH" in str(getattr(getattr(error, "param", None), "metavar", ""))
 
 
 def _what_else(error: typer.TyperException) -> str:
+    return next((what for word, what in _MORE.items() if word in _words(error)), "")
+
+
+def _words(error: typer.TyperException) -> set[str]:
+    """List the options of the command that was typed, and the names of what it takes."""
     command = getattr(getattr(error, "ctx", None), "command", None)
-    takes = {word for one in getattr(command, "params", ()) for word in (*one.opts, one.metavar)}
-    return next((what for word, what in _MORE.items() if word in takes), "")
+    parameters = getattr(command, "params", ())
+    return {word for one in parameters for word in (*one.opts, one.metavar or "")}
