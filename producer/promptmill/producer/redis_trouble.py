@@ -10,11 +10,14 @@ _REFUSED = {
     "NOPERM": "does not let this user do what it is asked: see its ACL",
     "DENIED": "is in protected mode, and lets in only its own machine",
     "LOADING": "is still loading its data",
+    "OOM": "is full: give it more memory (maxmemory)",
+    "MISCONF": "cannot write its data to its disk",
+    "READONLY": "is a replica, which takes no writes: name the one that it follows",
 }
 _NEEDS_NONE = "without any password configured"
 
 
-def trouble_of(error: Exception) -> str:
+def trouble_of(error: BaseException) -> str:
     """Say what *error*, of a bare socket or of redis-py, tells: `refuses the password: …`."""
     text = str(error)
     code = getattr(error, "status_code", None) or text.partition(" ")[0]

@@ -14,6 +14,7 @@ from celery import Celery
 from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 
+from promptmill.producer.redis_trouble import trouble_of
 from promptmill.schema.broker import aside_key, broker_options, broker_url, list_keys
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.hint import queue_name, task_id, task_name
@@ -137,8 +138,8 @@ class HintSender:
             cause = error.__cause__ or error
             if "WRONGTYPE" in str(cause):
                 self._set_aside()
-            what = type(cause).__name__
-            msg = f"{shown(redis_py_url(broker_url(self._settings)))} does not answer: {what}"
+            where = shown(redis_py_url(broker_url(self._settings)))
+            msg = f"{where} {trouble_of(cause)}"
             raise BrokerLostError(msg) from error
 
     def _set_aside(self) -> None:
