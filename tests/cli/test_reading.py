@@ -59,6 +59,7 @@ def test_the_view_of_batches_says_their_states_as_ls_does(promptmill: Here, scen
     for job in (*claim_all(scene, ended).items(), *running.items()):
         refuse(scene, *job)
     promptmill("cancel", cancelled)
+    assert "paused" not in promptmill("status", ended_while_paused).out
     listed = {row["batch"]: row["state"] for row in promptmill("ls", "--json").objects}
     view = scene.sql("select batch_id, state from promptmill_batches")
     assert {row.batch_id: row.state for row in view} == listed

@@ -175,7 +175,7 @@ def _hold_ups(overview: Overview, known: Collection[str]) -> Iterator[str]:
     spending = progress.batch.spending
     if spending is not None and spending.budget is not None:
         yield f"\nbudget  {budget_text(spending)}"
-    if progress.batch.state == BatchState.PAUSED:
+    if progress.batch.state == BatchState.PAUSED and not progress.finished:
         yield f"\npaused: {progress.batch.paused_reason}"
         if progress.budget_reached:
             yield "    the command that submitted it, with a higher --budget, lets it go on"
