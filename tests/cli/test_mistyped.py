@@ -29,7 +29,7 @@ TYPED = {
     ),
     "a model without -m": (
         ("run", "r.csv", "gpt-4o"),
-        "extra argument(s) (gpt-4o); text with spaces goes in quotes, a model comes after -m",
+        "(gpt-4o); one INPUT is taken, text with spaces goes in quotes, a model comes after -m",
     ),
     "a file without -o": (
         ("export", "1", "x.csv"),

@@ -8,7 +8,7 @@ import typer
 
 _PYDANTIC = "Value error, "
 _MORE = {
-    "-p": "; text with spaces goes in quotes, a model comes after -m",
+    "-p": "; one INPUT is taken, text with spaces goes in quotes, a model comes after -m",
     "--output": "; a file to write comes after -o",
     "SELECT": "; the statement goes in quotes, as one word",
 }
