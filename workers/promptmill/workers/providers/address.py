@@ -27,7 +27,7 @@ class Address:
     """Where requests of one kind go."""
 
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     """with the key: never log them"""
     origin: Origin | None = field(init=False)
     """None: not by HTTP alone"""
@@ -36,7 +36,9 @@ class Address:
 
     def __post_init__(self) -> None:
         url = httpx2.URL(self.url)
-        start = (b"POST ", url.raw_path, b" HTTP/1.1\r\nHost: ", url.netloc, b"\r\n")
+        # Servers know themselves without the dot of a name that is told in full.
+        host = url.netloc.replace(url.raw_host, url.raw_host.rstrip(b"."), 1)
+        start = (b"POST ", url.raw_path, b" HTTP/1.1\r\nHost: ", host, b"\r\n")
         object.__setattr__(self, "origin", origin_of(url))
         object.__setattr__(self, "_start", b"".join(start) + _lines(self.headers.items()))
 

@@ -5,6 +5,7 @@ serves every kind of request, and is four fifths of what a call of ours cost ove
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import cast
@@ -12,7 +13,8 @@ from typing import cast
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-_NO_BODY = frozenset({204, 304})
+_MOST_BARE = 65_536
+"""bytes that may come one after another with nothing of a body among them: headers, or trailers"""
 
 
 class NotConnectedError(OSError):
@@ -56,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[WireAnswer] | None = None
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
+        self._bare = 0
+        self._unread = select.poll()
         self._is_in_body = self._lasts_until_close = False
 
     @property
@@ -75,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._answer = answer
         self.may_be_kept = False
         self._transport.write(request)
+        del request  # it may be long, and its answer take minutes
         try:
             return await answer
         except BaseException:
@@ -88,8 +93,14 @@ class Connection(asyncio.Protocol):
         self._idle_since = monotonic()
 
     def is_fresh(self, kept_s: float) -> bool:
-        """Tell whether it is open, and was put by at most *kept_s* seconds ago."""
-        return self.is_open and monotonic() - self._idle_since <= kept_s
+        """Tell whether it may be asked again, having been put by at most *kept_s* seconds ago.
+
+        What came meanwhile is its end, or an answer that nobody asked for, even where the loop has
+        not read it yet.
+        """
+        return (
+            self.is_open and monotonic() - self._idle_since <= kept_s and not self._unread.poll(0)
+        )
 
     def end(self) -> None:
         """End the connection at once."""
@@ -102,17 +113,29 @@ class Connection(asyncio.Protocol):
         self._transport = cast(
             "asyncio.Transport", transport
         )  # uvloop's own classes are none by name
+        self._unread.register(transport.get_extra_info("socket"), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
+        self._bare += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(NotHTTPError(type(error).__name__))
             self.end()
+        if self._bare > _MOST_BARE:
+            self._fail(NotHTTPError("headers without an end"))
+            self.end()
+
+    def eof_received(self) -> None:
+        # The loop would wait until all was sent that is still to be sent, which nobody may read.
+        self._no_more_comes(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._left(self)
+        self._no_more_comes(error)
+
+    def _no_more_comes(self, error: Exception | None) -> None:
         if self._is_in_body and self._lasts_until_close and error is None:
             self.on_message_complete()
         cut = CutShortError("the connection ended before the answer did")
@@ -129,35 +152,39 @@ class Connection(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             problem = "an answer that nobody asked for"
             raise NotHTTPError(problem)
-        self._headers, self._body = {}, []
-        self._is_in_body = self._lasts_until_close = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._is_in_body:
             return  # a trailer
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = name.decode("latin-1").lower(), value.rstrip().decode("latin-1")
         had = self._headers.get(key)
         self._headers[key] = text if had is None else f"{had}, {text}"
 
     def on_headers_complete(self) -> None:
         self._is_in_body = True
-        self._lasts_until_close = not (
-            "content-length" in self._headers
-            or "transfer-encoding" in self._headers
-            or self._parser.get_status_code() in _NO_BODY
-        )
+        self._lasts_until_close = not (self._parser.should_keep_alive() or self._tells_its_length())
+
+    def _tells_its_length(self) -> bool:
+        told = {name.rstrip(): value for name, value in self._headers.items()}  # llhttp forgives it
+        if (coding := told.get("transfer-encoding")) is not None:
+            return coding.rpartition(",")[2].strip().lower() == "chunked"
+        return "content-length" in told
 
     def on_body(self, piece: bytes) -> None:
         self._body.append(piece)
+        self._bare = 0
 
     def on_message_complete(self) -> None:
         self._is_in_body = False
         status = self._parser.get_status_code()
-        if status < 200 or self._answer is None or self._answer.done():
+        headers, body = self._headers, self._body
+        self._headers, self._body = {}, []  # who is idle holds no answer
+        if status // 100 == 1 or self._answer is None or self._answer.done():
             return  # the answer is still to come
+        self._bare = 0
         self.may_be_kept = (
             self._transport is not None
             and self._parser.should_keep_alive()
             and self._transport.get_write_buffer_size() == 0
         )
-        self._answer.set_result(WireAnswer(status, self._headers, b"".join(self._body)))
+        self._answer.set_result(WireAnswer(status, headers, b"".join(body)))

@@ -7,19 +7,18 @@ import asyncio
 import socket
 import ssl
 from collections import defaultdict, deque
-from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import aiohappyeyeballs
 import httpx2
 
 from promptmill.workers.providers.connection import Connection, NotConnectedError, WireAnswer
+from promptmill.workers.providers.names import Names
 
 CONNECT_TIMEOUT_S: Final = 10.0
 # Below uvicorn's 5 s (vLLM and other small servers): a connection that its server closes while we
 # write to it is an unknown outcome. A busy worker reuses connections far sooner than that.
 KEEPALIVE_S: Final = 4.0
-_NAMES_KEPT_S: Final = 10.0
 _OTHER_FAMILY_AFTER_S: Final = 0.25  # as RFC 8305 recommends
 # An answer may take minutes in which nothing is sent: what stands between forgets a connection
 # that is silent (AWS after 350 s).
@@ -51,7 +50,8 @@ class Connections:
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
         self._all_left: asyncio.Future[None] | None = None
         self._sweeping: asyncio.TimerHandle | None = None
-        self._names: dict[Origin, tuple[float, asyncio.Future[list[Any]]]] = {}
+        self._names = Names()
+        self._is_closed = False
 
     @property
     def count(self) -> int:
@@ -65,22 +65,26 @@ class Connections:
         came.
         """
         connection = self._take(origin) or await self._connect(origin)
-        answer = await connection.ask(request)
-        if connection.may_be_kept:
+        asking = connection.ask(request)
+        del request  # which is not held until it is answered
+        answer = await asking
+        if connection.may_be_kept and not self._is_closed:
             self._keep(origin, connection)
         else:
             connection.end()
         return answer
 
     async def aclose(self) -> None:
-        """End all connections."""
+        """End all connections, also those that are made or asked just now, for good."""
+        self._is_closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in tuple(self._open):
             connection.end()
         if self._open:
-            self._all_left = asyncio.get_running_loop().create_future()
-            await self._all_left
+            if self._all_left is None:
+                self._all_left = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._all_left)
 
     def _take(self, origin: Origin) -> Connection | None:
         idle = self._idle[origin]
@@ -114,26 +118,32 @@ class Connections:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 made = await aiohappyeyeballs.start_connection(
-                    await self._addresses(origin),
+                    await self._names.addresses(origin.host, origin.port),
                     happy_eyeballs_delay=_OTHER_FAMILY_AFTER_S,
                     interleave=1,
                     loop=loop,
                 )
+                is_secure = origin.scheme == "https"
                 try:
                     _let_probe(made)
                     _, connection = await loop.create_connection(
                         lambda: Connection(self._forget),
                         sock=made,
-                        ssl=self._tls if origin.scheme == "https" else None,
-                        server_hostname=origin.host if origin.scheme == "https" else None,
+                        ssl=self._tls if is_secure else None,
+                        # No certificate has the dot of a name that is told in full.
+                        server_hostname=origin.host.rstrip(".") if is_secure else None,
                     )
                 except BaseException:
                     made.close()
                     raise
-        except OSError as error:  # a time-out and what TLS refuses are such, too
+        except (OSError, ValueError, RuntimeError) as error:
+            # A time-out and what TLS refuses are OSErrors. A host that cannot be one is a
+            # ValueError, and uvloop says by a RuntimeError that some sockets do not connect.
             problem = f"no connection to {origin.host}:{origin.port}"
             raise NotConnectedError(problem) from error
-        if connection.is_open:
+        if self._is_closed:
+            connection.end()
+        elif connection.is_open:
             self._open.add(connection)
         return connection
 
@@ -141,23 +151,6 @@ class Connections:
         self._open.discard(connection)
         if self._all_left is not None and not self._open and not self._all_left.done():
             self._all_left.set_result(None)
-
-    async def _addresses(self, origin: Origin) -> list[Any]:
-        """Look *origin* up, once for all who connect within some seconds."""
-        until, looking = self._names.get(origin, (0.0, None))
-        if looking is None or until < monotonic() or _has_failed(looking):
-            looking = asyncio.ensure_future(
-                asyncio.get_running_loop().getaddrinfo(
-                    origin.host, origin.port, type=socket.SOCK_STREAM
-                )
-            )
-            looking.add_done_callback(_has_failed)  # or the loop complains where all have left
-            self._names[origin] = (monotonic() + _NAMES_KEPT_S, looking)
-        return await asyncio.shield(looking)
-
-
-def _has_failed(looking: asyncio.Future[list[Any]]) -> bool:
-    return looking.done() and (looking.cancelled() or looking.exception() is not None)
 
 
 def _let_probe(made: socket.socket) -> None:
