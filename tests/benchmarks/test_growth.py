@@ -15,9 +15,12 @@ from benchmarks.growth_cases.moves import MOVES
 from benchmarks.growth_cases.touched import touched
 from promptmill.schema.backlog import (
     Scope,
+    Unasked,
     backlog,
     cancelled_batches,
     due_waiting,
+    pending_rows,
+    row_sample,
     started_jobs,
 )
 from promptmill.schema.database import Database
@@ -130,6 +133,31 @@ def test_the_first_jobs_of_a_batch_are_moved_as_fast_where_another_has_ten_times
     assert not grown(*counted)
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_the_next_jobs_of_a_batch_are_found_as_fast_where_ten_times_as_many_of_it_have_gone(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The statistics are from its load: they know of none that has gone."""
+    counted = []
+    for jobs in (FEW, MANY):
+        with scene_on(engine, tmp_path / str(jobs), request) as scene:
+            batch = scene.load(jobs + 300)
+            analyze(scene.database)
+            scene.queue(batch, most=jobs)
+            with scene.database.write() as connection:
+                set_aside(connection, batch_id=batch, **SCOPE._asdict(), most=100)
+            looks = moves_of(batch, most=5) | {
+                "pending": lambda c, batch=batch: pending_rows(c, batch, SCOPE, after=0, most=5),
+                "sample": lambda c, batch=batch: [
+                    row_sample(c, batch, SCOPE, where, most=5) for where in Unasked
+                ],
+            }
+            del looks["cancel"]  # which reads what is queued, and that is little
+            counted.append(touched_by(scene.database, looks))
+    assert all(counted[0].values()), counted[0]
+    assert not grown(*counted)
+
+
 def put_off(scene: Scene, batch: int) -> None:
     """Let all jobs of a batch be due, later than those of the batches before."""
     scene.postpone(*scene.queue(batch, most=MANY_ROWS), seconds=0.0)
@@ -140,13 +168,13 @@ def spread(scene: Scene, jobs: int) -> int:
     """Make a batch of which a third each is in the lane, due, and pending."""
     batch = scene.load(jobs)
     with scene.database.write() as connection:
-        set_aside(connection, batch_id=batch, provider=PROVIDER, model=MODEL, most=jobs // 3)
+        set_aside(connection, batch_id=batch, **SCOPE._asdict(), most=jobs // 3)
     scene.postpone(*scene.queue(batch, most=jobs // 3), seconds=0.0)
     return batch
 
 
-def moves_of(batch: int, *, most: int) -> Looks:
-    scope: Any = {"batch_id": batch, "provider": PROVIDER, "model": MODEL}
+def moves_of(batch: int, *, most: int) -> dict[str, Callable[[Connection], object]]:
+    scope: Any = {"batch_id": batch, **SCOPE._asdict()}
     here = f"{PROVIDER}/{MODEL}"
 
     def cancel(connection: Connection) -> None:

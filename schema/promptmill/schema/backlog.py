@@ -13,6 +13,7 @@ from promptmill.schema.hint import Hint
 from promptmill.schema.lanes import IN_LANE
 from promptmill.schema.moves.spending import ROOM
 from promptmill.schema.statement import Statement
+from promptmill.schema.stretch import stretch
 
 
 class Scope(NamedTuple):
@@ -82,35 +83,36 @@ group by c.batch_id, b.priority, b.tenant_id, c.provider, c.model
 order by c.batch_id, c.provider, c.model"""
 )
 _BODY = {"sqlite": "p.body", "postgresql": "p.body::text"}
-_SCOPED = "batch_id = :batch_id and provider = :provider and model = :model"
 
 
-def _span_of(where: Unasked) -> Statement:
-    rows = f"select id from jobs where {_SCOPED} and {where} order by id"
+def _span_of(where: Unasked, dialect: str) -> Statement:
+    first, last = (stretch(where, "id", last_first=last)[dialect] for last in (False, True))
     # Two looks at the index: for min and max in one select SQLite reads all that is between.
-    return Statement(f"select ({rows} limit 1), ({rows} desc limit 1)")
+    return Statement(
+        f"select (select id from jobs {first} limit 1), (select id from jobs {last} limit 1)"
+    )
 
 
-_span = {where: _span_of(where) for where in Unasked}
+_span = {(where, dialect): _span_of(where, dialect) for where in Unasked for dialect in _BODY}
 _from = {
     (where, dialect): Statement(
         f"""
-select j.id, {body} from (select id from jobs where {_SCOPED}
-  and {where} and id >= :first order by id limit 1) as j
+select j.id, {_BODY[dialect]} from (select id from jobs {rows} limit 1) as j
 join job_payloads p on p.job_id = j.id"""
     )
     for where in Unasked
-    for dialect, body in _BODY.items()
+    for dialect, rows in stretch(where, "id", bound=">= :first").items()
 }
+# Else it reads all jobs above that id, where its statistics know of one batch only.
+_BY_DUE = {"sqlite": "indexed by jobs_due", "postgresql": ""}
 _pending_rows = {
     dialect: Statement(
         f"""
-select j.id, {body} from (select id from jobs where {_SCOPED}
-  and state = 0 and id > :after order by id limit :most) as j
-join job_payloads p on p.job_id = j.id order by j.id""",
+select j.id, {_BODY[dialect]} from (select id from jobs {_BY_DUE[dialect]} {rows} limit :most) as j
+join job_payloads p on p.job_id = j.id""",
         in_order=True,
     )
-    for dialect, body in _BODY.items()
+    for dialect, rows in stretch("state = 0", "id", bound="> :after").items()
 }
 _started = Statement(
     """
@@ -148,10 +150,11 @@ def row_sample(
 ) -> list[str]:
     """Read the requests of some jobs of a batch and scope, evenly taken: JSON."""
     which = {"batch_id": batch_id, **scope._asdict()}
-    ((first, last),) = _span[where].fetch(connection, **which)
+    dialect = connection.dialect.name
+    ((first, last),) = _span[where, dialect].fetch(connection, **which)
     if first is None:
         return []
-    next_of = _from[where, connection.dialect.name]
+    next_of = _from[where, dialect]
     starts = {first + (last - first) * n // max(1, most - 1) for n in range(most)}
     rows = [row for start in starts for row in next_of.fetch(connection, **which, first=start)]
     return [row[1] for row in {row[0]: row for row in rows}.values()]
@@ -163,7 +166,7 @@ def pending_rows(
     """Read the next pending jobs of a batch and scope by their ids above *after*: id, request."""
     which = {"batch_id": batch_id, **scope._asdict()}
     rows = _pending_rows[connection.dialect.name].fetch(connection, **which, after=after, most=most)
-    return [(row[0], row[1]) for row in rows]
+    return sorted((row[0], row[1]) for row in rows)
 
 
 def started_jobs(connection: Connection) -> dict[tuple[int, Scope], int]:

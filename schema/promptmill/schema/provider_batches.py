@@ -21,6 +21,7 @@ from promptmill.schema.instants import known_instant, parse_instant
 from promptmill.schema.lanes import IN_LANE, LANE_AT, Lane, LaneTerms
 from promptmill.schema.reading import DueJob, due_columns
 from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.stretch import stretch
 
 
 class ProviderBatch(msgspec.Struct, frozen=True):
@@ -73,11 +74,14 @@ _SINCE = {
 }
 
 
+_NEXT = stretch(IN_LANE, "id", bound="> :after")
+
+
 def _by_dialect(sql: str, *row_sets: RowSet, in_order: bool = False) -> dict[str, Statement]:
-    """Write `{job}` (a `DueJob`) and `{since:x}` (seconds since x) for each engine."""
+    """Write `{job}` (a `DueJob`), `{since:x}` (seconds since x) and `{next}` for each engine."""
     found = {}
     for dialect, since in _SINCE.items():
-        said = sql.replace("{job}", due_columns(dialect))
+        said = sql.replace("{job}", due_columns(dialect)).replace("{next}", _NEXT[dialect])
         for instant in ("p.tried_at", "b.deadline_at"):
             said = said.replace(f"{{since:{instant}}}", since % instant)
         found[dialect] = Statement(said, *row_sets, in_order=in_order)
@@ -116,11 +120,10 @@ where b.lane <> 'live' and b.state = 'open' and b.carried is null
 order by b.priority desc, b.id, c.model"""
 )
 _waiting = _by_dialect(
-    f"""{{job}}
-from (select * from jobs where batch_id = :batch_id and provider = :provider and model = :model
-  and {IN_LANE} and id > :after order by id limit :most) as j
+    """{job}
+from (select * from jobs {next} limit :most) as j
 join batches b on b.id = j.batch_id
-join job_payloads p on p.job_id = j.id order by j.id""",
+join job_payloads p on p.job_id = j.id""",
     in_order=True,
 )
 _of = _by_dialect(
@@ -210,7 +213,7 @@ def laned_jobs(
     rows = _waiting[connection.dialect.name].fetch(
         connection, batch_id=batch_id, provider=provider, model=model, after=after, most=most
     )
-    return [DueJob(*row) for row in rows]
+    return sorted((DueJob(*row) for row in rows), key=lambda job: job.job_id)
 
 
 def jobs_in(connection: Connection, owner: str, *, after: int = 0, most: int) -> list[InBatch]:

@@ -7,19 +7,21 @@ from sqlalchemy import Connection
 from promptmill.schema.hint import Hint
 from promptmill.schema.lanes import IN_LANE, LANE_AT, REVISION, Lane
 from promptmill.schema.moves.claiming import LANED, Reservations, claim
+from promptmill.schema.moves.queueing import IS_OPEN
 from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.stretch import stretch
 
 _CHOSEN = RowSet("chosen", (Column("id", "bigint"),))
 # From the end: live jobs go by age, so the last are those that would wait longest.
-_set_aside = Statement(
-    f"""
+_set_aside = {
+    dialect: Statement(
+        f"""
 update jobs set state = 3, run_at = {LANE_AT}
-where +state = 0 and id in (select id from jobs where batch_id = :batch_id
-  and provider = :provider and model = :model and state = 0
-  and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')
-  order by id desc limit :most)""",
-    in_order=True,
-)
+where +state = 0 and id in (select id from jobs {rows} limit :most)""",
+        in_order=True,
+    )
+    for dialect, rows in stretch(f"state = 0 and {IS_OPEN}", "id", last_first=True).items()
+}
 _set_these_aside = Statement(
     f"""
 update jobs set state = 3, run_at = {LANE_AT} from {{chosen}}
@@ -53,7 +55,8 @@ def set_aside(
     connection: Connection, *, batch_id: int, provider: str, model: str, most: int
 ) -> int:
     """Put the last pending jobs of one scope of an open batch into the lane; count them."""
-    return _set_aside.run(connection, batch_id=batch_id, provider=provider, model=model, most=most)
+    statement = _set_aside[connection.dialect.name]
+    return statement.run(connection, batch_id=batch_id, provider=provider, model=model, most=most)
 
 
 def set_these_aside(connection: Connection, job_ids: Sequence[int]) -> int:

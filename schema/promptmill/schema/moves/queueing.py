@@ -8,6 +8,7 @@ from promptmill.schema.due import FirstDue
 from promptmill.schema.hint import Hint
 from promptmill.schema.pools import BACK
 from promptmill.schema.statement import Column, RowSet, Statement
+from promptmill.schema.stretch import stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,14 @@ update jobs set state = 1, dispatch_no = dispatch_no + 1, queued_at = {now}, run
 where +state = %s and id in (%s)
 returning id, dispatch_no, batch_id, position, provider, model, attempts
 """
-_queue_pending = Statement(
-    _QUEUED.replace("%s", "0", 1).replace(
-        "%s",
-        """select id from jobs where batch_id = :batch_id and provider = :provider
-  and model = :model and state = 0
-  and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')
-  order by id limit :most""",
-    ),
-    in_order=True,
-)
+IS_OPEN = "exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')"
+_queue_pending = {
+    dialect: Statement(
+        _QUEUED.replace("%s", "0", 1).replace("%s", f"select id from jobs {rows} limit :most"),
+        in_order=True,
+    )
+    for dialect, rows in stretch(f"state = 0 and {IS_OPEN}", "id").items()
+}
 _queue_waiting = FirstDue(_QUEUED.replace("%s", "3", 1).replace("%s", "{due}"))
 _queue_line = Statement(
     """
@@ -135,7 +134,7 @@ def queue_pending(
 
     *to*: the member that they are dealt to, where *provider* is a pool.
     """
-    rows = _queue_pending.fetch(
+    rows = _queue_pending[connection.dialect.name].fetch(
         connection,
         batch_id=batch_id,
         provider=provider,

@@ -6,9 +6,9 @@ A job whose own reply sends it on is moved by its worker, as it ends the attempt
 from dataclasses import dataclass
 
 from promptmill.schema.connection import Connection
-from promptmill.schema.due import first_of_batch
 from promptmill.schema.fallbacks import Rules, read_rules
 from promptmill.schema.statement import Statement
+from promptmill.schema.stretch import stretch
 
 _OURS_S = 2 * 86_400.0
 """A longer wait is of one that waits for something else than its time: a twin."""
@@ -17,26 +17,27 @@ _OURS_S = 2 * 86_400.0
 _FREE = """coalesce({0}.fell_back_from, :here) = :asked
     and not exists (select 1 from background_responses r where r.job_id = {0}.id)"""
 # The oldest first, and a retry whose time has not come too. One branch a state, for its own index.
+_pending = stretch(f"p.state = 0 and {_FREE.format('p')}", "id", job="p")
+_waiting = stretch(
+    f"w.state = 3 and w.twin_of is null and {_FREE.format('w')}",
+    "run_at",
+    job="w",
+    bound="< {after:cast(:ours_s as float)}",
+)
 _reroute = {
     dialect: Statement(
         f"""
 update jobs set provider = :to_provider, model = :to_model, state = 0, run_at = null, pool = null,
   fell_back_from = coalesce(fell_back_from, provider || '/' || model)
 where state in (0, 3) and twin_of is null and id in (
-  select id from (select p.id from jobs p where p.batch_id = :batch_id and p.provider = :provider
-    and p.model = :model and p.state = 0 and {_FREE.format("p")}
-    order by p.id limit :most) as pending
+  select id from (select p.id from jobs p {pending} limit :most) as pending
   union all
-  select id from (select w.id from jobs w {waiting}) as waiting
+  select id from (select w.id from jobs w {_waiting[dialect]} limit :most) as waiting
   limit :most)
   and exists (select 1 from batches b where b.id = :batch_id and b.state = 'open')""",
         in_order=True,
     )
-    for dialect, waiting in first_of_batch(
-        ":batch_id",
-        "{after:cast(:ours_s as float)}",
-        only=f"and w.twin_of is null and {_FREE.format('w')}",
-    ).items()
+    for dialect, pending in _pending.items()
 }
 _ruled = Statement(
     """
