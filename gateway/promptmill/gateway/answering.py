@@ -97,4 +97,7 @@ class Answering:
         if self._runtime is not None:
             await self._runtime.stop()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_LAST_S)
+            _ended, late = await asyncio.wait(self._tasks, timeout=_LAST_S)
+            for task in late:  # SQL is away: the sweep will cancel what nobody waits for any more
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from promptmill.gateway.context import Gateway
 from promptmill.gateway.live import LiveCall, Reply, refusal
-from promptmill.schema.database import DatabaseError
+from promptmill.schema.database import DatabaseError, is_passing
 from promptmill.schema.errors import ServiceError, UsageError
 from promptmill.schema.moves.queueing import Queued
 from promptmill.workers.providers.listener import Listener, Piece
@@ -23,6 +23,10 @@ _LOOK_SHARE = 0.1
 """of what it has waited so far, a call waits until the next look"""
 _TIMER_S = 0.005
 """a timer may be early by less"""
+_AWAY_S = 90.0
+"""SQL may be away for so long before a call is given up, which may be made all the same: a restart
+or a failover takes less"""
+_FIRST_AGAIN_S, _LAST_AGAIN_S = 0.5, 15.0
 _BROKEN = "The answer broke off. It is not asked for again, since some of it was heard."
 
 
@@ -38,6 +42,7 @@ class Course:
         self._beginning: asyncio.Task[Queued | None] | None = None
         self._making: asyncio.Task[None] | None = None
         self._has_left = False
+        self._away_since: float | None = None
 
     async def begin(self, body: dict[str, Any]) -> None:
         """Store the call, and begin to make it, where that is ours to do. Raises ApiError."""
@@ -116,17 +121,34 @@ class Course:
         try:
             reply = await run_in_threadpool(self._call.look)
         except (DatabaseError, ServiceError) as error:
-            _log.warning("sql away", error=type(error).__name__)
-            return refusal(503, "The gateway cannot reach its database.", code="unavailable")
+            return self._away(error)
+        self._away_since = None
         if reply is None and self._has_begun:
             return refusal(502, _BROKEN, code="stream_broken")
         return reply
 
+    def _away(self, error: Exception) -> Reply | None:
+        """Say that SQL is away, where that is for long."""
+        now = monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            _log.warning("sql away", error=type(error).__name__)
+        if is_passing(error) and now - self._away_since < _AWAY_S:
+            return None
+        return refusal(503, "The gateway cannot reach its database.", code="unavailable")
+
     async def _cancel(self) -> None:
-        try:
-            await run_in_threadpool(self._call.cancel)
-        except (DatabaseError, ServiceError, UsageError) as error:
-            _log.warning("not taken back", error=type(error).__name__)
+        """Take the call back; while SQL is away, until it is there again."""
+        again_s = _FIRST_AGAIN_S
+        while True:
+            try:
+                return await run_in_threadpool(self._call.cancel)
+            except (DatabaseError, ServiceError, UsageError) as error:
+                _log.warning("not taken back", error=type(error).__name__)
+                if not is_passing(error):
+                    return
+            await asyncio.sleep(again_s)
+            again_s = min(_LAST_AGAIN_S, 2 * again_s)
 
     async def _news_within(self, seconds: float) -> None:
         with suppress(TimeoutError):

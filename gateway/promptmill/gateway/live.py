@@ -36,7 +36,9 @@ from promptmill.schema.states import BatchState, JobState
 from promptmill.schema.tenant_options import options_of
 
 _NO_BUDGET = "insufficient_quota"
-_KIND = BATCH_COLUMNS.index("error_kind")
+_KIND, _STATE = BATCH_COLUMNS.index("error_kind"), BATCH_COLUMNS.index("state")
+_CANCELLED = "The call was cancelled before it was answered: send it again if it is still wanted."
+_PERHAPS = " It had been sent, and may have been charged."
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,9 @@ class LiveCall:
             (row,) = [row for rows in export_rows(connection, everything) for row in rows]
         sheet.write([row])
         line = msgspec.json.decode(answers.getvalue() or errors.getvalue())
+        if row[_STATE] == JobState.CANCELLED.word:  # by a person, or by a sweep that took us for dead
+            perhaps = _PERHAPS if row[_KIND] == ErrorKind.UNKNOWN else ""
+            return refusal(503, _CANCELLED + perhaps, code="cancelled")
         if line["response"] is None:
             is_clients = row[_KIND] == ErrorKind.REQUEST  # it cannot be said to its provider
             error = line["error"]

@@ -8,10 +8,11 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
+from promptmill.schema.connection import Connection
 from promptmill.schema.database import Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.host import host_identity
-from promptmill.schema.moves.rescuing import rescue, running_of
+from promptmill.schema.moves.rescuing import rescue, running_of, wait_on
 from promptmill.schema.pauses import lift_pauses
 from promptmill.schema.presence import NO_KEY, beat, register_worker, stop_worker
 
@@ -50,8 +51,8 @@ class Heartbeat:
 
     def start(self) -> None:
         """Make this worker's row, lift what held only for want of a key, and begin to beat."""
-        self._register()
         with self._database.write() as connection:
+            self._register(connection, self.worker_id)
             for provider, fingerprint in self._keys.items():
                 if fingerprint != NO_KEY:
                     lift_pauses(connection, provider=provider, fingerprint=NO_KEY)
@@ -67,17 +68,16 @@ class Heartbeat:
         except (DatabaseError, ServiceError) as error:
             _log.warning("no goodbye, sql is away: %s", type(error).__name__)
 
-    def _register(self) -> None:
-        with self._database.write() as connection:
-            register_worker(
-                connection,
-                worker_id=self.worker_id,
-                host=host_identity(),
-                pid=self._pid,
-                version=self._version,
-                keys=self._keys,
-                concurrency=self._concurrency,
-            )
+    def _register(self, connection: Connection, worker_id: str) -> None:
+        register_worker(
+            connection,
+            worker_id=worker_id,
+            host=host_identity(),
+            pid=self._pid,
+            version=self._version,
+            keys=self._keys,
+            concurrency=self._concurrency,
+        )
 
     def _beats(self) -> None:
         while not self._stopping.wait(self._beat_s):
@@ -100,9 +100,12 @@ class Heartbeat:
     def _start_anew(self) -> None:
         """We were declared dead while we were away (suspended, or cut off from SQL)."""
         _log.warning("declared dead by the sweeper; going on under a new name")
-        self.worker_id = str(uuid.uuid4())
-        self._register()
-        self._on_declared_dead(self.worker_id)
+        name = str(uuid.uuid4())
+        with self._database.write() as connection:
+            self._register(connection, name)
+            wait_on(connection, before=self.worker_id, name=name)
+        self.worker_id = name
+        self._on_declared_dead(name)
 
     def _find_lost(self) -> None:
         """Put back what SQL says is running here and this process does not have, twice in a row."""

@@ -1,7 +1,7 @@
 """Take back the jobs of a worker that is gone. What it had open is `unknown`.
 
 The live calls of a gateway that is gone are cancelled, whoever was to make them: nobody waits for
-their answers any more.
+their answers any more. One that was taken for gone, and is not, waits on under another name.
 
 Which of them killed it nobody can tell, so a crash with others open is no proof. A job whose next
 crash would be its last is run alone in its process (see `is_on_trial`); one that then kills its
@@ -40,20 +40,27 @@ where jobs.id = lost.job_id and jobs.fence = lost.fence and +jobs.state = 2
 returning jobs.id, jobs.state""",
     _LOST,
 )
+_IS_GONE = """not exists (
+    select 1 from workers w where w.id = {0}.waited_by and w.stopped_at is null)"""
 # A comparison, or SQLite takes the index for no way in.
 _unwaited = Statement(
-    """
+    f"""
 select b.id from batches b where b.waited_by > '' and b.carried is null
-  and not exists (select 1 from workers w where w.id = b.waited_by and w.stopped_at is null)
+  and {_IS_GONE.format("b")}
   and (b.state = 'loading' or b.state in ('open', 'paused') and exists (select 1
     from batch_counts c where c.batch_id = b.id and c.state < 4 and c.jobs > 0))
 limit :most"""
 )
 _forsake = Statement(
-    """
+    f"""
 update batches set state = 'cancelled', paused_reason = null
-where state in ('open', 'paused') and id in (select unwaited.batch_id from {unwaited})""",
+where state in ('open', 'paused') and id in (select unwaited.batch_id from {{unwaited}})
+  and {_IS_GONE.format("batches")}""",
     RowSet("unwaited", (Column("batch_id", "bigint"),)),
+)
+_wait_on = Statement(
+    "update batches set waited_by = :name"
+    " where waited_by = :before and carried is null and state <> 'cancelled'"
 )
 _end = Statement(
     """
@@ -78,6 +85,11 @@ def running_of(connection: Connection, worker_id: str, *, most: int) -> list[tup
 def unwaited_calls(connection: Connection, *, most: int) -> list[int]:
     """List the batches of live calls that have not ended, and whose gateway is gone."""
     return sorted(row[0] for row in _unwaited.fetch(connection, most=most))
+
+
+def wait_on(connection: Connection, *, before: str, name: str) -> int:
+    """Let a gateway wait as *name* for what it waited for *before*; return for how many calls."""
+    return _wait_on.run(connection, before=before, name=name)
 
 
 def forsake(connection: Connection, batch_ids: Sequence[int]) -> None:
