@@ -72,8 +72,12 @@ async def meeting() -> AsyncIterator[tuple[Connections, Peer]]:
     ids=["sends", "ends", "closes"],
 )
 def test_what_came_since_the_last_answer_is_seen_before_the_loop_reads_it(
-    harness: Harness, does: Callable[[socket.socket], object]
+    harness: Harness,
+    does: Callable[[socket.socket], object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("promptmill.workers.providers.connection.READ_WITHIN_S", 0.0)
+
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         here, there = socket.socketpair()

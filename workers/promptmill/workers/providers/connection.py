@@ -13,6 +13,8 @@ from typing import cast
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+READ_WITHIN_S = 0.02
+"""what a connection brings, the loop reads as soon as it comes round"""
 _MOST_BARE = 65_536
 """bytes that may come one after another with nothing of a body among them: headers, or trailers"""
 
@@ -96,11 +98,13 @@ class Connection(asyncio.Protocol):
         """Tell whether it may be asked again, having been put by at most *kept_s* seconds ago.
 
         What came meanwhile is its end, or an answer that nobody asked for, even where the loop has
-        not read it yet.
+        not read it yet. Of one that was put by a moment ago the loop has: to ask the system gives
+        Python's lock away, which a busy process waits for.
         """
-        return (
-            self.is_open and monotonic() - self._idle_since <= kept_s and not self._unread.poll(0)
-        )
+        idle_s = monotonic() - self._idle_since
+        if not self.is_open or idle_s > kept_s:
+            return False
+        return idle_s < READ_WITHIN_S or not self._unread.poll(0)
 
     def end(self) -> None:
         """End the connection at once."""
