@@ -142,11 +142,13 @@ class Course:
         again_s = _FIRST_AGAIN_S
         while True:
             try:
-                return await run_in_threadpool(self._call.cancel)
+                await run_in_threadpool(self._call.cancel)
             except (DatabaseError, ServiceError, UsageError) as error:
                 _log.warning("not taken back", error=type(error).__name__)
                 if not is_passing(error):
                     return
+            else:
+                return
             await asyncio.sleep(again_s)
             again_s = min(_LAST_AGAIN_S, 2 * again_s)
 

@@ -155,7 +155,8 @@ class LiveCall:
             (row,) = [row for rows in export_rows(connection, everything) for row in rows]
         sheet.write([row])
         line = msgspec.json.decode(answers.getvalue() or errors.getvalue())
-        if row[_STATE] == JobState.CANCELLED.word:  # by a person, or by a sweep that took us for dead
+        if row[_STATE] == JobState.CANCELLED.word:
+            # By a person, or by a sweep that took us for dead.
             perhaps = _PERHAPS if row[_KIND] == ErrorKind.UNKNOWN else ""
             return refusal(503, _CANCELLED + perhaps, code="cancelled")
         if line["response"] is None:
