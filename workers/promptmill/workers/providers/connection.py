@@ -14,7 +14,7 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 READ_WITHIN_S = 0.02
-"""what a connection brings, the loop reads as soon as it comes round"""
+"""seconds in which the loop has mostly come round, and read what a connection brought"""
 _MOST_BARE = 65_536
 """bytes that may come one after another with nothing of a body among them: headers, or trailers"""
 
@@ -98,8 +98,8 @@ class Connection(asyncio.Protocol):
         """Tell whether it may be asked again, having been put by at most *kept_s* seconds ago.
 
         What came meanwhile is its end, or an answer that nobody asked for, even where the loop has
-        not read it yet. Of one that was put by a moment ago the loop has: to ask the system gives
-        Python's lock away, which a busy process waits for.
+        not read it yet. One that was put by less than READ_WITHIN_S ago is taken as the loop knows
+        it: to ask the system gives Python's lock away, which a busy process waits for.
         """
         idle_s = monotonic() - self._idle_since
         if not self.is_open or idle_s > kept_s:
@@ -114,9 +114,8 @@ class Connection(asyncio.Protocol):
     # What the event loop tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's own classes are none by name
+        # uvloop's transports are of no class of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._unread.register(transport.get_extra_info("socket"), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""The one HTTP transport of a process, and the rule of one request under one deadline.
+"""The one HTTP client of a process, and the rule of one request under one deadline.
 
-aiohttp carries the requests of all SDKs: their own default costs 4.5 to 11 ms of CPU a call at
-1,000 in flight, this one about 1.
+Calls whose answers come whole go over connections of our own, all else by aiohttp: the SDKs' own
+default costs 4.5 to 11 ms of CPU a call at 1,000 in flight.
 """
 
 import asyncio
