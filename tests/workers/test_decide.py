@@ -90,6 +90,16 @@ def test_a_try_that_came_to_nothing_is_repeated_until_the_attempts_are_used_up(
     assert isinstance(decide(kind, replace(JOB, attempts=2)), Failed)
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"), [(ErrorKind.TRANSIENT, "1 attempt"), (ErrorKind.RATE, "refused 1 time")]
+)
+def test_where_one_is_the_most_the_reason_counts_to_one(kind: ErrorKind, why: str) -> None:
+    once = RetrySettings(max_attempts=1, max_refusals=1)
+    found = deciding.decide(Refusal(kind, "why"), JOB, policy=once, rng=Random(1))
+    assert isinstance(found, Failed)
+    assert found.why == why
+
+
 @pytest.mark.parametrize("kind", TRIED)
 def test_a_retry_waits_at_least_as_long_as_was_told(kind: ErrorKind) -> None:
     found = decide(kind, retry_after_s=30.0)

@@ -126,7 +126,7 @@ def _refused(
     refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random
 ) -> Outcome:
     if job.refusals + 1 >= policy.max_refusals:
-        return Failed(refusal, f"refused {job.refusals + 1} times")
+        return Failed(refusal, f"refused {_often(job.refusals + 1, 'time')}")
     pause_s = _pause_s(refusal)
     # The limiter spreads those that come back, so a little is enough to keep them from one tick.
     return Snoozed(refusal, delay_s=pause_s + rng.uniform(0, 0.5), pause_s=pause_s)
@@ -144,7 +144,7 @@ def _pause_s(refusal: Refusal) -> float:
 def _shortened(refusal: Refusal, job: DueJob, *, policy: RetrySettings) -> Outcome:
     """Send what was too long once more, and cut: at once, since it is the prompt's own trouble."""
     if job.attempts + 1 >= policy.max_attempts:
-        return Failed(refusal, f"{job.attempts + 1} attempts")
+        return Failed(refusal, _often(job.attempts + 1, "attempt"))
     return Retry(refusal, delay_s=0.0)
 
 
@@ -165,7 +165,7 @@ def _unusable(
 
 def _tried(refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.Random) -> Outcome:
     if job.attempts + 1 >= policy.max_attempts:
-        return Failed(refusal, f"{job.attempts + 1} attempts")
+        return Failed(refusal, _often(job.attempts + 1, "attempt"))
     delay_s = next_delay(
         job.attempts + 1,
         retry_after_s=refusal.retry_after_s,
@@ -174,3 +174,7 @@ def _tried(refusal: Refusal, job: DueJob, *, policy: RetrySettings, rng: random.
         rng=rng,
     )
     return Retry(refusal, delay_s)
+
+
+def _often(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
