@@ -27,8 +27,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.cache_cases.thresholds import similar_by_threshold
-from benchmarks.command import asked_for, run_cases
-from benchmarks.figures import at_most, judged
+from benchmarks.common.command import asked_for, run_cases
+from benchmarks.common.figures import at_most, judged
 from benchmarks.path_cases.measured import Sample, Span, cpu_s
 
 MODEL = "gpt-4o-mini"

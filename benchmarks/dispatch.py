@@ -19,11 +19,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.command import asked_for, tell
-from benchmarks.engines import ENGINES, empty_database, server_of
-from benchmarks.figures import at_least, at_most, judged
+from benchmarks.common.command import asked_for, tell
+from benchmarks.common.engines import ENGINES, empty_database, server_of
+from benchmarks.common.figures import at_least, at_most, judged
 from benchmarks.limits_cases.store import Store
-from benchmarks.million_cases.filling import Shape, fill
+from benchmarks.status_cases.filling import Shape, fill
 from promptmill.producer.dispatching.broker import make_sender
 from promptmill.producer.dispatching.feed import Feeder
 from promptmill.schema.database import Database

@@ -20,12 +20,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.child import PROMPTMILL, Cost, run
-from benchmarks.command import asked_for, tell
-from benchmarks.engines import ENGINES, empty_database, server_of
+from benchmarks.common.child import PROMPTMILL, Cost, run
+from benchmarks.common.command import asked_for, tell
+from benchmarks.common.engines import ENGINES, empty_database, server_of
+from benchmarks.common.figures import at_most, judged
 from benchmarks.export_cases import bare
-from benchmarks.figures import at_most, judged
-from benchmarks.million_cases.filling import Shape, fill
+from benchmarks.status_cases.filling import Shape, fill
 
 _BARE = {"jsonl": "jsonl", "csv": "csv", "openai-batch": "jsonl", "parquet": ""}
 """by our formats, the loop that is beside them"""

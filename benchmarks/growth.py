@@ -19,9 +19,9 @@ from sqlalchemy import Connection
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.command import asked_for, tell
-from benchmarks.engines import ENGINES, empty_database, server_of
-from benchmarks.figures import at_most, judged
+from benchmarks.common.command import asked_for, tell
+from benchmarks.common.engines import ENGINES, empty_database, server_of
+from benchmarks.common.figures import at_most, judged
 from benchmarks.growth_cases.history import set_the_scene
 from benchmarks.growth_cases.moves import MOVES
 from benchmarks.growth_cases.touched import touched

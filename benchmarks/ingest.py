@@ -22,9 +22,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.command import asked_for, tell
-from benchmarks.engines import ENGINES, server_of
-from benchmarks.figures import at_most, judged
+from benchmarks.common.command import asked_for, tell
+from benchmarks.common.engines import ENGINES, server_of
+from benchmarks.common.figures import at_most, judged
 from benchmarks.ingest_cases.prompts import write_prompts
 from promptmill.schema.database import Database
 from promptmill.schema.migrate import upgrade

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import structlog
 
-from benchmarks.command import asked_for, run_cases
+from benchmarks.common.command import asked_for, run_cases
 from benchmarks.limits_cases.contention import contention
 from benchmarks.limits_cases.cost import cost
 from benchmarks.limits_cases.half_limit import half_limit

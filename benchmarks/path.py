@@ -15,10 +15,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.command import asked_for, run_cases
+from benchmarks.common.command import asked_for, run_cases
 from benchmarks.path_cases.added import added
 from benchmarks.path_cases.cpu import anthropic, events, gemini, grid, openai
-from benchmarks.path_cases.lone import memory, start
+from benchmarks.path_cases.lone import start
 from benchmarks.path_cases.plan import Plan
 from benchmarks.path_cases.rates import ideal, processes
 from benchmarks.path_cases.streamed import stream
@@ -33,7 +33,6 @@ CASES: dict[str, Callable[[Plan], Iterator[dict[str, Any]]]] = {
     "processes": processes,
     "added": added,
     "start": start,
-    "memory": memory,
     "grid": grid,
 }
 

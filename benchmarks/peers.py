@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.command import asked_for, run_cases
+from benchmarks.common.command import asked_for, run_cases
 from benchmarks.path_cases.plan import Plan
 from benchmarks.peer_cases.beside import beside
 from benchmarks.peer_cases.roster import PEERS

@@ -17,8 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.command import asked_for, run_cases
-from benchmarks.figures import at_least, judged
+from benchmarks.common.command import asked_for, run_cases
+from benchmarks.common.figures import at_least, judged
 from benchmarks.pii_cases.labelled import HARD, Labelled, labelled
 from promptmill.schema.pii.masking import masked
 from promptmill.schema.pii.shapes import Kind, find

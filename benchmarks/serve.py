@@ -35,9 +35,9 @@ from openai import OpenAI
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.child import PROMPTMILL
-from benchmarks.command import asked_for, run_cases
-from benchmarks.figures import at_most, judged, percentile
+from benchmarks.common.child import PROMPTMILL
+from benchmarks.common.command import asked_for, run_cases
+from benchmarks.common.figures import at_most, judged, percentile
 from benchmarks.peer_cases.environment import make_environment
 from benchmarks.serve_cases import clients
 from benchmarks.serve_cases.fuzz import REQUIREMENT, fuzz

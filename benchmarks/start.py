@@ -15,8 +15,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.command import tell
-from benchmarks.figures import at_most, judged
+from benchmarks.common.command import tell
+from benchmarks.common.figures import at_most, judged
 from benchmarks.path_cases.lone import start
 from benchmarks.path_cases.plan import Plan
 

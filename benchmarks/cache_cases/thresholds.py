@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.cache_cases.alike import Pair, pairs
-from benchmarks.figures import judged
+from benchmarks.common.figures import judged
 from promptmill.schema.provider_kinds import ProviderKind
 from promptmill.schema.provider_settings import ProviderSettings
 from promptmill.schema.secret import Secret

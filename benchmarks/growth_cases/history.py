@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from benchmarks.million_cases.filling import Shape, fill
+from benchmarks.status_cases.filling import Shape, fill
 from promptmill.schema.database import Database
 from promptmill.schema.hint import Hint
 from promptmill.schema.moves.claiming import claim

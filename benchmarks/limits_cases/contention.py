@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from benchmarks.figures import at_least, at_most, judged, rounded
+from benchmarks.common.figures import at_least, at_most, judged, rounded
 from benchmarks.limits_cases.crowd import Sent, crowd_of, share_used, within
 from benchmarks.limits_cases.peers import HOW_TO_INSTALL, installed_peers
 from benchmarks.limits_cases.plan import Plan

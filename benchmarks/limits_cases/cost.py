@@ -18,7 +18,7 @@ from statistics import median
 from time import monotonic
 from typing import Any
 
-from benchmarks.figures import at_least, at_most, judged, percentile
+from benchmarks.common.figures import at_least, at_most, judged, percentile
 from benchmarks.limits_cases.plan import Plan
 from benchmarks.limits_cases.store import Store
 from benchmarks.limits_cases.turns import open_permits

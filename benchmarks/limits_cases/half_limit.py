@@ -7,7 +7,7 @@ the first call on: finding the true limit is part of it.
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.figures import at_least, at_most, judged
+from benchmarks.common.figures import at_least, at_most, judged
 from benchmarks.limits_cases.callers import CONFIGURED, call_together, tokens_of
 from benchmarks.limits_cases.plan import Plan
 from promptmill.simulator import Limits, Shape, Simulator, SimulatorConfig

@@ -8,7 +8,7 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-from benchmarks.figures import at_most, judged
+from benchmarks.common.figures import at_most, judged
 from benchmarks.limits_cases.callers import CALLERS, CONFIGURED, call_together, tokens_of
 from benchmarks.limits_cases.crowd import PROCESSES
 from benchmarks.limits_cases.plan import Plan

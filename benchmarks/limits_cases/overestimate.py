@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.figures import at_least, judged
+from benchmarks.common.figures import at_least, judged
 from benchmarks.limits_cases.crowd import crowd_of, share_used, within
 from benchmarks.limits_cases.plan import Plan
 from benchmarks.limits_cases.replay import most_above

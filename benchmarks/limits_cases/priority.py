@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from benchmarks.figures import at_least, at_most, judged, percentile
+from benchmarks.common.figures import at_least, at_most, judged, percentile
 from benchmarks.limits_cases.crowd import (
     CALL_S,
     PROCESSES,

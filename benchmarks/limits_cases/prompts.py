@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.figures import Demand, at_least, at_most, judged
+from benchmarks.common.figures import Demand, at_least, at_most, judged
 from benchmarks.limits_cases.mill import Mill
 from benchmarks.limits_cases.plan import Plan
 from promptmill.simulator import Limits, Row, Shape, Simulator, SimulatorConfig

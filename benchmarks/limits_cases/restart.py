@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 from typing import Any
 
-from benchmarks.figures import at_most, judged
+from benchmarks.common.figures import at_most, judged
 from benchmarks.limits_cases.crowd import PROCESSES, closed_loop, in_order, share_used, within
 from benchmarks.limits_cases.plan import Plan
 from benchmarks.limits_cases.processes import run_together

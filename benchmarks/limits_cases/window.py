@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.figures import Demand, at_most, judged
+from benchmarks.common.figures import Demand, at_most, judged
 from benchmarks.limits_cases.crowd import PROCESSES, Sent, closed_loop, in_order
 from benchmarks.limits_cases.plan import Plan
 from benchmarks.limits_cases.processes import run_together

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.figures import at_most, judged, percentile
+from benchmarks.common.figures import at_most, judged, percentile
 from benchmarks.path_cases.mill import Mill
 from benchmarks.path_cases.plan import Plan
 from benchmarks.path_cases.stand_in import StandIn

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import Demand, at_most, judged
+from benchmarks.common.figures import Demand, at_most, judged
 from benchmarks.path_cases.plan import Plan
 from benchmarks.path_cases.runs import Load, Run, run_bare, run_mill, spread
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,7 @@ from promptmill.schema.settings import load_settings
 
 _PROMPTMILL = (sys.executable, "-m", "promptmill.producer")
 _STOP_S = 45.0
+_LOOK_S, _WITHIN_S = 0.01, 3600.0
 _CHUNK = 5000
 _LISTEN = """
 import redis, sys
@@ -109,6 +111,14 @@ class Mill:
     def done(self) -> int:
         """Count the jobs that have their answer in SQL."""
         return self.number("select coalesce(sum(jobs), 0) from batch_counts where state = 4")
+
+    def wait_until(self, jobs: int) -> None:
+        """Wait until so many jobs are done. Raises TimeoutError with the end of the log."""
+        deadline = monotonic() + _WITHIN_S
+        while self.done() < jobs:
+            if monotonic() > deadline or not self.is_alive():
+                raise TimeoutError(self.log())
+            Event().wait(_LOOK_S)
 
     def number(self, query: str) -> int:
         """Return the one number that *query* selects."""

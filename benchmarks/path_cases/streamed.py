@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import at_most, judged
+from benchmarks.common.figures import at_most, judged
 from benchmarks.path_cases.plan import Plan
 from benchmarks.path_cases.runs import Load, run_mill
 

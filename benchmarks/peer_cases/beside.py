@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.figures import judged
+from benchmarks.common.figures import judged
 from benchmarks.path_cases.plan import Plan
 from benchmarks.path_cases.runs import Load, run_mill, run_program, spread
 from benchmarks.peer_cases.environment import make_environment

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import Demand, at_most
+from benchmarks.common.figures import Demand, at_most
 
 _CALLING = Path(__file__).parent / "calling"
 _BARE = Path(__file__).parents[1] / "path_cases" / "bare.py"

@@ -30,5 +30,5 @@ def test_a_line_is_an_object_with_figures_demands_and_a_verdict() -> None:
 def test_a_case_that_does_not_exist_is_refused_with_those_that_do() -> None:
     done = bench("nonsense")
     assert done.returncode == 2
-    for case in ("openai", "events", "added", "memory"):
+    for case in ("openai", "events", "added", "start"):
         assert case in done.stderr

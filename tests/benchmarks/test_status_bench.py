@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.export_cases.bare import rows_of
-from benchmarks.million_cases.filling import Shape, fill
+from benchmarks.status_cases.filling import Shape, fill
 from promptmill.producer.export import ExportRequest, Format, export
 from promptmill.schema.database import Database
 from promptmill.schema.migrate import upgrade

@@ -1,6 +1,6 @@
 """How long commands and questions take of a batch of a million jobs that is half way through.
 
-    ./run bench million [ENGINE ...] [--jobs N]
+    ./run bench status [ENGINE ...] [--jobs N]
 
 The databases are made first (half a minute each). One JSON object a line:
 
@@ -29,11 +29,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.child import PROMPTMILL, Cost, run
-from benchmarks.command import asked_for, tell
-from benchmarks.engines import ENGINES, empty_database, server_of
-from benchmarks.figures import at_most, judged
-from benchmarks.million_cases.filling import Shape, fill
+from benchmarks.common.child import PROMPTMILL, Cost, run
+from benchmarks.common.command import asked_for, tell
+from benchmarks.common.engines import ENGINES, empty_database, server_of
+from benchmarks.common.figures import at_most, judged
+from benchmarks.status_cases.filling import Shape, fill
 from promptmill.schema.database import Database
 from promptmill.schema.reading import query
 
