@@ -6,15 +6,11 @@ committed before the request goes out; the request goes out at the booked start 
 
 import asyncio
 import traceback
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 
-from promptmill.schema.answer_forms import OnInvalid, form_of
 from promptmill.schema.bounds import Unbounded, most_micros
 from promptmill.schema.fallbacks import When
 from promptmill.schema.hint import Hint
@@ -24,21 +20,18 @@ from promptmill.schema.moves.rescuing import is_on_trial
 from promptmill.schema.moves.spending import BUDGET, Reservation
 from promptmill.schema.outcomes import AttemptOutcome, ErrorKind
 from promptmill.schema.reading import DueJob
-from promptmill.schema.requests import endpoint_of, is_background
-from promptmill.workers.answer_check import judged
 from promptmill.workers.attempted import NOT_SENT, STOPPED, unstorable
-from promptmill.workers.background import LEFT, Background
+from promptmill.workers.background import LEFT
 from promptmill.workers.bench import STALE, BatchPause, Bench, KeyPause, Report
 from promptmill.workers.ending import end
+from promptmill.workers.exchange import Exchange
 from promptmill.workers.falling_back import TOO_LONG, fallback_for
-from promptmill.workers.fitting import Fitted, Unfit, fit_for
-from promptmill.workers.limits.limit import Booked, Estimate, Postponed, Scope, TooLarge
-from promptmill.workers.providers.base import Answer, Call, Refusal
+from promptmill.workers.fitting import Unfit, fit_for
+from promptmill.workers.limits.limit import Booked, Postponed, Scope, TooLarge
+from promptmill.workers.providers.base import Answer, Refusal
 from promptmill.workers.providers.listener import Listener
-from promptmill.workers.repair import repairing
 from promptmill.workers.served import Served
 from promptmill.workers.sharing import share
-from promptmill.workers.tokens import estimate
 from promptmill.workers.turn import CLAIM_LEAD_S, Turn, sleep_until
 
 _log = structlog.get_logger(__name__)
@@ -54,21 +47,11 @@ class Attempt:
         self.hint, self._served, self._bench, self._listener = hint, served, bench, listener
         self.fence: int | None = None
         """What we hold the job under, from the claim on."""
-        self.sent = False
         self._job: DueJob | None = None
         self._reservation: Reservation | None = None
         """What its claim must find room for: nothing, until it is known what the call can cost."""
         self._turn: Turn | None = None
-        self._reply: tuple[Answer | Refusal, float] | None = None
-        """What came, and after how many seconds: from here on it is only to be stored."""
-        self._fitted: Fitted | None = None
-        """What is sent of its prompt."""
-        self._form: Mapping[str, Any] | None = None
-        """What its answer has to follow, if anything."""
-        self._background: Background | None = None
-        """What is known of a response that is made in the background."""
-        self._asked_again = False
-        """Whether one came that does not."""
+        self._exchange: Exchange | None = None
         self._running: asyncio.Task[Any] | None = None
 
     async def run(self) -> Report:
@@ -84,11 +67,13 @@ class Attempt:
     @property
     def is_needed(self) -> bool:
         """Whether something was sent whose answer nobody gets but this attempt."""
-        return self.sent and not self._is_made_without_us()
+        sent = self._sent
+        return sent is not None and not sent.is_made_without_us
 
     def interrupt(self) -> None:
         """Stop where it is: what was not sent is put back, what was sent becomes unknown."""
-        if self._running is not None and self._reply is None:
+        came = self._exchange is not None and self._exchange.reply is not None
+        if self._running is not None and not came:
             # Once: a second cancellation would cut short what the first set going.
             running, self._running = self._running, None
             running.cancel()
@@ -106,25 +91,26 @@ class Attempt:
         fitted = await fit_for(self._bench, self._served, job)
         if isinstance(fitted, Unfit):
             return await self._refuse(fitted.code, fitted.why)
-        self._fitted = fitted
-        body, encoded = await self._request(job, fitted)
-        if is_background(body) and await self._is_begun(job):
-            return await self._resume(job, body)
+        exchange = self._exchange = Exchange(
+            self._bench, self._served, job, fitted, listener=self._listener
+        )
+        await exchange.prepare()
+        if exchange.is_begun:
+            return await self._resume(exchange)
         if self._reservation is not None:
-            most = most_micros(self._served.terms(job.model), body, encoded)
+            most = most_micros(self._served.terms(job.model), exchange.body, exchange.encoded)
             if isinstance(most, Unbounded):
                 return await self._hold_batch(job, most)
             self._reservation = Reservation(job.batch_id, most)
-        as_fitted = body is fitted.body
-        expected = fitted.expected if as_fitted else estimate(self._served.kind, body)
-        return await self._take_turns(job, body, expected)
+        return await self._take_turns(exchange)
 
-    async def _take_turns(self, job: DueJob, body: dict[str, Any], expected: Estimate) -> Report:
+    async def _take_turns(self, exchange: Exchange) -> Report:
         """Book, claim and call, and again where that came too late."""
+        job = exchange.job
         turn = self._turn = Turn(
             self._bench,
             self._served.scope(job.model),
-            expected,
+            exchange.expected,
             urgent=job.priority > 0,
             alone=is_on_trial(job.crashes, max_crashes=self._bench.policy.max_crashes),
         )
@@ -133,42 +119,21 @@ class Attempt:
             if not isinstance(booked, Booked):
                 return await self._not_now(booked, turn.scope)
             try:
-                report = await self._send(job, body, booked, turn)
+                report = await self._send(exchange, booked, turn)
             finally:
                 turn.release()
             if report is not None:
                 return report
 
-    async def _request(self, job: DueJob, fitted: Fitted) -> tuple[dict[str, Any], str | bytes]:
-        """Tell what is to be asked: as it was stored, or once more after an invalid answer."""
-        body = fitted.body
-        encoded = msgspec.json.encode(body) if fitted.cut_tokens else job.body
-        self._form = form_of(body)
-        if self._form is None or not job.attempts:
-            return body, encoded
-        invalid = await self._bench.recorder.invalid_answer(job.job_id)
-        self._asked_again = invalid is not None
-        if invalid is None or job.on_invalid != OnInvalid.REPAIR:
-            return body, encoded
-        body = repairing(body, self._form, invalid)
-        return body, msgspec.json.encode(body)
-
-    async def _is_begun(self, job: DueJob) -> bool:
-        """Look whether the response is made already, for an attempt before this one."""
-        known = await self._bench.recorder.known_response(job.job_id)
-        self._background = Background(
-            self._bench.recorder, job.job_id, self._bench.poll_s, known=known
-        )
-        return known is not None
-
-    async def _resume(self, job: DueJob, body: dict[str, Any]) -> Report:
+    async def _resume(self, exchange: Exchange) -> Report:
         """Look after what is made already: nothing is sent, so nothing is booked."""
         if not await self._claim():
             await self._bench.recorder.unqueue(self.hint)
             return STALE
         if self._bench.draining:
             return await self._put_back()
-        return await self._end(job, self._served.scope(job.model), *await self._ask(job, body))
+        scope = self._served.scope(exchange.job.model)
+        return await self._end(exchange, scope, *await exchange.ask(self._fence()))
 
     async def _not_now(self, answer: Postponed | TooLarge, scope: Scope) -> Report:
         if isinstance(answer, TooLarge):
@@ -190,11 +155,9 @@ class Attempt:
             answer.seconds,
         )
 
-    async def _send(
-        self, job: DueJob, body: dict[str, Any], booked: Booked, turn: Turn
-    ) -> Report | None:
+    async def _send(self, exchange: Exchange, booked: Booked, turn: Turn) -> Report | None:
         """Claim and call at the booked start. None: too late, and nothing is held; book again."""
-        if job.on_unknown == "hold":
+        if exchange.job.on_unknown == "hold":
             await turn.enter()  # a crash would have it held though it was only claimed
         if not await self._claim_before(booked):
             await turn.give_back()
@@ -204,7 +167,7 @@ class Attempt:
         if self._bench.draining:
             return await self._put_back()
         if confirmed:
-            return await self._call(job, body, confirmed, turn)
+            return await self._call(exchange, confirmed, turn)
         await self._unclaim()
         return None
 
@@ -224,85 +187,37 @@ class Attempt:
             raise
         return self.fence is not None
 
-    async def _call(self, job: DueJob, body: dict[str, Any], booked: Booked, turn: Turn) -> Report:
-        reply, took_s = await self._ask(job, body)
+    async def _call(self, exchange: Exchange, booked: Booked, turn: Turn) -> Report:
+        reply, took_s = await exchange.ask(self._fence())
         settling = asyncio.create_task(turn.settle(reply))
         if isinstance(reply, Refusal):
             await settling  # before the limiter hears of the refusal
         else:
             turn.release_slot()
-        report = await self._end(job, turn.scope, reply, took_s, booked=booked)
+        report = await self._end(exchange, turn.scope, reply, took_s, booked=booked)
         await settling  # an answer was stored meanwhile: it waits for no slow Redis
         return report
 
-    async def _ask(self, job: DueJob, body: dict[str, Any]) -> tuple[Answer | Refusal, float]:
-        """Call the provider; return what came, and after how many seconds."""
-        loop, background = asyncio.get_running_loop(), self._background
-        deadlines = self._bench.deadlines
-        call = Call(
-            model=job.model,
-            body=body,
-            request_id=f"{job.batch_id}-{job.job_id}-{self.fence}",
-            timeout_s=deadlines.of(job.provider, job.model, attempts=job.attempts),
-            endpoint=endpoint_of(body),
-            listener=self._listener,
-        )
-        if background is not None:
-            background.fence = self._fence()
-            call = replace(call, timeout_s=self._bench.background_s, begun=background)
-        self.sent = True
-        began = loop.time()
-        number = self._bench.same_failures.began(job)
-        try:
-            reply = await self._served.adapter.complete(call)
-        finally:
-            self._bench.same_failures.ended(job, number)
-        took_s = loop.time() - began
-        if background is None:
-            deadlines.observe(job.provider, job.model, reply, took_s=took_s, given_s=call.timeout_s)
-        if self._fitted is not None:
-            reply = self._fitted.heard(reply)
-        if self._is_heard and isinstance(reply, Refusal) and reply.kind is ErrorKind.BAD_RESPONSE:
-            reply = replace(reply, kind=ErrorKind.UNKNOWN)
-        self._reply = (reply, took_s)
-        if self._form is not None and isinstance(reply, Answer):
-            on_invalid = OnInvalid.KEEP if self._is_heard else job.on_invalid
-            reply = judged(reply, self._form, on_invalid=on_invalid, asked_again=self._asked_again)
-            self._reply = (reply, took_s)
-            if background is not None and isinstance(reply, Refusal):
-                await background.forget()
-        return reply, took_s
-
     async def _end(
         self,
-        job: DueJob,
+        exchange: Exchange,
         scope: Scope,
         reply: Answer | Refusal,
         latency_s: float,
         *,
         booked: Booked | None = None,
     ) -> Report:
-        if self._background is not None and self._background.known is not None:
-            job = replace(job, fallbacks=None)  # it is made by this provider
-        if self._is_heard:
-            job = replace(job, on_unknown="hold", fallbacks=None)
         return await end(
             self._bench,
             self._served,
-            job,
+            exchange.judged_job,
             fence=self._fence(),
             scope=scope,
             booked=booked,
             reply=reply,
             latency_s=latency_s,
-            cut=None if self._fitted is None else self._fitted.cut(reply),
+            cut=exchange.cut(reply),
         )
-
-    @property
-    def _is_heard(self) -> bool:
-        """Whether somebody has heard a part of the answer: another one would not go on with it."""
-        listener = self._listener
-        return listener is not None and listener.has_heard and not listener.has_left
 
     async def _hold_batch(self, job: DueJob, unbounded: Unbounded) -> Report:
         """Pause a batch whose budget nobody could keep."""
@@ -340,19 +255,16 @@ class Attempt:
 
     async def _put_back(self) -> Report:
         """Leave the job as the truth is, because this worker stops."""
-        if self._is_made_without_us():
-            if self._turn is not None:
-                await self._turn.settle(STOPPED)
+        sent = self._sent
+        if sent is not None and sent.is_made_without_us:
+            await self._settle(STOPPED)
             await self._close(endings.keep(self.hint.job_id, self._fence(), LEFT))
             return _PUT_BACK
-        if self.sent and self._job:
-            reply, latency_s = self._reply or (STOPPED, 0.0)
-            if self._turn is not None:
-                await self._turn.settle(reply)
-            report = await self._end(
-                self._job, self._served.scope(self._job.model), reply, latency_s
-            )
-            return Report(report.text, failed=report.failed or self._reply is None)
+        if sent is not None:
+            reply, latency_s = sent.reply or (STOPPED, 0.0)
+            await self._settle(reply)
+            report = await self._end(sent, self._served.scope(sent.job.model), reply, latency_s)
+            return Report(report.text, failed=report.failed or sent.reply is None)
         await self._give_back()
         if self.fence is None:
             await self._bench.recorder.unqueue(self.hint)
@@ -360,37 +272,41 @@ class Attempt:
             await self._close(endings.keep(self.hint.job_id, self.fence, NOT_SENT))
         return _PUT_BACK
 
-    def _is_made_without_us(self) -> bool:
-        """Tell whether the answer is to come, and known by its id: who looks next finds it."""
-        background = self._background
-        waits = self.sent and self._reply is None
-        return waits and background is not None and background.known is not None
-
     async def _broken(self, error: Exception) -> Report:
         """Close an attempt that met a bug of ours; its text may quote a prompt, its type not."""
         name = type(error).__name__
         frames = traceback.extract_tb(error.__traceback__)[-3:]
         at = " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
         _log.error("attempt_broken", job_id=self.hint.job_id, error=name, at=at)
-        if self._job and self._reply and isinstance(self._reply[0], Answer):
+        sent = self._sent
+        if sent is not None and sent.reply is not None and isinstance(sent.reply[0], Answer):
             # Paid for: kept as it came, for a person to look at, and not bought again.
-            answer, latency_s = self._reply
+            answer, latency_s = sent.reply
             kept = unstorable(
                 answer,
                 error,
                 price_list=self._served.price_list,
-                model=self._job.model,
+                model=sent.job.model,
                 latency_s=latency_s,
             )
             await self._close(endings.hold(self.hint.job_id, self._fence(), kept))
             return Report(f"held: worker_error {name}", failed=True)
-        if self.sent and self._job:
+        if sent is not None:
             reply = Refusal(ErrorKind.UNKNOWN, f"our own {name} at {at}", code="worker_error")
-            if self._turn is not None:
-                await self._turn.settle(reply)
-            return await self._end(self._job, self._served.scope(self._job.model), reply, 0.0)
+            await self._settle(reply)
+            return await self._end(sent, self._served.scope(sent.job.model), reply, 0.0)
         await self._give_back()
         return await self._refuse("worker_error", f"our own {name} at {at}")
+
+    @property
+    def _sent(self) -> Exchange | None:
+        """What was sent, if anything was."""
+        exchange = self._exchange
+        return exchange if exchange is not None and exchange.sent else None
+
+    async def _settle(self, reply: Answer | Refusal) -> None:
+        if self._turn is not None:
+            await self._turn.settle(reply)
 
     async def _give_back(self) -> None:
         if self._turn is not None:
