@@ -5,10 +5,12 @@ import pytest
 from promptmill.schema.moves import steering
 from promptmill.schema.moves.endings import fail, finish, hold, retry
 from promptmill.schema.moves.loading import (
+    Loaded,
     create_batch,
     discard_loading,
     find_batch,
     insert_jobs,
+    look_at_batch,
     open_batch,
     position_of,
 )
@@ -43,7 +45,8 @@ def test_a_load_is_found_and_resumed_by_its_identity(scene: Scene) -> None:
         insert_jobs(connection, batch, new_jobs(2))
         found = find_batch(connection, "identity of a")
         assert found is not None
-        assert (found.id, found.state, found.total, found.loaded) == (batch, "loading", 5, 2)
+        assert (found.id, found.state, found.total) == (batch, "loading", 5)
+        assert look_at_batch(connection, batch) == Loaded("loading", last=2)
         insert_jobs(connection, batch, new_jobs(5)[2:])
         open_batch(connection, batch)
         assert position_of(connection, batch, "row-4") == 4

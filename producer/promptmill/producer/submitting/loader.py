@@ -10,7 +10,6 @@ from promptmill.producer.submitting.chunks import CHUNK_ROWS, Chunk
 from promptmill.schema.database import Connection, Database, DatabaseError
 from promptmill.schema.errors import ServiceError
 from promptmill.schema.moves.loading import (
-    BatchFound,
     NewBatch,
     analyze,
     complete_batch,
@@ -42,13 +41,14 @@ class TwiceError(Exception):
 
 
 class Loader:
-    """Loads one batch that is in state loading."""
+    """Loads one batch that is in state loading, from where its last loader got to."""
 
-    def __init__(self, database: Database, found: BatchFound) -> None:
-        self._database, self._batch_id = database, found.id
-        self._loaded = found.loaded
+    def __init__(self, database: Database, batch_id: int) -> None:
+        self._database, self._batch_id = database, batch_id
+        self._loaded = 0
         self.passed = 0
         """jobs that are stored, by whomever"""
+        self._look_again()
 
     def store(self, chunk: Chunk) -> None:
         """Store what is missing of *chunk*. Raises TwiceError."""
@@ -79,6 +79,9 @@ class Loader:
 
         *dedupe*: whether to look for any. *opened*: what else is to be done in the same commit.
         """
+        if self.passed >= _ANALYZE_FROM:  # before the jobs are counted, and looked for
+            with self._database.write() as connection:
+                analyze(connection)
         with self._database.write() as connection:
             twins = 0
             if hold_loading(connection, self._batch_id):
@@ -88,9 +91,6 @@ class Loader:
                 open_batch(connection, self._batch_id)
                 if opened is not None:
                     opened(connection, self._batch_id)
-        if self.passed >= _ANALYZE_FROM:
-            with self._database.write() as connection:
-                analyze(connection)
         return twins
 
     def discard(self) -> None:
@@ -112,8 +112,8 @@ class Loader:
         if found is None:
             msg = f"batch {self._batch_id} was discarded by another submit of the same input"
             raise ServiceError(msg)
-        moved = found.loaded > self._loaded or found.state != BatchState.LOADING
-        self._loaded = found.loaded
+        moved = found.last > self._loaded or found.state != BatchState.LOADING
+        self._loaded = found.last
         return moved
 
     def _custom_id_twice(self, jobs: Sequence[NewJob]) -> str | None:

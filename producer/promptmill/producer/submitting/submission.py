@@ -174,7 +174,7 @@ class _Submission:
         found, how = _find_or_create(self.database, begun, new=self.request.new)
         if how is How.REUSED:  # another submit of it was quicker
             return self._reused(found)
-        loader = Loader(self.database, found)
+        loader = Loader(self.database, found.id)
         try:
             self._store(loader, chain([first] if first else [], chunks), begun.total or None)
             routes = self._routes()
@@ -346,7 +346,7 @@ def _find_or_create(database: Database, batch: NewBatch, *, new: bool) -> tuple[
             if found is None or how is How.NEW:
                 number = 0 if found is None else found.identity_no + 1
                 batch_id = create_batch(connection, batch, identity_no=number)
-                found = BatchFound(batch_id, number, BatchState.LOADING, batch.total, 0)
+                found = BatchFound(batch_id, number, BatchState.LOADING, batch.total)
     except DatabaseError:
         with database.read() as connection:
             found = find_batch(connection, batch.identity)

@@ -1,6 +1,6 @@
 """Make a batch: its row first, then jobs in chunks, then open it. Nothing is dispatched before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,19 +68,29 @@ class BatchFound:
     identity_no: int
     state: str
     total: int
-    loaded: int
-    """the highest position that is stored, 0 for none"""
     is_gone: bool = False
     """all of it was pruned"""
 
 
-_FOUND = """
-select b.id, b.identity_no, b.state, b.total,
-  coalesce((select max(j.position) from jobs j where j.batch_id = b.id), 0),
-  coalesce(b.pruned, '') = 'all'
-from batches b"""
-_find = Statement(f"{_FOUND} where b.identity = :identity order by b.identity_no desc limit 1")
-_look = Statement(f"{_FOUND} where b.id = :batch_id")
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How far a batch is loaded."""
+
+    state: str
+    last: int
+    """the highest position that is stored, 0 for none"""
+
+
+_find = Statement(
+    """
+select id, identity_no, state, total, coalesce(pruned, '') = 'all' from batches
+where identity = :identity order by identity_no desc limit 1"""
+)
+_look = Statement(
+    """
+select b.state, coalesce((select max(j.position) from jobs j where j.batch_id = b.id), 0)
+from batches b where b.id = :batch_id"""
+)
 _create = Statement(
     """
 insert into batches (name, state, priority, identity, identity_no, input_name, options, on_unknown,
@@ -168,10 +178,10 @@ def find_batch(connection: Connection, identity: str) -> BatchFound | None:
     return BatchFound(*rows[0]) if rows else None
 
 
-def look_at_batch(connection: Connection, batch_id: int) -> BatchFound | None:
-    """See how far a batch is loaded."""
+def look_at_batch(connection: Connection, batch_id: int) -> Loaded | None:
+    """See how far a batch is loaded: all of its jobs are looked at."""
     rows = _look.fetch(connection, batch_id=batch_id)
-    return BatchFound(*rows[0]) if rows else None
+    return Loaded(*rows[0]) if rows else None
 
 
 def create_batch(connection: Connection, batch: NewBatch, *, identity_no: int = 0) -> int:
@@ -226,11 +236,12 @@ def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -
     if not jobs:
         return
     first = _reserve_ids(connection, len(jobs))
-    job_rows = [
+    # Made while the server takes those before: it is what a load waits for.
+    job_rows = (
         (first + n, batch_id, job.position, job.custom_id, job.provider, job.model, job.model_no)
         for n, job in enumerate(jobs)
-    ]
-    payload_rows = [(first + n, job.body, job.request_hash) for n, job in enumerate(jobs)]
+    )
+    payload_rows = ((first + n, job.body, job.request_hash) for n, job in enumerate(jobs))
     _bulk_insert(connection, "jobs", _JOB_COLUMNS, job_rows)
     _bulk_insert(connection, "job_payloads", _PAYLOAD_COLUMNS, payload_rows)
     masked = [
@@ -280,9 +291,12 @@ def open_batch(connection: Connection, batch_id: int) -> bool:
 
 def analyze(connection: Connection) -> None:
     """Refresh the planner's statistics: without, updates after a large load run at a third."""
-    if connection.dialect.name == "sqlite":
+    is_sqlite = connection.dialect.name == "sqlite"
+    if is_sqlite:
         connection.exec_driver_sql("pragma analysis_limit = 1000")  # rows of an index, not all
     connection.exec_driver_sql("analyze jobs")
+    if not is_sqlite:  # payloads are only found by their job: a small sample is enough
+        connection.exec_driver_sql("set local default_statistics_target = 10")
     connection.exec_driver_sql("analyze job_payloads")
 
 
@@ -314,20 +328,21 @@ def _reserve_ids(connection: Connection, count: int) -> int:
     if connection.dialect.name == "sqlite":
         last = connection.exec_driver_sql(_LAST_ID).scalar_one()
         return int(last) + 1
-    # One at a time, or two submits would share a block.
-    connection.exec_driver_sql("select pg_advisory_xact_lock(7305114412)")
-    first = connection.exec_driver_sql(
-        "select nextval(pg_get_serial_sequence('jobs', 'id'))"
-    ).scalar_one()
+    # One at a time, or two submits would share a block. No chunk waits for the disk: what a crash
+    # takes of a load is loaded again, and `open_batch`, later in the log, makes all of it safe.
     connection.exec_driver_sql(
-        "select setval(pg_get_serial_sequence('jobs', 'id'), %(last)s)",
-        {"last": first + count - 1},
+        "select pg_advisory_xact_lock(7305114412), set_config('synchronous_commit', 'off', true)"
     )
+    first = connection.exec_driver_sql(
+        "select setval(s.name, nextval(s.name) + %(more)s) - %(more)s"
+        " from (select pg_get_serial_sequence('jobs', 'id') as name) s",
+        {"more": count - 1},
+    ).scalar_one()
     return int(first)
 
 
 def _bulk_insert(
-    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    connection: Connection, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]
 ) -> None:
     names = ", ".join(columns)
     if connection.dialect.name == "sqlite":
