@@ -228,6 +228,16 @@ def hold_loading(connection: Connection, batch_id: int) -> bool:
     return bool(_hold.run(connection, batch_id=batch_id))
 
 
+def await_no_disk(connection: Connection) -> None:
+    """Let PostgreSQL's commit of this transaction, a chunk of a load, not wait for the disk.
+
+    What a crash of the server takes of a load is loaded again; `open_batch` is committed as ever,
+    later in the same log, and so makes all of it safe. SQLite waits: it writes less often.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("set local synchronous_commit = off")
+
+
 def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -> None:
     """Insert a chunk of jobs and payloads: COPY on PostgreSQL, executemany on SQLite.
 
@@ -328,11 +338,8 @@ def _reserve_ids(connection: Connection, count: int) -> int:
     if connection.dialect.name == "sqlite":
         last = connection.exec_driver_sql(_LAST_ID).scalar_one()
         return int(last) + 1
-    # One at a time, or two submits would share a block. No chunk waits for the disk: what a crash
-    # takes of a load is loaded again, and `open_batch`, later in the log, makes all of it safe.
-    connection.exec_driver_sql(
-        "select pg_advisory_xact_lock(7305114412), set_config('synchronous_commit', 'off', true)"
-    )
+    # One at a time, or two submits would share a block.
+    connection.exec_driver_sql("select pg_advisory_xact_lock(7305114412)")
     first = connection.exec_driver_sql(
         "select setval(s.name, nextval(s.name) + %(more)s) - %(more)s"
         " from (select pg_get_serial_sequence('jobs', 'id') as name) s",
