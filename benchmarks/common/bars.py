@@ -17,6 +17,7 @@ from typing import Any
 
 _WIDTH, _LEFT, _RIGHT = 720, 190, 70
 _ROW, _BAR, _TOP = 34, 12, 26
+_OTHERS = {"bare_cpu_us": "a bare loop of the SDK", "peer_cpu_us": "the other"}
 _STYLE = """<style>
 text { font: 12px sans-serif; fill: #24292f } .small { font-size: 11px; fill: #57606a }
 .ours { fill: #2f6fb5 } .theirs { fill: #b9bec5 } .spread { stroke: #24292f; stroke-width: 1 }
@@ -42,6 +43,8 @@ class Row:
     label: str
     ours: Side
     theirs: Side
+    whose: str
+    """who the other is"""
 
 
 def rows_of(lines: Iterable[str]) -> list[Row]:
@@ -49,20 +52,21 @@ def rows_of(lines: Iterable[str]) -> list[Row]:
     rows = []
     for line in lines:
         measured = json.loads(line)
-        theirs = next((each for each in ("bare_cpu_us", "peer_cpu_us") if each in measured), None)
+        theirs = next((name for name in _OTHERS if name in measured), None)
         if theirs is not None:
-            rows.append(Row(_label(measured), _side(measured, "cpu_us"), _side(measured, theirs)))
+            sides = _side(measured, "cpu_us"), _side(measured, theirs)
+            rows.append(Row(_label(measured), *sides, _OTHERS[theirs]))
     return rows
 
 
 def draw(rows: Sequence[Row]) -> str:
-    """Write the SVG."""
+    """Write the SVG of some *rows*."""
     scale = (_WIDTH - _LEFT - _RIGHT) / max(max(row.ours.most, row.theirs.most) for row in rows)
     height = _TOP + len(rows) * _ROW
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}">{_STYLE}',
         _legend("ours", _LEFT, "promptmill, all in"),
-        _legend("theirs", _LEFT + 130, "the other: CPU of a job, µs"),
+        _legend("theirs", _LEFT + 130, f"{rows[0].whose}: CPU of a job, µs"),
     ]
     for number, row in enumerate(rows):
         parts += _drawn(row, _TOP + number * _ROW, scale)

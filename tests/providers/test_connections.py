@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -240,3 +240,79 @@ def test_a_request_says_all_that_it_must_and_an_answer_is_unpacked(harness: Harn
     assert sum(line.startswith("Host: 127.0.0.1:") for line in lines) == 1
     assert any(line.startswith("Accept-Encoding: ") and "gzip" in line for line in lines)
     assert lines[-3:] == ["Content-Length: 2", "", "{}"]
+
+
+EVENTS = b"data: one\n\ndata: two\n\n"
+STREAM = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"b\r\ndata: one\n\n\r\nb\r\ndata: two\n\n\r\n0\r\n\r\n"
+)
+
+
+class Ears:
+    """Hears what is an event stream, and may choke on it."""
+
+    def __init__(self, choke: Exception | None = None) -> None:
+        self.heads: list[tuple[int, str | None]] = []
+        self.heard = b""
+        self._choke = choke
+
+    def starts(self, status: int, headers: Mapping[str, str], /) -> bool:
+        self.heads.append((status, headers.get("content-type")))
+        return status == 200 and "content-type" in headers
+
+    def feed(self, piece: bytes, /) -> None:
+        if self._choke is not None:
+            raise self._choke
+        self.heard += piece
+
+
+def heard(server: Server, ears: Ears, times: int = 1) -> Callable[[], Coroutine[Any, Any, Any]]:
+    async def ask() -> list[WireAnswer]:
+        async with server.open() as (mill, origin):
+            return [await mill.ask(origin, REQUEST, ears) for _ in range(times)]
+
+    return ask
+
+
+@pytest.mark.parametrize("piece", [1, 1 << 20])
+@pytest.mark.parametrize("early", [b"", EARLY])
+def test_what_is_heard_is_not_in_the_answer_and_its_connection_is_kept(
+    harness: Harness, piece: int, early: bytes
+) -> None:
+    server, ears = Server(early + STREAM, early + STREAM, OK, piece=piece), Ears()
+    answers = harness.run(heard(server, ears, 3)())
+    assert ears.heard == EVENTS + EVENTS
+    assert [answer.content for answer in answers] == [b"", b"", b"hi"]
+    assert ears.heads == [(200, "text/event-stream")] * 2 + [(200, None)]
+    assert server.connections == 1
+
+
+def test_a_stream_without_a_length_is_heard_until_its_connection_ends(harness: Harness) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    ears = Ears()
+    harness.run(heard(Server(head + EVENTS, closes=True), ears)())
+    assert ears.heard == EVENTS
+
+
+def test_of_a_stream_that_is_cut_is_known_what_came(harness: Harness) -> None:
+    ears = Ears()
+    with pytest.raises(CutShortError):
+        harness.run(heard(Server(STREAM[:-20], closes=True), ears)())
+    assert ears.heard.startswith(b"data: one")
+
+
+def test_who_chokes_on_a_piece_ends_the_call_as_if_it_had_raised(harness: Harness) -> None:
+    with pytest.raises(LookupError, match="no such event"):
+        harness.run(heard(Server(STREAM), Ears(choke=LookupError("no such event")))())
+
+
+def test_a_stream_that_is_compressed_unasked_is_read_once_it_is_whole(harness: Harness) -> None:
+    packed = gzip.compress(b'data: {"choices": [{"delta": {"content": "hi"}}]}\n\n' + EVENTS)
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(packed)
+    )
+    server, ears = Server(head + packed), Ears()
+    (answer,) = harness.run(heard(server, ears)())
+    assert (ears.heads, answer.content) == ([], packed)

@@ -21,6 +21,9 @@ from promptmill.workers.providers.streaming import Stream
 _OF_EACH: Final = frozenset({"host", "content-length", "accept-encoding"})
 """headers that the transport adds to each request by itself"""
 
+_AS_IT_IS: Final = ("Accept-Encoding", "identity")
+"""of a stream: what is compressed comes late, and cannot be read where it is cut short"""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -68,12 +71,13 @@ async def post(
 
     An answer that may come in pieces is read by *stream*.
     """
-    connections = http.direct(address.url) if stream is None else None
+    connections = http.direct(address.url)
     if connections is not None and address.origin is not None:
-        answer = await connections.ask(
-            address.origin, address.request(http.accepted, headers, body)
-        )
-        return Reply(answer.status, answer.headers, _plain(answer))
+        accepted = http.accepted if stream is None else _AS_IT_IS
+        request = address.request(accepted, headers, body)
+        answer = await connections.ask(address.origin, request, stream)
+        reply = Reply(answer.status, answer.headers, _plain(answer))
+        return reply if stream is None else stream.read_whole(reply)
     given = {**address.headers, **headers}
     sent = http.build_request("POST", address.url, headers=given, content=body)
     if stream is not None:

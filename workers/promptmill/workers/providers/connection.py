@@ -8,7 +8,7 @@ import asyncio
 import select
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -40,6 +40,18 @@ class WireAnswer(msgspec.Struct, frozen=True, gc=False):
     content: bytes
 
 
+class Hearer(Protocol):
+    """What hears the body of an answer while it comes. It never blocks."""
+
+    def starts(self, status: int, headers: Mapping[str, str], /) -> bool:
+        """Tell, by its head, whether it is to be heard; if not, it is read to its end."""
+        ...
+
+    def feed(self, piece: bytes, /) -> object:
+        """Take what came next. What is raised ends the call, as if the call had raised it."""
+        ...
+
+
 class Connection(asyncio.Protocol):
     """A connection, for one request at a time. *left* hears that it is no more."""
 
@@ -58,6 +70,8 @@ class Connection(asyncio.Protocol):
             lenient_spaces_after_chunk_size=True,
         )
         self._answer: asyncio.Future[WireAnswer] | None = None
+        self._hearer: Hearer | None = None
+        self._is_heard = False
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._bare = 0
@@ -68,9 +82,10 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes) -> WireAnswer:
+    async def ask(self, request: bytes, hearer: Hearer | None = None) -> WireAnswer:
         """Send *request* and read the answer to it; who is cut short leaves no connection.
 
+        What *hearer* has heard is not in the answer. It hears nothing that is compressed.
         Raises NotConnectedError where it cannot have been sent, and OSError (CutShortError,
         NotHTTPError) where no complete answer came: whether it arrived is not known then.
         """
@@ -78,7 +93,7 @@ class Connection(asyncio.Protocol):
             problem = "the connection has ended"
             raise NotConnectedError(problem)
         answer: asyncio.Future[WireAnswer] = self._loop.create_future()
-        self._answer = answer
+        self._answer, self._hearer = answer, hearer
         self.may_be_kept = False
         self._transport.write(request)
         del request  # it may be long, and its answer take minutes
@@ -88,7 +103,7 @@ class Connection(asyncio.Protocol):
             self.end()
             raise
         finally:
-            self._answer = None
+            self._answer = self._hearer = None
 
     def put_by(self) -> None:
         """Note that from now on nobody asks."""
@@ -145,7 +160,7 @@ class Connection(asyncio.Protocol):
         cut.__cause__ = error
         self._fail(cut)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 
@@ -166,6 +181,13 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._is_in_body = True
         self._lasts_until_close = not (self._parser.should_keep_alive() or self._tells_its_length())
+        status, hearer = self._parser.get_status_code(), self._hearer
+        if hearer is None or status // 100 == 1 or "content-encoding" in self._headers:
+            return
+        try:
+            self._is_heard = hearer.starts(status, self._headers)
+        except Exception as error:  # noqa: BLE001  of who asked, and told there
+            self._give_up(error)
 
     def _tells_its_length(self) -> bool:
         told = {name.rstrip(): value for name, value in self._headers.items()}  # llhttp forgives it
@@ -174,11 +196,22 @@ class Connection(asyncio.Protocol):
         return "content-length" in told
 
     def on_body(self, piece: bytes) -> None:
-        self._body.append(piece)
         self._bare = 0
+        if not self._is_heard:
+            self._body.append(piece)
+        elif self._hearer is not None:
+            try:
+                self._hearer.feed(piece)
+            except Exception as error:  # noqa: BLE001  of who asked, and told there
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._fail(error)
+        self._hearer = None
+        self.end()
 
     def on_message_complete(self) -> None:
-        self._is_in_body = False
+        self._is_in_body = self._is_heard = False
         status = self._parser.get_status_code()
         headers, body = self._headers, self._body
         self._headers, self._body = {}, []  # who is idle holds no answer

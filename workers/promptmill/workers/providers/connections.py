@@ -12,7 +12,12 @@ from typing import Final, NamedTuple
 import aiohappyeyeballs
 import httpx2
 
-from promptmill.workers.providers.connection import Connection, NotConnectedError, WireAnswer
+from promptmill.workers.providers.connection import (
+    Connection,
+    Hearer,
+    NotConnectedError,
+    WireAnswer,
+)
 from promptmill.workers.providers.names import Names
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -58,14 +63,14 @@ class Connections:
         """How many are open now."""
         return len(self._open)
 
-    async def ask(self, origin: Origin, request: bytes) -> WireAnswer:
-        """Send *request* once, and read the answer to its end.
+    async def ask(self, origin: Origin, request: bytes, hearer: Hearer | None = None) -> WireAnswer:
+        """Send *request* once, and read the answer to its end. *hearer* hears it as it comes.
 
         Raises NotConnectedError if it cannot have been sent, and OSError if no complete answer
         came.
         """
         connection = self._take(origin) or await self._connect(origin)
-        asking = connection.ask(request)
+        asking = connection.ask(request, hearer)
         del request  # which is not held until it is answered
         answer = await asking
         if connection.may_be_kept and not self._is_closed:

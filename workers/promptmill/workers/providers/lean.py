@@ -3,8 +3,8 @@
 The SDKs hand their requests to an `httpx2.AsyncClient`. Half of what such a call costs is spent
 between there and the socket: the URL is taken apart four times, headers are copied from form to
 form, and redirects, cookies and authentication are looked after, of which we have none. Here a
-request goes to aiohttp as it was made, by an SDK or for a stream (`send`). What is of another kind
-goes the usual way; and calls whose answers come whole go past all of it (`direct`).
+request goes to aiohttp as it was made, by an SDK or for a proxy (`send`). What is of another kind
+goes the usual way; and calls that no proxy is between go past all of it (`direct`).
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
