@@ -3,8 +3,8 @@
     ./run bench growth [ENGINE ...] [--jobs N ...]
 
 One JSON object a line for each engine and move: touched by jobs in the tables (rows on PostgreSQL,
-steps of its virtual machine on SQLite, those of triggers too), milliseconds beside it, and how much
-more is touched of the largest tables than of the smallest.
+steps of its virtual machine on SQLite, those of triggers too), the CPU it takes beside it, the
+server's included, and how much more is touched of the largest tables than of the smallest.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import process_time_ns
 from typing import Any
 
 from sqlalchemy import Connection
@@ -53,7 +53,7 @@ def grow(engine: str, sizes: Sequence[int]) -> Iterator[dict[str, Any]]:
             "engine": engine,
             "jobs": list(sizes),
             "touched": counts,
-            "milliseconds": [round(of_size[name][1], 2) for of_size in seen],
+            "cpu_ms": [round(of_size[name][1], 2) for of_size in seen],
             "growth": counts[-1] / counts[0],
         }
         yield judged(name, figures, {"growth": at_most(_MOST_GROWTH)})
@@ -65,19 +65,30 @@ def _measure(server: Postgres | None, jobs: int) -> dict[str, tuple[int, float]]
         return {
             name: (
                 touched(database, partial(move, scene)),
-                min(_milliseconds(database, partial(move, scene)) for _ in range(_ROUNDS)),
+                min(_cpu_ms(database, partial(move, scene)) for _ in range(_ROUNDS)),
             )
             for name, move in MOVES.items()
         }
 
 
-def _milliseconds(database: Database, act: Callable[[Connection], object]) -> float:
+def _cpu_ms(database: Database, act: Callable[[Connection], object]) -> float:
     with database.write() as connection:
-        began = monotonic()
+        server = None
+        if connection.dialect.name != "sqlite":
+            server = int(connection.exec_driver_sql("select pg_backend_pid()").scalar_one())
+        began = _cpu_ns(server)
         act(connection)
-        took = monotonic() - began
+        used = _cpu_ns(server) - began
         connection.rollback()
-    return took * 1000
+    return used / 1e6
+
+
+def _cpu_ns(server: int | None) -> int:
+    """Read what this process has used, and the server's process that works for it, if any."""
+    ours = process_time_ns()
+    if server is None:
+        return ours
+    return ours + int(Path(f"/proc/{server}/schedstat").read_text().split()[0])
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 import signal
 from collections.abc import Iterable, Mapping
 from threading import Event
-from types import FrameType
 
 import typer
 
 from promptmill.producer.cli.output import note
+from promptmill.producer.cli.signalled import setting
 from promptmill.producer.cli.views import View
 from promptmill.producer.cli.watch import follow
 from promptmill.producer.embedded.crew import Crew
@@ -93,7 +93,7 @@ class _ctrl_c:  # noqa: N801  reads as a block
     """First Ctrl-C: stop warmly. Second: at once."""
 
     def __init__(self, stop: Event, crew: Crew) -> None:
-        self._stop, self._crew = stop, crew
+        self._handle = setting(stop, again=lambda _number: crew.kill())
 
     def __enter__(self) -> None:
         self._before = {
@@ -104,8 +104,3 @@ class _ctrl_c:  # noqa: N801  reads as a block
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self._stop.is_set():
-            self._crew.kill()
-        self._stop.set()

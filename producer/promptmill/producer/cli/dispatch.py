@@ -2,8 +2,8 @@
 
 import os
 import signal
-from threading import Event
 
+from promptmill.producer.cli.signalled import stop_on
 from promptmill.producer.dispatching.dispatch import run_dispatcher
 from promptmill.producer.embedded.valkey import ensure_redis
 from promptmill.producer.scheduling.clockwork import clockwork_at_work
@@ -18,9 +18,7 @@ def run_until_stopped() -> None:
     """Dispatch until SIGTERM or Ctrl-C, or until the parent is gone."""
     settings = load_settings()
     configure_logging(settings)
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on(signal.SIGTERM, signal.SIGINT)
     if settings.parent_fd is not None:
         watch_parent(
             settings.parent_fd,

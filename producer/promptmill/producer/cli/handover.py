@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from promptmill.producer.cli.signalled import stop_on
 from promptmill.producer.embedded.children import Children
 from promptmill.producer.embedded.crew import STOP_SPARE_S
 from promptmill.producer.embedded.tether import tethered
@@ -67,15 +68,11 @@ def told_to_stop(settings: Settings) -> Event:
 
     Asked a second time, end at once.
     """
-    stop = Event()
 
-    def take(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise SystemExit(128 + number)  # the children end with their block
-        stop.set()
+    def end(number: int) -> None:
+        raise SystemExit(128 + number)  # the children end with their block
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, take)
+    stop = stop_on(signal.SIGTERM, signal.SIGINT, again=end)
     if settings.parent_fd is not None:
         grace_s = settings.worker.grace_s + 2 * STOP_SPARE_S
         watch_parent(settings.parent_fd, stop.set, then_exit_after_s=grace_s)

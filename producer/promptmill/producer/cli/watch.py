@@ -8,6 +8,7 @@ from threading import Event
 
 import typer
 
+from promptmill.producer.cli.signalled import stop_on
 from promptmill.producer.cli.views import View, choose_view
 from promptmill.producer.limits.watch import LimitWatch, redis_in_use, watching
 from promptmill.producer.opening import batch_or_latest, opened
@@ -26,8 +27,7 @@ _EVERY_S = 0.25
 
 def watch_batch(batch: int | None, *, as_json: bool) -> None:
     """Show progress until the batch ends, and exit with the code that tells how."""
-    stop = Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop = stop_on(signal.SIGINT)
     settings = load_settings()
     with opened(settings) as database:
         batch_id = batch_or_latest(database, batch)
