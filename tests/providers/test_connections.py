@@ -1,8 +1,10 @@
 """Our own HTTP/1.1: every form an answer may have, and no answer ever for another request."""
 
 import asyncio
+import gc
 import gzip
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -252,7 +254,7 @@ STREAM = (
 class Ears:
     """Hears what is an event stream, and may choke on it."""
 
-    def __init__(self, choke: Exception | None = None) -> None:
+    def __init__(self, choke: BaseException | None = None) -> None:
         self.heads: list[tuple[int, str | None]] = []
         self.heard = b""
         self._choke = choke
@@ -302,17 +304,30 @@ def test_of_a_stream_that_is_cut_is_known_what_came(harness: Harness) -> None:
     assert ears.heard.startswith(b"data: one")
 
 
-def test_who_chokes_on_a_piece_ends_the_call_as_if_it_had_raised(harness: Harness) -> None:
-    with pytest.raises(LookupError, match="no such event"):
-        harness.run(heard(Server(STREAM), Ears(choke=LookupError("no such event")))())
+class OddError(BaseException):
+    """No Exception: nobody may take it for a word of the server."""
 
 
-def test_a_stream_that_is_compressed_unasked_is_read_once_it_is_whole(harness: Harness) -> None:
-    packed = gzip.compress(b'data: {"choices": [{"delta": {"content": "hi"}}]}\n\n' + EVENTS)
-    head = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n"
-        b"Content-Length: %d\r\n\r\n" % len(packed)
-    )
-    server, ears = Server(head + packed), Ears()
-    (answer,) = harness.run(heard(server, ears)())
-    assert (ears.heads, answer.content) == ([], packed)
+@pytest.mark.parametrize("choke", [LookupError("odd"), OddError("odd"), StopIteration("odd")])
+def test_who_chokes_on_a_piece_ends_the_call_as_if_it_had_raised(
+    harness: Harness, choke: BaseException
+) -> None:
+    expected = RuntimeError if isinstance(choke, StopIteration) else type(choke)
+    with pytest.raises(expected) as caught:
+        harness.run(heard(Server(STREAM), Ears(choke=choke))())
+    assert choke in (caught.value, caught.value.__cause__)
+
+
+def test_a_call_that_was_cut_leaves_nothing_to_collect(harness: Harness) -> None:
+    async def ask() -> weakref.ref[Ears]:
+        ears, server = Ears(), Server(STREAM[:-20], closes=True)
+        async with server.open() as (mill, origin):
+            with suppress(CutShortError):
+                await mill.ask(origin, REQUEST, ears)
+        return weakref.ref(ears)
+
+    gc.disable()
+    try:
+        assert harness.run(ask())() is None
+    finally:
+        gc.enable()

@@ -1,6 +1,7 @@
 """What the events of a stream come to: what servers say, where the stand-in says less."""
 
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -12,15 +13,25 @@ from tests.providers.dialects import CANARY, Harness
 from tests.providers.streams import RESPONSES, streamed
 
 
-def ask(harness: Harness, adapter: str, *events: Any, **body: Any) -> Answer | Refusal:
-    """Stream *events* to the adapter, byte by byte, and let the connection break off after them."""
+def ask(
+    harness: Harness, adapter: str, *events: Any, coding: str | None = None, **body: Any
+) -> Answer | Refusal:
+    """Stream *events* to the adapter, byte by byte, and let the connection break off after them.
+
+    *coding* is what the answer says of itself; it is compressed where that is `gzip`.
+    """
     said = b"".join(event if isinstance(event, bytes) else sse(event) for event in events)
+    told = {} if coding is None else {"Content-Encoding": coding}
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **told})
         await response.prepare(request)
+        packing = zlib.compressobj(wbits=31)
         for at in range(0, len(said), 7):
-            await response.write(said[at : at + 7])
+            piece = said[at : at + 7]
+            if coding == "gzip":
+                piece = packing.compress(piece) + packing.flush(zlib.Z_SYNC_FLUSH)
+            await response.write(piece)
         if request.transport is not None:
             request.transport.close()
         return response
@@ -51,6 +62,22 @@ def chunk(finish_reason: str | None = None, **delta: Any) -> dict[str, Any]:
 
 def piece(index: int, arguments: str, **known: Any) -> dict[str, Any]:
     return {"index": index, **known, "function": {"arguments": arguments}}
+
+
+@pytest.mark.parametrize("coding", ["identity", "none", "UTF-8", "gzip"])
+def test_a_stream_is_read_as_it_comes_whatever_it_says_of_its_coding(
+    harness: Harness, coding: str
+) -> None:
+    """Servers say such words to have it left alone; nobody was asked to compress it."""
+    begun = chunk(content="four")
+    answer = ask(harness, "openai", begun, chunk("stop"), coding=coding)
+    assert isinstance(answer, Answer)
+    assert answer.text == "four"
+    cut = ask(harness, "openai", begun, coding=coding)
+    assert isinstance(cut, Refusal)
+    assert cut.kind is ErrorKind.UNKNOWN
+    assert cut.raw is not None
+    assert b"four" in cut.raw
 
 
 def test_calls_of_tools_are_put_together_by_their_index(harness: Harness) -> None:

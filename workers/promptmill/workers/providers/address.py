@@ -22,7 +22,7 @@ _OF_EACH: Final = frozenset({"host", "content-length", "accept-encoding"})
 """headers that the transport adds to each request by itself"""
 
 _AS_IT_IS: Final = ("Accept-Encoding", "identity")
-"""of a stream: what is compressed comes late, and cannot be read where it is cut short"""
+"""of a stream: what is compressed comes late"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,17 @@ async def post(
     """
     connections = http.direct(address.url)
     if connections is not None and address.origin is not None:
-        accepted = http.accepted if stream is None else _AS_IT_IS
-        request = address.request(accepted, headers, body)
-        answer = await connections.ask(address.origin, request, stream)
-        reply = Reply(answer.status, answer.headers, _plain(answer))
-        return reply if stream is None else stream.read_whole(reply)
+        # The request has no name here: it would be held until it is answered.
+        if stream is None:
+            answer = await connections.ask(
+                address.origin, address.request(http.accepted, headers, body)
+            )
+            return _reply(answer)
+        ears = _Ears(stream)
+        answer = await connections.ask(
+            address.origin, address.request(_AS_IT_IS, headers, body), ears
+        )
+        return ears.end() if ears.has_heard else _reply(answer)
     given = {**address.headers, **headers}
     sent = http.build_request("POST", address.url, headers=given, content=body)
     if stream is not None:
@@ -86,11 +92,44 @@ async def post(
     return Reply(response.status_code, response.headers, response.content)
 
 
-def _plain(answer: WireAnswer) -> bytes:
-    """Return the body as it was before it was compressed. Raises httpx2.DecodingError."""
-    if "content-encoding" not in answer.headers:
-        return answer.content
-    return httpx2.Response(answer.status, headers=answer.headers, content=answer.content).content
+class _Ears:
+    """Hears a stream, also one that is compressed, though it is asked for as it is."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.has_heard = False
+        self._stream = stream
+        self._unpacking: Any = None
+
+    def starts(self, status: int, headers: Mapping[str, str], /) -> bool:
+        self.has_heard = self._stream.starts(status, headers)
+        if self.has_heard and "content-encoding" in headers:  # it may say nothing: `none`
+            packed = httpx2.Response(status, headers=headers)
+            self._unpacking = packed._get_content_decoder()  # noqa: SLF001
+        return self.has_heard
+
+    def feed(self, piece: bytes, /) -> None:
+        if self._unpacking is None:
+            self._stream.feed(piece)
+        else:
+            self._feed_all(self._unpacking.decode(piece))
+
+    def end(self) -> Reply | Lost:
+        """Say what came, at the end of the stream. Raises httpx2.DecodingError."""
+        if self._unpacking is not None:
+            self._feed_all(self._unpacking.flush())
+        return self._stream.end()
+
+    def _feed_all(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._stream.feed(piece)
+
+
+def _reply(answer: WireAnswer) -> Reply:
+    """Return the answer as it was before it was compressed. Raises httpx2.DecodingError."""
+    body = answer.content
+    if "content-encoding" in answer.headers:
+        body = httpx2.Response(answer.status, headers=answer.headers, content=body).content
+    return Reply(answer.status, answer.headers, body)
 
 
 def _lines(headers: Iterable[tuple[str, str]]) -> bytes:

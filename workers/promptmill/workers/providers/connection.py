@@ -41,7 +41,10 @@ class WireAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Hearer(Protocol):
-    """What hears the body of an answer while it comes. It never blocks."""
+    """What hears the body of an answer while it comes, as it comes: it may be compressed.
+
+    It never blocks. Context variables are not those of who asked: the connection may be older.
+    """
 
     def starts(self, status: int, headers: Mapping[str, str], /) -> bool:
         """Tell, by its head, whether it is to be heard; if not, it is read to its end."""
@@ -85,7 +88,7 @@ class Connection(asyncio.Protocol):
     async def ask(self, request: bytes, hearer: Hearer | None = None) -> WireAnswer:
         """Send *request* and read the answer to it; who is cut short leaves no connection.
 
-        What *hearer* has heard is not in the answer. It hears nothing that is compressed.
+        What *hearer* has heard is not in the answer.
         Raises NotConnectedError where it cannot have been sent, and OSError (CutShortError,
         NotHTTPError) where no complete answer came: whether it arrived is not known then.
         """
@@ -104,6 +107,7 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self._answer = self._hearer = None
+            del answer  # its error holds this frame, and with it the frames of who asked
 
     def put_by(self) -> None:
         """Note that from now on nobody asks."""
@@ -160,7 +164,7 @@ class Connection(asyncio.Protocol):
         cut.__cause__ = error
         self._fail(cut)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 
@@ -182,11 +186,11 @@ class Connection(asyncio.Protocol):
         self._is_in_body = True
         self._lasts_until_close = not (self._parser.should_keep_alive() or self._tells_its_length())
         status, hearer = self._parser.get_status_code(), self._hearer
-        if hearer is None or status // 100 == 1 or "content-encoding" in self._headers:
+        if hearer is None or status // 100 == 1:
             return
         try:
             self._is_heard = hearer.starts(status, self._headers)
-        except Exception as error:  # noqa: BLE001  of who asked, and told there
+        except BaseException as error:  # noqa: BLE001  of who asked, and told there
             self._give_up(error)
 
     def _tells_its_length(self) -> bool:
@@ -202,10 +206,14 @@ class Connection(asyncio.Protocol):
         elif self._hearer is not None:
             try:
                 self._hearer.feed(piece)
-            except Exception as error:  # noqa: BLE001  of who asked, and told there
+            except BaseException as error:  # noqa: BLE001  of who asked, and told there
                 self._give_up(error)
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
+        if isinstance(error, StopIteration):  # which no future takes
+            told = RuntimeError("a hearer raised StopIteration")
+            told.__cause__ = error
+            error = told
         self._fail(error)
         self._hearer = None
         self.end()

@@ -75,14 +75,6 @@ class Stream:
             await response.aclose()
         return self.end()
 
-    def read_whole(self, reply: Reply) -> Reply | Lost:
-        """Read *reply*, which has come to its end: its body, but for what was heard before."""
-        if self._headers is None:
-            if not self.starts(reply.status, reply.headers):
-                return reply
-            self.feed(reply.body)
-        return self.end()
-
     def starts(self, status: int, headers: Mapping[str, str]) -> bool:
         """Tell whether events follow a head like this."""
         if status >= 300 or "event-stream" not in headers.get("content-type", ""):
