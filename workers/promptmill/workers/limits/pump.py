@@ -104,13 +104,14 @@ class Pump:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._prune(loop.time()):
+        # One time for all of a round: what is due between two looks would not be waited for.
+        while self._prune(now := loop.time()):
             self._news.clear()
-            waiters = self._ready(loop.time())
+            waiters = self._ready(now)
             if waiters:
                 await self._ask_for(waiters)
             else:
-                await self._idle(loop.time())
+                await self._idle(now)
 
     def _ready(self, now: float) -> list[Waiter]:
         """List who asks now, in order: heads, then newcomers when they can overtake nobody."""
@@ -213,8 +214,7 @@ class Pump:
     async def _idle(self, now: float) -> None:
         """Sleep until the heads are due, somebody's patience ends, or there is news."""
         waiters = (*self._seated, *self._fresh)
-        until = min(each.deadline for each in waiters)
-        until = min(until, self._due) if self._due > now else until
+        until = min(self._due, *(each.deadline for each in waiters))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), until - now)
 
