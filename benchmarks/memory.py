@@ -20,7 +20,7 @@ from benchmarks.path_cases.stand_in import StandIn
 
 _IN_FLIGHT = 200
 _MORE = 100
-"""jobs that are still to do at the last look: a worker that is done gives memory back"""
+"""jobs that are still to do at the last look, so that the worker is at work then too"""
 
 
 def main() -> None:

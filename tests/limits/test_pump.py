@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
-from promptmill.workers.limits.ledger import Answer, Granted, Refused, Request
+from promptmill.schema.provider_kinds import ProviderKind
+from promptmill.workers.limits.ledger import Answer, Granted, Ledger, Refused, Request
 from promptmill.workers.limits.limit import Booked, Estimate, Scope
 from promptmill.workers.limits.pump import Pump, Reply, Waiter
+from tests.limits.waiters import as_booked
 
 STEP_S = 0.01
 SCOPE = Scope("openai", "m", "a", limits=(), concurrency=1)
+LEDGER = Ledger(SCOPE, ProviderKind.OPENAI, prefix="")
 REQUEST = Request("id", Estimate(1, 1), horizon_us=2_000_000)
 
 
@@ -22,19 +25,8 @@ class SlowLoop(asyncio.SelectorEventLoop):
         return super().time() + self.looks * STEP_S
 
 
-def booked(waiter: Waiter, granted: Granted) -> Booked:
-    return Booked(
-        waiter.request.booking_id,
-        SCOPE,
-        waiter.request.estimate,
-        costs=granted.costs,
-        start=0.0,
-        start_us=granted.start_us,
-        plan=granted.plan,
-        serial=granted.serial,
-        before_us=granted.before_us,
-        epoch=granted.epoch,
-    )
+def grant(waiter: Waiter, granted: Granted) -> Booked:
+    return as_booked(LEDGER, waiter.request, granted)
 
 
 def test_what_is_due_between_two_looks_at_the_clock_is_waited_for() -> None:
@@ -49,7 +41,7 @@ def test_what_is_due_between_two_looks_at_the_clock_is_waited_for() -> None:
 
     async def wait() -> Reply:
         loop = asyncio.get_running_loop()
-        pump = Pump(ask=ask, grant=booked, release=lambda *_: None)
+        pump = Pump(ask=ask, grant=grant, release=lambda *_: None)
         waiter = Waiter(REQUEST, loop.time() + 3600, loop.create_future())
         return await asyncio.wait_for(pump.wait(waiter), 30)
 

@@ -110,7 +110,7 @@ class Loop:
         assert reply is not None
         (answer,) = reply.answers
         if isinstance(answer, Granted):
-            booked = _booked(ledger, request, answer)
+            booked = as_booked(ledger, request, answer)
             self.at(answer.start_us - reply.now_us, lambda: self._send(ledger, booked, wait))
         else:
             assert isinstance(answer, Refused), answer
@@ -141,7 +141,7 @@ class Loop:
         return self._scripts[name](keys=ledger.keys, args=(now, *arguments))
 
 
-def _booked(ledger: Ledger, request: Request, granted: Granted) -> Booked:
+def as_booked(ledger: Ledger, request: Request, granted: Granted) -> Booked:
     return Booked(
         booking_id=request.booking_id,
         scope=ledger.scope,

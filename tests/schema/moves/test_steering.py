@@ -2,12 +2,10 @@
 
 import pytest
 
-from promptmill.schema.database import Database
 from promptmill.schema.moves import steering
 from promptmill.schema.moves.endings import fail, finish, hold, retry
 from promptmill.schema.moves.loading import (
     Loaded,
-    await_no_disk,
     create_batch,
     discard_loading,
     find_batch,
@@ -53,18 +51,6 @@ def test_a_load_is_found_and_resumed_by_its_identity(scene: Scene) -> None:
         open_batch(connection, batch)
         assert position_of(connection, batch, "row-4") == 4
         assert position_of(connection, batch, "row-6") is None
-
-
-def test_only_the_chunks_of_a_load_do_not_wait_for_the_disk(postgres_database: Database) -> None:
-    def waits() -> str:
-        return str(connection.exec_driver_sql("show synchronous_commit").scalar_one())
-
-    with postgres_database.write() as connection:
-        usual = waits()
-        await_no_disk(connection)
-        assert waits() == "off"
-    with postgres_database.write() as connection:
-        assert waits() == usual != "off"
 
 
 def test_the_newest_of_two_batches_with_one_identity_is_found(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from threading import Event
 import typer
 
 from promptmill.producer.cli.output import note
-from promptmill.producer.cli.signalled import setting
+from promptmill.producer.cli.signalled import handler_for
 from promptmill.producer.cli.views import View
 from promptmill.producer.cli.watch import follow
 from promptmill.producer.embedded.crew import Crew
@@ -93,7 +93,7 @@ class _ctrl_c:  # noqa: N801  reads as a block
     """First Ctrl-C: stop warmly. Second: at once."""
 
     def __init__(self, stop: Event, crew: Crew) -> None:
-        self._handle = setting(stop, again=lambda _number: crew.kill())
+        self._handle = handler_for(stop, again=lambda _number: crew.kill())
 
     def __enter__(self) -> None:
         self._before = {

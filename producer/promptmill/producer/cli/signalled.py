@@ -17,26 +17,26 @@ Handler = Callable[[int, FrameType | None], None]
 def stop_on(*signals: signal.Signals, again: Callable[[int], object] | None = None) -> Event:
     """Return an event that is set once one of *signals* came. Each more calls *again*."""
     stop = Event()
-    handle = setting(stop, again=again)
+    handle = handler_for(stop, again=again)
     for number in signals:
         signal.signal(number, handle)
     return stop
 
 
-def setting(stop: Event, *, again: Callable[[int], object] | None = None) -> Handler:
+def handler_for(stop: Event, *, again: Callable[[int], object] | None = None) -> Handler:
     """Make the handler of a signal that sets *stop*; *again* is called where it was set before."""
     asked: SimpleQueue[None] = SimpleQueue()
-    seen: list[int] = []
+    was_asked = False
 
     def set_once_asked() -> None:
         asked.get()
         stop.set()
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        is_first = not (seen or stop.is_set())
-        seen.append(number)
+        nonlocal was_asked
+        is_again, was_asked = was_asked or stop.is_set(), True
         asked.put(None)
-        if again is not None and not is_first:
+        if again is not None and is_again:
             again(number)
 
     Thread(target=set_once_asked, name="stop-on-signal", daemon=True).start()

@@ -12,7 +12,6 @@ from promptmill.schema.errors import ServiceError
 from promptmill.schema.moves.loading import (
     NewBatch,
     analyze,
-    await_no_disk,
     complete_batch,
     discard_loading,
     hold_loading,
@@ -59,7 +58,6 @@ class Loader:
                 with self._database.write() as connection:
                     held = hold_loading(connection, self._batch_id)
                     if held:
-                        await_no_disk(connection)
                         insert_jobs(connection, self._batch_id, jobs)
             except DatabaseError:
                 if not self._look_again():

@@ -228,16 +228,6 @@ def hold_loading(connection: Connection, batch_id: int) -> bool:
     return bool(_hold.run(connection, batch_id=batch_id))
 
 
-def await_no_disk(connection: Connection) -> None:
-    """Let PostgreSQL's commit of this transaction, a chunk of a load, not wait for the disk.
-
-    What a crash of the server takes of a load is loaded again; `open_batch` is committed as ever,
-    later in the same log, and so makes all of it safe. SQLite waits: it writes less often.
-    """
-    if connection.dialect.name != "sqlite":
-        connection.exec_driver_sql("set local synchronous_commit = off")
-
-
 def insert_jobs(connection: Connection, batch_id: int, jobs: Sequence[NewJob]) -> None:
     """Insert a chunk of jobs and payloads: COPY on PostgreSQL, executemany on SQLite.
 

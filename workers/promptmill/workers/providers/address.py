@@ -79,11 +79,11 @@ async def post(
                 address.origin, address.request(http.accepted, headers, body)
             )
             return _reply(answer)
-        ears = _Ears(stream)
+        heard = _Unpacked(stream)
         answer = await connections.ask(
-            address.origin, address.request(_AS_IT_IS, headers, body), ears
+            address.origin, address.request(_AS_IT_IS, headers, body), heard
         )
-        return ears.end() if ears.has_heard else _reply(answer)
+        return heard.end() if heard.has_begun else _reply(answer)
     given = {**address.headers, **headers}
     sent = http.build_request("POST", address.url, headers=given, content=body)
     if stream is not None:
@@ -92,20 +92,20 @@ async def post(
     return Reply(response.status_code, response.headers, response.content)
 
 
-class _Ears:
+class _Unpacked:
     """Hears a stream, also one that is compressed, though it is asked for as it is."""
 
     def __init__(self, stream: Stream) -> None:
-        self.has_heard = False
+        self.has_begun = False
         self._stream = stream
         self._unpacking: Any = None
 
     def starts(self, status: int, headers: Mapping[str, str], /) -> bool:
-        self.has_heard = self._stream.starts(status, headers)
-        if self.has_heard and "content-encoding" in headers:  # it may say nothing: `none`
+        self.has_begun = self._stream.starts(status, headers)
+        if self.has_begun and "content-encoding" in headers:  # it may say nothing: `none`
             packed = httpx2.Response(status, headers=headers)
             self._unpacking = packed._get_content_decoder()  # noqa: SLF001
-        return self.has_heard
+        return self.has_begun
 
     def feed(self, piece: bytes, /) -> None:
         if self._unpacking is None:

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: a request goes out as bytes, its answer is read to its end.
+"""One HTTP/1.1 connection: a request goes out as bytes, its answer is read whole or heard.
 
 llhttp takes the answer apart, as in Node.js and in aiohttp. What aiohttp's client does beside it
 serves every kind of request, and is four fifths of what a call of ours cost over it.
